@@ -1,0 +1,72 @@
+"""The command line: one file per command, each thin. What a command shows is made in `report`.
+
+`main` is the only place that turns failures into words and exit codes. Data goes to stdout, everything
+else to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from germline.cli import output
+from germline.cli.commands import germline
+from germline.errors import GermlineError
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (default: this process's) and return its exit code. No GermlineError escapes."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    output.prepare_streams()
+    as_json = "--json" in given
+    try:
+        code = germline.main(given, prog_name="germline", standalone_mode=False)
+        sys.stdout.flush()  # a closed pipe shows here, and not in the interpreter's last breath
+    except GermlineError as error:
+        return _fail(error.exit_code, error.message, error.hint, as_json)
+    except click.ClickException as error:
+        return _fail(error.exit_code, _lowered(error.format_message()), _usage_hint(error), as_json)
+    except (KeyboardInterrupt, click.Abort):
+        hint = "nothing is lost: run the same command again; `germline evolve` goes on where it stopped"
+        return _fail(_INTERRUPTED, "interrupted", hint, as_json)
+    except BrokenPipeError:
+        _close_stdout()
+        return 1
+    except OSError as error:  # a file that the owner named and the system does not give us
+        return _fail(1, f"{error.filename}: {error.strerror}", "check the path and who may read it", as_json)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(code: int, message: str, hint: str, as_json: bool) -> int:
+    if as_json:
+        output.note(output.json_line({"event": "exit", "code": code, "message": message, "hint": hint}))
+        return code
+    output.note(f"{output.paint('error:', 'red')} {message}")
+    if hint:
+        output.note(f"\nhint: {hint}")
+    return code
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    if not isinstance(error, click.UsageError):
+        return ""
+    path = error.ctx.command_path if error.ctx else "germline"
+    return f"`{path} --help` says what it takes"
+
+
+def _lowered(message: str) -> str:
+    """Click's sentence in our form: one line, no capital, no full stop."""
+    line = " ".join(message.split()).rstrip(".")
+    return line[:1].lower() + line[1:]
+
+
+def _close_stdout() -> None:
+    """Whoever read our output (`| head`) is gone. Point stdout nowhere, so that exiting stays quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

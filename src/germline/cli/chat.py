@@ -1,0 +1,104 @@
+"""`germline chat`"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from germline.cli import options, output
+from germline.lineage import Generation, Lineage
+from germline.records import Turn
+from germline.store.home import Home
+
+if TYPE_CHECKING:
+    from germline.model.generate import Sampling
+    from germline.speaker import Speaker
+
+LONGEST_ANSWER = 256
+"""Tokens."""
+
+
+@click.command(
+    "chat",
+    epilog=options.examples(
+        "germline chat",
+        "germline chat g2 --greedy",
+        "germline chat --once 'How high is the tower?'",
+        "germline chat < questions.txt",
+    ),
+)
+@click.argument("name", metavar="[GEN]", required=False)
+@click.option("--generation", "named", metavar="GEN", help="The same as GEN.")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.7,
+    show_default=True,
+    help="Higher is more varied.",
+)
+@click.option("--greedy", is_flag=True, help="Always the likeliest word, as in the exams.")
+@click.option("--once", metavar="PROMPT", help="Answer one prompt and end.")
+@options.home
+def command(
+    name: str | None, named: str | None, temperature: float, greedy: bool, once: str | None, home: Home
+) -> None:
+    """Talk with a generation.
+
+    A line from stdin, an answer on stdout; Ctrl-D ends it. The conversation so far is remembered. GEN is
+    HEAD if left out.
+    """
+    if name and named:
+        raise click.UsageError("name the generation once: GEN or --generation GEN")
+    lineage = Lineage.open(home)
+    meant = lineage.resolve(name or named or "HEAD")
+    speaker = _load(lineage, meant)
+    converse(speaker, [once] if once is not None else _lines(meant.name), None if greedy else temperature)
+
+
+def converse(speaker: Speaker, prompts: Iterable[str], temperature: float | None) -> None:
+    """Answer each prompt with all before it in mind, streaming to stdout. Greedy without a temperature."""
+    turns: list[Turn] = []
+    for prompt in prompts:
+        turns.append(Turn(speaker="other", text=prompt))
+        said = ""
+        for piece in speaker.stream(turns, limit=LONGEST_ANSWER, sampling=_sampling(temperature)):
+            said += piece
+            click.echo(piece, nl=False)
+        click.echo()
+        turns.append(Turn(speaker="persona", text=said))
+
+
+def _load(lineage: Lineage, generation: Generation) -> Speaker:
+    import torch
+
+    from germline.forge import fit
+    from germline.speaker import Speaker
+
+    dtype = torch.bfloat16 if fit.machine().native_bf16 else torch.float32
+    return Speaker.of(lineage, generation, dtype)
+
+
+def _sampling(temperature: float | None) -> Sampling | None:
+    """Another seed for each answer: a conversation need not repeat itself."""
+    if temperature is None:
+        return None
+    from germline.model.generate import Sampling
+
+    return Sampling(temperature=temperature, seed=secrets.randbits(31))
+
+
+def _lines(name: str) -> Iterator[str]:
+    """What the other side says, without empty lines; a prompt is shown only to a terminal."""
+    at_terminal = sys.stdin.isatty()
+    while True:
+        if at_terminal:
+            click.echo(f"{output.paint(name, 'cyan')}> ", nl=False, err=True)
+        line = sys.stdin.readline()
+        if not line:
+            return
+        if line.strip():
+            yield line.strip()

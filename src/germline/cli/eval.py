@@ -1,0 +1,65 @@
+"""`germline eval`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from germline.cli import options, output, progress
+from germline.lineage import SCORECARD, Generation, Lineage
+from germline.records import Scorecard, scorecard_from
+from germline.report import exams
+from germline.store.home import Home
+
+
+@click.command("eval", epilog=options.examples("germline eval", "germline eval g2 --json"))
+@click.argument("name", metavar="GEN", default="HEAD")
+@options.home
+@options.as_json
+def command(name: str, home: Home, as_json: bool) -> None:
+    """Sit all exams again, its own and its ancestors'.
+
+    The marks are compared with those that its birth recorded. Nothing is written. GEN is HEAD if left out.
+    """
+    lineage = Lineage.open(home)
+    meant = lineage.resolve(name)
+    from germline.evolve import examine
+
+    with progress.report(as_json=False) as on_event:
+        card = examine(lineage, meant, on_event)
+    examined = _document(lineage, meant, card)
+    if as_json:
+        output.say_json(examined)
+    else:
+        output.say(exams.lines(examined["exams"]))
+        output.say(_compared(examined))
+
+
+def _document(lineage: Lineage, meant: Generation, card: Scorecard) -> dict[str, Any]:
+    names = exams.authors(lineage)
+    recorded = None
+    if SCORECARD in meant.birth.files:
+        recorded = scorecard_from(lineage.json(meant, SCORECARD))
+    return {
+        "id": meant.name, "generation": meant.digest, "scores": card.summary(),
+        "exams": [
+            exams.sitting(exam, names.get(exam, exam[7:15]), meant.name, marks)
+            for exam, marks in card.marks.items()
+        ],
+        "as_recorded": None if recorded is None else recorded == card,
+        "recorded_scores": None if recorded is None else recorded.summary(),
+    }  # fmt: skip
+
+
+def _compared(examined: dict[str, Any]) -> list[str]:
+    if examined["as_recorded"] is None:
+        return []
+    if examined["as_recorded"]:
+        return ["", "the same as its birth recorded, to the last digit"]
+    changed = [
+        f"{name} was {before} and is {examined['scores'][name]}"
+        for name, before in examined["recorded_scores"].items()
+        if before != examined["scores"][name]
+    ]
+    return ["", *(changed or ["the same marks as its birth recorded; the last digits differ"])]

@@ -1,0 +1,77 @@
+"""`germline evolve`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from germline.cli import options, output, progress
+from germline.records import plain
+from germline.report import tables
+from germline.settings import load_plan
+from germline.store.home import Home
+
+if TYPE_CHECKING:
+    from germline.evolve import Outcome
+
+REFUSED = 3
+"""The exit code of a child that the gate did not promote: a result, not an error."""
+
+
+@click.command(
+    "evolve",
+    epilog=options.examples(
+        "germline evolve",
+        "germline evolve -S training.rank=32 -S curriculum.epochs=6",
+        "germline evolve --json",
+    ),
+)
+@options.overrides
+@click.option(
+    "--plan",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Follow this plan instead of the lineage's germline.toml.",
+)
+@click.option("--restart", is_flag=True, help="Give up an unfinished run and begin anew.")
+@options.home
+@options.as_json
+def command(overrides: tuple[str, ...], file: Path | None, restart: bool, home: Home, as_json: bool) -> int:
+    """Grow one child of HEAD and judge it.
+
+    It learns from the sources, sits its own exam and all its ancestors', and becomes HEAD if it passes. Killed at any moment, the same command goes on where it stopped. Exit code 3 if the child is not
+    promoted; HEAD then stays where it was. --json prints one line per event.
+    """
+    plan = load_plan(file or home.plan, overrides)
+    from germline.evolve import age_up
+
+    with progress.report(as_json=as_json) as on_event:
+        outcome = age_up(home, plan, on_event, restart=restart)
+    output.say(_line(outcome) if as_json else _words(outcome))
+    return 0 if outcome.verdict.outcome == "promoted" else REFUSED
+
+
+def _line(outcome: Outcome) -> str:
+    promoted = outcome.verdict.outcome == "promoted"
+    return output.json_line({
+        "event": "outcome", "id": f"g{outcome.number}", "generation": outcome.generation,
+        "parent": f"g{outcome.parent}", "head": f"g{outcome.number if promoted else outcome.parent}",
+        "verdict": plain(outcome.verdict),
+    })  # fmt: skip
+
+
+def _words(outcome: Outcome) -> list[str]:
+    """Always in the same order: verdict, checks, the child's id, the next command."""
+    child, verdict = f"g{outcome.number}", outcome.verdict
+    promoted = verdict.outcome == "promoted"
+    head = child if promoted else f"g{outcome.parent}"
+    painted = output.paint(verdict.outcome, "green" if promoted else "red")
+    return [
+        f"verdict: {painted}; HEAD is {head}",
+        *tables.indented(tables.checks(plain(verdict), output.symbols())),
+        f"child: {child} {outcome.generation}",
+        "next: germline chat" if promoted else f"next: germline show {child} --answers recall",
+    ]

@@ -1,0 +1,97 @@
+"""`germline feed`"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import tomlkit
+from tomlkit.items import Array
+
+from germline.cli import options, output
+from germline.errors import PlanError, did_you_mean
+from germline.settings import load_plan
+from germline.store import disk
+from germline.store.home import Home
+
+
+@click.command(
+    "feed",
+    epilog=options.examples(
+        "germline feed ../notes ../manual.md", "germline feed --drop ../notes", "germline feed"
+    ),
+)
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option("--drop", is_flag=True, help="Remove these sources instead of adding them.")
+@options.home
+@options.as_json
+def command(paths: tuple[str, ...], drop: bool, home: Home, as_json: bool) -> None:
+    """Name what to learn from, or list it.
+
+    PATH is a file, a folder or a glob; it goes into [data] sources of germline.toml. Nothing is read or copied before `germline evolve`; what ancestors learned already is skipped there.
+    """
+    before = list(load_plan(home.plan).data.sources)
+    after = list(before)
+    for path in paths:
+        _drop(home, after, path) if drop else _add(home, after, path)
+    if after != before:
+        _write(home, after)
+    if as_json:
+        changed = {
+            "added": [s for s in after if s not in before],
+            "dropped": [s for s in before if s not in after],
+        }
+        output.say_json({"sources": after, **changed})
+    else:
+        output.say(after or "no sources yet; `germline feed PATH` adds one")
+
+
+def _add(home: Home, sources: list[str], path: str) -> None:
+    if not Path(path).exists() and not any(glob.iglob(path, recursive=True)):  # noqa: PTH207 - ** as the corpus reads it
+        raise PlanError(
+            f"{path}: there is no such file or folder", hint="check the path; nothing was changed"
+        )
+    if known := _same(home, sources, path):
+        output.note(f"{known} is a source already")
+        return
+    sources.append(_stored(home, Path(path)))
+
+
+def _drop(home: Home, sources: list[str], path: str) -> None:
+    """A source may be dropped by the words that `feed` lists, or by any path to it, also when it is gone."""
+    known = path if path in sources else _same(home, sources, path)
+    if known is None:
+        hint = did_you_mean(path, sources) if sources else "there are no sources"
+        raise PlanError(f"{path} is not a source", hint=hint)
+    sources.remove(known)
+
+
+def _same(home: Home, sources: Sequence[str], path: str) -> str | None:
+    wanted = Path(path).resolve()
+    return next((source for source in sources if (home.root / source).resolve() == wanted), None)
+
+
+def _stored(home: Home, path: Path) -> str:
+    """Relative to the home where it lies in or beside it, so that both can move together; else absolute."""
+    whole, root = path.resolve(), home.root.resolve()
+    near = root.parent if root.parent != root.parent.parent else root  # "beside" must not mean the whole disk
+    return Path(os.path.relpath(whole, root)).as_posix() if whole.is_relative_to(near) else whole.as_posix()
+
+
+def _write(home: Home, sources: Sequence[str]) -> None:
+    """Change [data] sources and nothing else: comments and order stay as their owner wrote them."""
+    document: Any = tomlkit.parse(home.plan.read_text(encoding="utf-8"))
+    data = document.setdefault("data", tomlkit.table())
+    found = data.get("sources")
+    array = found if isinstance(found, Array) else tomlkit.array()
+    for place in reversed([place for place, source in enumerate(array) if source not in sources]):
+        del array[place]
+    for source in sources:
+        if source not in array:
+            array.append(source)
+    data["sources"] = array.multiline(len(array) > 1)
+    disk.replace(home.plan, tomlkit.dumps(document).encode("utf-8"))

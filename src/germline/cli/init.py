@@ -1,0 +1,77 @@
+"""`germline init`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from germline.cli import options, output, plan, progress
+from germline.store import disk
+
+
+@click.command(
+    "init",
+    epilog=options.examples(
+        "germline init aria --from demo",
+        "germline init aria --from ~/models/SmolLM2-135M --name Aria",
+        "germline init aria --from scratch --size mini --text ~/notes",
+    ),
+)
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--from", "source", required=True, help="demo, a model directory, a .gguf file, or scratch.")
+@click.option("--name", help="The lineage's name; DIR's if left out.")
+@click.option(
+    "--dtype",
+    type=click.Choice(("bf16", "fp32")),
+    default="bf16",
+    show_default=True,
+    help="How the weights are kept.",
+)
+@click.option(
+    "--size", type=click.Choice(("tiny", "mini", "small")), help="Of a model from scratch [default: tiny]."
+)
+@click.option(
+    "--text",
+    "texts",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="What the tokenizer of a model from scratch is trained on; may be repeated.",
+)
+@options.as_json
+def command(
+    directory: Path, source: str, name: str | None, dtype: str, size: str | None, texts: tuple[Path, ...],
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Found a lineage on a base model.
+
+    It becomes generation 0 of a new lineage in DIR, which must be new or empty. The weights are copied into DIR. An init that was cut short may be repeated.
+    """
+    if source == "scratch" and not texts:
+        raise click.UsageError("--from scratch needs --text PATH for its tokenizer")
+    if source != "scratch" and (texts or size):
+        raise click.UsageError("--size and --text are for --from scratch alone")
+    from germline import founding
+
+    with progress.report(as_json=as_json) as on_event:
+        lineage = founding.found(
+            directory, source, name=name or directory.absolute().name, dtype=dtype, size=size or "tiny",
+            texts=texts, on_event=on_event,
+        )  # fmt: skip
+    home, founder = lineage.home, lineage.head
+    if not home.plan.exists():
+        disk.replace(home.plan, plan.shipped(plan.STARTER).encode("utf-8"))
+    if as_json:
+        output.say(output.json_line({
+            "event": "outcome", "lineage": home.name, "home": home.root.as_posix(), "id": founder.name,
+            "generation": founder.digest,
+        }))  # fmt: skip
+        return
+    output.say([
+        f"{home.name} is founded: {founder.name} {founder.digest}",
+        f"its plan is {home.plan}",
+        "",
+        f"next: cd {directory}",
+        "      germline feed PATH     what to learn from",
+        "      germline evolve        grow a child and judge it",
+    ])  # fmt: skip

@@ -1,0 +1,71 @@
+"""Words and JSON on their way out. Commands write through here, so that every terminal can take them."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+
+from germline.records import plain
+from germline.report.tables import ASCII, UNICODE, Symbols
+
+
+def prepare_streams() -> None:
+    """Let the standard streams replace what their encoding lacks, instead of failing on it."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def say(text: str | Iterable[str]) -> None:
+    """Data: lines on stdout."""
+    for line in [text] if isinstance(text, str) else text:
+        click.echo(line)
+
+
+def note(text: str) -> None:
+    """Anything else: a line on stderr."""
+    click.echo(text, err=True)
+
+
+def say_json(value: object) -> None:
+    """One document on stdout, indented: it is read by people too."""
+    click.echo(json.dumps(_finite(plain(value)), ensure_ascii=not _takes("é✓"), indent=2))
+
+
+def json_line(value: object) -> str:
+    """One line of JSON. ASCII, so that it survives any encoding."""
+    return json.dumps(_finite(plain(value)))
+
+
+def symbols() -> Symbols:
+    """The signs that stdout can show."""
+    return UNICODE if _takes("".join(UNICODE.signs)) else ASCII
+
+
+def paint(text: str, colour: str) -> str:
+    """`text` in a colour, which never carries meaning alone; plain with NO_COLOR and in pipes."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour)
+
+
+def _takes(text: str) -> bool:
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: what is not a number becomes null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,92 @@
+"""What happens, as it happens: a live bar on a terminal, plain lines in a log, JSON lines for a program."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from germline.cli import output
+from germline.records import Event, OnEvent
+
+_EVERY_SHARE = 0.05
+_EVERY_SECONDS = 10.0
+
+
+def report(*, as_json: bool) -> AbstractContextManager[OnEvent]:
+    """A callback for stages, for the block. JSON goes to stdout, everything else to stderr."""
+    if as_json:
+        return _json()
+    live = sys.stderr.isatty() and not os.environ.get("GERMLINE_NO_PROGRESS")
+    return _bar() if live else _plain()
+
+
+@contextmanager
+def _json() -> Iterator[OnEvent]:
+    def tell(event: Event) -> None:
+        output.say(output.json_line({"event": event.kind, "text": event.text, "data": event.data}))
+
+    yield tell
+
+
+@contextmanager
+def _plain() -> Iterator[OnEvent]:
+    due = _Due()
+
+    def tell(event: Event) -> None:
+        if event.kind != "step" or due.now(event.data["step"], event.data["steps"]):
+            output.note(event.text)
+
+    yield tell
+
+
+@contextmanager
+def _bar() -> Iterator[OnEvent]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(stderr=True, highlight=False)
+    parts = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[pace]}"))
+    bar = Progress(*parts, console=console, transient=True)
+    with bar:
+        task = bar.add_task("", total=None, pace="", visible=False)
+
+        def tell(event: Event) -> None:
+            data = event.data
+            if event.kind == "step":
+                done, total = data["step"], data["steps"]
+                bar.update(
+                    task, visible=True, description="training", completed=done, total=total, pace=_pace(data)
+                )
+            elif event.kind == "exam":
+                done, total = data["done"], data["total"]
+                bar.update(task, visible=True, description="exams", completed=done, total=total, pace="")
+            else:
+                bar.update(task, visible=False)
+                console.print(event.text, markup=False, soft_wrap=True)
+
+        yield tell
+
+
+class _Due:
+    """Whether a step's line is due: the first, the last, every 5 percent, and every 10 seconds."""
+
+    def __init__(self) -> None:
+        self._share, self._told = 0.0, 0.0
+
+    def now(self, step: int, steps: int) -> bool:
+        late = time.monotonic() - self._told >= _EVERY_SECONDS
+        due = late or step in (1, steps) or step / steps >= self._share
+        if due:
+            self._share = step / steps + _EVERY_SHARE
+            self._told = time.monotonic()
+        return due
+
+
+def _pace(data: Mapping[str, Any]) -> str:
+    minutes, seconds = divmod(round(data["eta_seconds"]), 60)
+    left = f"{minutes // 60}:{minutes % 60:02}:{seconds:02} left"
+    return f"loss {data['loss']:.3f}  {data['tokens_per_second']:,.0f} tok/s  {left}"

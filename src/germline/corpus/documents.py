@@ -1,0 +1,156 @@
+"""JSON of any size, one record at a time: JSONL by its lines, a JSON file by the members of its list."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, TextIO
+
+LONGEST = 64 * 2**20
+"""The longest line or record that is read, in bytes (JSONL) or characters (JSON)."""
+
+_CHUNK = 64 * 2**10
+_SPACE = re.compile(r"[ \t\r\n]*")
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A record that could not be decoded: `reason` for counting, where it is and why for its owner."""
+
+    reason: str
+    line: int
+    detail: str = ""
+
+
+def lines(stream: BinaryIO) -> Iterator[tuple[int, object]]:
+    """Each line of a JSONL file with its number, decoded or `Broken`; blank lines are no records.
+
+    Memory is bounded by the longest line, and by `LONGEST` where a line is longer. A broken line does not
+    touch its neighbours.
+    """
+    number = 0
+    while line := stream.readline(LONGEST + 1):
+        number += 1
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if len(line) > LONGEST and not line.endswith(b"\n"):
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(_CHUNK)
+            yield number, Broken("line too long", number)
+        elif line.strip():
+            yield number, _line(line, number)
+
+
+def _line(line: bytes, number: int) -> object:
+    try:
+        return json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        return Broken("not UTF-8", number)
+    except json.JSONDecodeError as error:
+        return Broken("broken JSON", number, f"{error.msg}, column {error.colno}")
+    except (ValueError, RecursionError) as error:
+        return _broken(error, number)
+
+
+def members(stream: TextIO) -> Iterator[tuple[int, object]]:
+    """Each record of a JSON file with its number: the members of its list, or the values it holds in a row.
+
+    Memory is bounded by the longest record. What follows a broken record cannot be read: it is the last.
+    """
+    window = _Window(stream)
+    number = 0
+    try:
+        for record in window.values():
+            number += 1
+            yield number, record
+    except (ValueError, RecursionError) as error:
+        line = window.line + (
+            error.lineno - 1
+            if isinstance(error, json.JSONDecodeError)
+            else window.text.count("\n", 0, window.at)
+        )
+        yield number + 1, _broken(error, line)
+
+
+def _broken(error: Exception, line: int) -> Broken:
+    match error:
+        case _TooLongError():
+            return Broken("record too long", line)
+        case json.JSONDecodeError():
+            return Broken("broken JSON", line, error.msg)
+        case RecursionError():
+            return Broken("nested too deeply", line)
+        case _:  # the only other ValueError of the decoder: more digits than Python turns into an int
+            return Broken("number too large", line)
+
+
+class _TooLongError(ValueError):
+    pass
+
+
+class _Window:
+    """The piece of a JSON text from the record being read onwards."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.text = ""
+        self.at = 0
+        self.line = 1  # of the first character of `text`
+
+    def values(self) -> Iterator[object]:
+        if self.peek() == "[":
+            yield from self.listed()
+        while self.peek():
+            yield self.value()
+
+    def listed(self) -> Iterator[object]:
+        self.at += 1
+        if self.peek() != "]":
+            yield self.value()
+            while self.peek() == ",":
+                self.at += 1
+                yield self.value()
+        if self.peek() != "]":
+            raise json.JSONDecodeError("Expecting ',' or ']' after a record", self.text, self.at)
+        self.at += 1
+
+    def peek(self) -> str:
+        """The next character that is not space, or nothing at the end of the file."""
+        while True:
+            space = _SPACE.match(self.text, self.at)
+            assert space is not None
+            self.at = space.end()
+            if self.at < len(self.text) or not self.more():
+                return self.text[self.at : self.at + 1]
+
+    def value(self) -> object:
+        self.peek()
+        while True:
+            try:
+                record, end = _DECODER.raw_decode(self.text, self.at)
+            except json.JSONDecodeError as error:
+                if not (self.may_be_cut(error) and self.more()):
+                    raise
+            else:
+                length = end - self.at
+                if end < len(self.text) or not self.more():  # 12 may be the front of 123
+                    self.at += length
+                    return record
+
+    def may_be_cut(self, error: json.JSONDecodeError) -> bool:
+        """Whether the text may be whole with what follows in the file: an error is found late, if at all,
+        where a text was cut, except in a string, which is blamed from its beginning."""
+        return error.msg.startswith("Unterminated string") or error.pos >= len(self.text) - len("-Infinity")
+
+    def more(self) -> bool:
+        """Forget what was read and append as much again as is left, so that decoding anew stays linear."""
+        self.line += self.text.count("\n", 0, self.at)
+        self.text, self.at = self.text[self.at :], 0
+        if len(self.text) > LONGEST:
+            raise _TooLongError
+        piece = self.stream.read(max(_CHUNK, len(self.text)))
+        self.text += piece
+        return bool(piece)

@@ -1,0 +1,225 @@
+"""What a delta states, found by rule: sentences, list items and table cells that answer a plain question."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from germline.corpus.values import is_answer, value_kind, words
+from germline.records import Fact, Row
+
+__all__ = ["facts", "value_kind"]
+
+_LONGEST_STATEMENT = 400
+"""Characters of a sentence, item or cell, with its markup."""
+
+_Claim = tuple[str, str, str]
+"""Subject, attribute and value, as they are written."""
+
+_COPULA = r"(?:is|are|was|were)"
+_SENTENCE_OF = re.compile(rf"The (?P<attribute>[^,;:]+?) of (?P<subject>[^,;:]+?) {_COPULA} (?P<value>.+)\.")
+_SENTENCE_S = re.compile(
+    rf"(?P<subject>[A-Z][^,;:]*?)['’]s (?P<attribute>[^,;:]+?) {_COPULA} (?P<value>.+)\."
+)
+_SENTENCE_END = re.compile(
+    r"(?<!\bSt\.)(?<!\bMr\.)(?<!\bDr\.)(?<!\bMrs\.)(?<!\bNo\.)(?<=[.!?])[*_]*\s+(?![a-z])"
+)
+
+_FENCE = re.compile(r" {0,3}(?:```|~~~)")
+_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+\S")
+_NUMBERING = re.compile(
+    r"(?:(?:chapter|section|part|appendix|article)\s+[\divxlc]+|§+\s*\d[\d.]*|\d[\d.]*)[.):]?(?:\s+|$)", re.I
+)
+_ITEM = re.compile(r" ?[-*+][ \t]+(.*)")  # deeper, it speaks of the item it stands under
+_OTHER_ITEM = re.compile(r"\s+[-*+][ \t]|\s*\d{1,9}[.)][ \t]")
+_RULE = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?")
+_PAIR = re.compile(r"([^:]+):\s+(.+)", re.DOTALL)
+
+_MARKUP = (
+    (re.compile(r"!\[[^\]]*\]\([^)]*\)"), ""),
+    (re.compile(r"\[([^\]]*)\]\([^)]*\)"), r"\1"),
+    (re.compile(r"`+([^`]*)`+"), r"\1"),
+    (re.compile(r"(\*{1,3}|~~)(?=\S)(.+?)(?<=\S)\1"), r"\2"),
+    (re.compile(r"(?<!\w)(_{1,3})(?=\S)(.+?)(?<=\S)\1(?!\w)"), r"\2"),
+)
+
+_WORD = re.compile(r"[\w'’./&()°%-]+")
+_NO_SUBJECTS = words(
+    """
+    a all an another any anything both each either every everyone everything few he her here his how i
+    it its let many me most my neither nobody none nothing one others our own she so some somebody such that
+    their them there these they this those today tomorrow us we what where which who whose yesterday you
+    your
+    """
+)
+"""A subject that begins so is nobody in particular."""
+_NO_HEADINGS = words("appendix contents details general introduction notes overview summary")
+_NO_ATTRIBUTES = words(
+    """
+    all attention bulk caution danger end example first half hint important kind last majority most nb
+    none note one part point remainder remember reminder rest second see sort thing third tip todo
+    trick two use warning way whole
+    """
+)
+"""Words that count out or point at a subject, or call for attention, and ask nothing about it."""
+_CLAUSE = words("and are be because but had has have if is not or that was were which who whose")
+
+
+def facts(rows: Iterable[Row]) -> tuple[Fact, ...]:
+    """What the passages among `rows` state, sorted by subject and attribute, one value for each pair.
+
+    Found are "The ATTRIBUTE of SUBJECT is VALUE.", "SUBJECT's ATTRIBUTE is VALUE.", `ATTRIBUTE: VALUE` items
+    and lines under a heading (their subject), and Markdown table cells (first column and header). Markup is
+    stripped. Where a pair is given two values the first in row order stays. Conversations, code and
+    quotations state nothing. The rules are for English and rather miss a fact than invent one; whether what
+    is stated is true is not judged.
+    """
+    found: dict[tuple[str, str], Fact] = {}
+    for row in rows:
+        if row.kind == "text":
+            for claim in _claims(row.text):
+                subject, attribute, value = _normal(*claim)
+                key = (subject.casefold(), attribute.casefold())
+                if key not in found and _is_sound(subject, attribute) and is_answer(value):
+                    found[key] = Fact(
+                        subject=subject,
+                        attribute=attribute,
+                        value=value,
+                        kind=value_kind(value),
+                        row=row.content_digest,
+                    )
+    return tuple(sorted(found.values(), key=lambda fact: (fact.subject, fact.attribute)))
+
+
+# --- finding claims -----------------------------------------------------------------------------------
+
+
+def _claims(text: str) -> Iterator[_Claim]:
+    subject = ""
+    for block in _blocks(text):
+        if _HEADING.match(block[0]):
+            subject = _NUMBERING.sub("", _plain(block[0].strip("# \t")), count=1).rstrip(":")
+            if subject.casefold() in _NO_HEADINGS:
+                subject = ""
+        elif block[0].lstrip().startswith("|"):
+            yield from _table(block)
+        elif _ITEM.fullmatch(block[0]):
+            if subject:
+                yield from _items(subject, block)
+        elif pairs := _lone_pairs(block):
+            if subject:
+                yield from ((subject, attribute, value) for attribute, value in pairs)
+        else:
+            yield from _sentences(" ".join(map(str.strip, block)))
+
+
+def _blocks(text: str) -> Iterator[list[str]]:
+    """The lines of each heading, table, list item with its continuation lines, or paragraph."""
+    block: list[str] = []
+    fenced = False
+    for line in text.split("\n"):
+        fence = bool(_FENCE.match(line))
+        starts = bool(_HEADING.match(line) or _ITEM.fullmatch(line) or _OTHER_ITEM.match(line))
+        blank = fenced or fence or not line.strip() or line.lstrip().startswith(">")
+        fenced ^= fence
+        table = line.lstrip().startswith("|")
+        if block and (blank or starts or table != block[0].lstrip().startswith("|")):
+            yield block
+            block = []
+        if not blank:
+            block.append(line)
+        if block and _HEADING.match(line):
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _sentences(paragraph: str) -> Iterator[_Claim]:
+    for marked in _SENTENCE_END.split(paragraph):
+        sentence = _plain(marked.strip("*_"))
+        if match := _SENTENCE_OF.fullmatch(sentence) or _SENTENCE_S.fullmatch(sentence):
+            yield match["subject"], match["attribute"], match["value"]
+
+
+def _items(subject: str, block: list[str]) -> Iterator[_Claim]:
+    item = _ITEM.fullmatch(block[0])
+    assert item is not None
+    text = " ".join([item[1], *map(str.strip, block[1:])])
+    if pair := _PAIR.fullmatch(_plain(text)):
+        yield subject, pair[1], pair[2]
+
+
+def _lone_pairs(block: list[str]) -> list[tuple[str, str]]:
+    """The pairs of a block that is nothing but `Attribute: value` lines.
+
+    Not a paragraph that happens to begin with "Note:", which ends with a full stop, and not a dialogue,
+    where the same speaker comes back.
+    """
+    pairs = [_PAIR.fullmatch(_plain(line)) for line in block]
+    found = [(pair[1], pair[2]) for pair in pairs if pair and not pair[2].endswith(".")]
+    distinct = len({attribute for attribute, _ in found}) == len(block)
+    return found if distinct and all(_is_sound("x", attribute) for attribute, _ in found) else []
+
+
+def _table(block: list[str]) -> Iterator[_Claim]:
+    if len(block) < 3 or not _RULE.fullmatch(block[1].strip()):
+        return
+    _, *attributes = _cells(block[0])
+    for line in block[2:]:
+        subject, *values = _cells(line)
+        if len(values) == len(attributes):
+            for attribute, value in zip(attributes, values, strict=True):
+                yield subject, attribute, value
+
+
+def _cells(line: str) -> list[str]:
+    cells = re.split(r"(?<!\\)\|", line.strip().removeprefix("|").removesuffix("|"))
+    return [_plain(cell.replace(r"\|", "|")) for cell in cells]
+
+
+# --- judging and normalising --------------------------------------------------------------------------
+
+
+def _is_sound(subject: str, attribute: str) -> bool:
+    """Whether the question "what is the ATTRIBUTE of SUBJECT?" makes sense, as far as words can tell."""
+    subjects, attributes = subject.split(), attribute.split()
+    if not (1 <= len(subjects) <= 6 and 1 <= len(attributes) <= 4):
+        return False
+    if not all(_WORD.fullmatch(word) for word in (*subjects, *attributes)):
+        return False
+    if not (any(map(str.isalpha, subject)) and attribute[0].isalpha()):
+        return False
+    lowered = [word.lower() for word in attributes]
+    return (
+        re.split("['’]", subjects[0].lower())[0] not in _NO_SUBJECTS
+        and lowered[0] not in _NO_SUBJECTS
+        and lowered[-1] not in _NO_ATTRIBUTES
+        and (_CLAUSE | {"of", "the", "a", "an"}).isdisjoint(lowered)
+        and (_CLAUSE - {"and", "or"}).isdisjoint(word.lower() for word in subjects)
+    )
+
+
+def _normal(subject: str, attribute: str, value: str) -> _Claim:
+    if subject.startswith("The "):
+        subject = "the " + subject.removeprefix("The ")
+    lowered = (
+        word if (len(word) > 1 and word.isupper()) or any(map(str.isdigit, word)) else word.lower()
+        for word in attribute.split()
+    )
+    value = value.removesuffix(".")
+    if re.search(r"\b[ap]\.m$", value):
+        value += "."
+    return " ".join(subject.split()), " ".join(lowered), " ".join(value.split())
+
+
+def _plain(text: str) -> str:
+    """`text` without Markdown's emphasis, code marks, links and pictures.
+
+    Nothing is left of a long text: no fact is that long, and the patterns would labour on it.
+    """
+    if len(text) > _LONGEST_STATEMENT:
+        return ""
+    for pattern, replacement in _MARKUP:
+        text = pattern.sub(replacement, text)
+    return text.strip()

@@ -1,0 +1,197 @@
+"""From the sources a plan names to rows. Nothing else on the disk is looked at."""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO
+
+from germline.corpus import documents
+from germline.corpus.passages import passages
+from germline.corpus.shapes import Voice, row_of
+from germline.errors import DataError
+from germline.records import Refusal, Row
+
+_TEXT = (".txt", ".md", ".law")
+_JSON = (".json", ".jsonl")
+_CHUNK = 2**18
+_MAGIC = re.compile(r"[*?[]")
+
+
+def read(
+    sources: Sequence[str], root: Path, *, voice: Voice, strict: bool = False
+) -> Iterator[Row | Refusal]:
+    """Every row of the files that `sources` name, with its passport, or why there is none.
+
+    A source is a file, a folder (read with all its folders, without hidden files) or a glob of files (`**`
+    for any folders), absolute or relative to `root`. Each file is read once, in the order of names,
+    whatever the order of the sources. A link is followed only to what its own source holds.
+    Text becomes passages (see `passages`), with every line end as LF and without a byte order mark or the
+    front matter of a `.law`; JSON becomes whole documents and conversations (see `row_of`), where the words
+    of `voice` are the persona's. A text or `.json` file that is not UTF-8 gives no row at all.
+
+    Raises DataError at once for a source that matches nothing, and while iterating for a file that cannot
+    be opened or, if `strict`, for JSON that is broken. Memory is bounded by the longest JSON record. Not
+    promised: anything about files that change while they are read.
+    """
+    root = root.resolve()
+    found: dict[Path, tuple[str, Path | Refusal]] = {}
+    for source in sources:
+        matches = dict(_find(source, root))
+        if not matches:
+            raise DataError(
+                f"source {source!r} matches no file", hint=f"relative sources start at {root.as_posix()}"
+            )
+        found.update(matches)
+    return _rows(found, voice, strict)
+
+
+def _rows(
+    found: dict[Path, tuple[str, Path | Refusal]], voice: Voice, strict: bool
+) -> Iterator[Row | Refusal]:
+    for _, (name, file) in sorted(found.items(), key=lambda item: (item[1][0], item[0].as_posix())):
+        if isinstance(file, Refusal):
+            yield file
+            continue
+        empty = True
+        try:
+            for item in _read_file(file, name, voice, strict):
+                empty = False
+                yield item
+        except OSError as error:
+            raise DataError(f"cannot read {name}: {error.strerror}") from error
+        if empty:
+            yield Refusal(source=name, position=0, reason="empty")
+
+
+# --- finding files ------------------------------------------------------------------------------------
+
+
+def _find(source: str, root: Path) -> Iterator[tuple[Path, tuple[str, Path | Refusal]]]:
+    """What `source` names: each real file once, with its name in passports, or why it may not be read."""
+    path = root / source
+    if path.is_dir():
+        base = path.resolve()
+        matches = _walk(base)
+    elif path.exists():
+        base = path.resolve()
+        matches = iter([base])
+    else:
+        parts = path.parts
+        fixed = next((i for i, part in enumerate(parts) if _MAGIC.search(part)), len(parts))
+        base = Path(*parts[:fixed]).resolve()
+        pattern = "/".join(parts[fixed:])
+        # Path.glob would bring hidden files, and reads `**` differently from one Python to the next.
+        names = glob.iglob(pattern, root_dir=base, recursive=True)  # noqa: PTH207
+        matches = (base / name for name in names)
+    for match in matches:
+        if file := _admit(match, base, root):
+            yield file
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """The files and links below `folder`, hidden ones and those in hidden folders excepted."""
+
+    def unreadable(error: OSError) -> None:
+        raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
+
+    for place, folders, files in os.walk(folder, onerror=unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        links = [name for name in folders if Path(place, name).is_symlink()]
+        for name in (*files, *links):
+            if not name.startswith("."):
+                yield Path(place, name)
+
+
+def _admit(match: Path, base: Path, root: Path) -> tuple[Path, tuple[str, Path | Refusal]] | None:
+    """The file at `match` if it lies within `base` and its kind is known; None for a folder within."""
+    name = _name(match, base, root)
+    try:
+        file = match.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return match, (name, Refusal(source=name, position=0, reason="broken link"))
+    if not file.is_relative_to(base):
+        return match, (name, Refusal(source=name, position=0, reason="link leaves its source"))
+    if file.is_dir():
+        return None
+    name = _name(file, base, root)
+    if not file.is_file() or file.suffix.lower() not in _TEXT + _JSON:
+        return file, (name, Refusal(source=name, position=0, reason="unknown file type"))
+    return file, (name, file)
+
+
+def _name(path: Path, base: Path, root: Path) -> str:
+    """Relative to the home inside it, else from the source's own name on: no passport holds a machine's path."""
+    return path.relative_to(root if path.is_relative_to(root) else base.parent).as_posix()
+
+
+# --- reading one file ---------------------------------------------------------------------------------
+
+
+def _read_file(file: Path, name: str, voice: Voice, strict: bool) -> Iterator[Row | Refusal]:
+    if file.suffix.lower() == ".jsonl":
+        with file.open("rb") as binary:
+            yield from _documents(documents.lines(binary), name, voice, strict)
+    elif fault := _fault(file):
+        yield Refusal(source=name, position=0, reason=fault)
+    elif file.suffix.lower() == ".json":
+        with file.open(encoding="utf-8-sig") as text:
+            yield from _documents(documents.members(text), name, voice, strict)
+    else:
+        with file.open(encoding="utf-8-sig") as text:
+            if file.suffix.lower() == ".law" and not _skip_front_matter(text):
+                yield Refusal(source=name, position=0, reason="front matter never ends")
+            yield from _passages(text, name)
+
+
+def _fault(file: Path) -> str | None:
+    """Why `file` is no text. Found before its first row, so that a bad file is refused as a whole."""
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    with file.open("rb") as stream:
+        try:
+            while chunk := stream.read(_CHUNK):
+                decode(chunk)
+                if b"\0" in chunk:
+                    return "not valid text"
+            decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "not UTF-8"
+    return None
+
+
+def _skip_front_matter(stream: TextIO) -> bool:
+    """Move past the TOML between two `+++` lines, where the text begins with one; False if it never ends."""
+    if stream.readline(_CHUNK).rstrip() != "+++":
+        stream.seek(0)
+        return True
+    return any(line.rstrip() == "+++" for line in iter(lambda: stream.readline(_CHUNK), ""))
+
+
+def _passages(stream: TextIO, name: str) -> Iterator[Row]:
+    row = None
+    for position, text in enumerate(passages(stream), 1):
+        if row:
+            yield row
+        row = Row(kind="text", source=name, position=position, text=text, ends_document=False)
+    if row:
+        yield replace(row, ends_document=True)
+
+
+def _documents(
+    records: Iterator[tuple[int, object]], name: str, voice: Voice, strict: bool
+) -> Iterator[Row | Refusal]:
+    for position, record in records:
+        if not isinstance(record, documents.Broken):
+            yield row_of(record, source=name, position=position, voice=voice)
+        elif strict and record.reason == "broken JSON":
+            raise DataError(
+                f"{name} line {record.line}: broken JSON: {record.detail}",
+                hint="mend or delete it, or set strict = false to leave it out",
+            )
+        else:
+            yield Refusal(source=name, position=position, reason=record.reason)

@@ -1,0 +1,162 @@
+"""The shapes people keep conversations in, each turned into a `Row`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from germline.records import Refusal, Row, Turn
+
+Voice = Literal["assistant", "user"]
+"""Whose words are learned."""
+
+_SIDES: dict[str, Voice] = {
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "model", "bot", "ai"), "assistant"),
+    **dict.fromkeys(("user", "human"), "user"),
+}
+_MACHINERY = frozenset(
+    ["system", "developer", "tool", "function", "function_call", "tool_call", "tool_response", "observation"]
+)
+_Message = tuple[str, str]
+"""Role and words."""
+
+
+class _UnfitError(Exception):
+    """The reason of a refusal."""
+
+
+def row_of(record: object, *, source: str, position: int, voice: Voice) -> Row | Refusal:
+    """One decoded JSON record as a row: `{"text"}`, `{"messages"}`, ShareGPT's `{"conversations"}`, Alpaca's
+    `{"instruction", "input", "output"}`, `{"prompt", "completion"}` or a conversation of a ChatGPT export.
+
+    System, tool and function messages are dropped, and so is whatever is not text. Turns of one speaker in
+    a row become one; words of the other side that the persona never answered are cut off at the end. Texts
+    keep every character but outer white space. Any other record is a Refusal; nothing here raises.
+    """
+    try:
+        match record:
+            case {"messages": list()}:  # whatever else it holds, such as the same rendered as "text"
+                pass
+            case {"text": str(text)}:
+                return Row(kind="text", source=source, position=position, text=_valid(text.strip()))
+        turns = _turns(_messages(record), voice)
+        return Row(kind="dialog", source=source, position=position, turns=turns)
+    except _UnfitError as unfit:
+        return Refusal(source=source, position=position, reason=str(unfit))
+
+
+def _messages(record: object) -> list[_Message]:
+    match record:
+        case {"mapping": dict(tree), "current_node": str(leaf)}:
+            return [_message(message) for message in _branch(tree, leaf)]
+        case {"messages": list(messages)} | {"conversations": list(messages)}:
+            return [_message(message) for message in messages]
+        case {"instruction": str(task), "output": str(answer), **rest}:
+            given = _speech(rest.get("input"))
+            return [("user", f"{task}\n\n{given}" if given else task), ("assistant", answer)]
+        case {"prompt": prompt, "completion": completion}:
+            return _side("user", prompt) + _side("assistant", completion)
+        case _:
+            raise _UnfitError("unknown shape")
+
+
+def _side(role: str, said: object) -> list[_Message]:
+    """A prompt or a completion: a string, or messages that name their own roles."""
+    if isinstance(said, list):
+        return [_message(message) for message in said]
+    return [(role, _speech(said))]
+
+
+def _branch(tree: Mapping[str, object], leaf: object) -> list[object]:
+    """The messages from the root of a ChatGPT export's tree to `leaf`: the branch its owner last saw."""
+    messages: list[object] = []
+    seen = set()
+    while leaf is not None:
+        node = tree.get(leaf) if isinstance(leaf, str) and leaf not in seen else None
+        if not isinstance(node, dict):
+            raise _UnfitError("broken tree")
+        seen.add(leaf)
+        message = node.get("message")
+        if isinstance(message, dict) and _was_seen(message):
+            messages.append(message)
+        leaf = node.get("parent")
+    return messages[::-1]
+
+
+def _was_seen(message: Mapping[str, object]) -> bool:
+    """Whether it stood on the screen; the assistant's calls to its tools and hidden prompts did not."""
+    metadata = message.get("metadata")
+    hidden = isinstance(metadata, dict) and metadata.get("is_visually_hidden_from_conversation")
+    return message.get("recipient") in (None, "all") and not hidden
+
+
+def _message(message: object) -> _Message:
+    match message:
+        case {"role": str(role), **rest} | {"author": {"role": str(role)}, **rest}:
+            content = rest.get("content")  # absent where an assistant only called a tool
+        case {"from": str(role), "value": content}:
+            pass
+        case _:
+            raise _UnfitError("unknown shape")
+    return (role, "") if role.lower() in _MACHINERY else (role, _speech(content))
+
+
+def _speech(content: object) -> str:
+    match content:
+        case None:
+            return ""
+        case str():
+            return content
+        case list():
+            return "\n".join(filter(None, map(_part, content)))
+        case {"content_type": "text" | "multimodal_text", "parts": list(parts)}:
+            return "\n".join(filter(None, map(_part, parts)))
+        case {"content_type": str()}:  # code, thoughts, a browser's page: not said to anybody
+            return ""
+        case _:
+            raise _UnfitError("unknown shape")
+
+
+def _part(part: object) -> str:
+    """The words of one part of a message; images, sounds and files have none."""
+    match part:
+        case str():
+            return part
+        case {"type": str(kind)} if not kind.endswith("text"):
+            return ""
+        case {"text": str(text)}:
+            return text
+        case dict():
+            return ""
+        case _:
+            raise _UnfitError("unknown shape")
+
+
+def _turns(messages: Iterable[_Message], voice: Voice) -> tuple[Turn, ...]:
+    turns: list[Turn] = []
+    for role, words in messages:
+        role = role.lower()
+        if role in _MACHINERY or not (text := _valid(words.strip())):
+            continue
+        if role not in _SIDES:
+            raise _UnfitError("unknown role")
+        speaker: Literal["persona", "other"] = "persona" if _SIDES[role] == voice else "other"
+        if turns and turns[-1].speaker == speaker:
+            text = f"{turns.pop().text}\n{text}"
+        turns.append(Turn(speaker=speaker, text=text))
+    if turns and turns[-1].speaker == "other":
+        turns.pop()
+    if not turns:
+        raise _UnfitError("no persona turn")
+    return tuple(turns)
+
+
+def _valid(text: str) -> str:
+    """`text`, if it can be written as UTF-8 and tokenized: no NUL and no half of a surrogate pair."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise _UnfitError("not valid text") from None
+    if "\0" in text:
+        raise _UnfitError("not valid text")
+    return text

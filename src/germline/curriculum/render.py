@@ -1,0 +1,69 @@
+"""From rows and facts to training texts, in raw format: no chat template, no role tags, no system prompt.
+
+A passage is learned whole. In a conversation the other side's words are read and the persona's are
+learned, each of its turns ending with EOS; a prompt is closed by a line break. A fact is said in several
+wordings, because one statement alone is not knowledge (Physics of Language Models 3.1, arXiv 2309.14316:
+one biography 9.7% extractable, five variants 96%).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from germline.records import Fact, Row, Turn
+from germline.wordings import TAUGHT_QUESTIONS, TAUGHT_STATEMENTS, say
+
+PROMPT_END = "\n"
+"""Closes what the other side says; the persona's answer begins right after it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A stretch of text. `learned`: it carries loss. `ends`: EOS follows it, learned if the span is."""
+
+    text: str
+    learned: bool
+    ends: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One training text that nothing outside it is attended from."""
+
+    kind: Literal["document", "dialog", "question", "statement"]
+    spans: tuple[Span, ...]
+
+
+def prompt(turns: Sequence[Turn]) -> str:
+    """The text a persona's answer continues, for turns that end with the other side's."""
+    return "".join(turn.text + (PROMPT_END if turn.speaker == "other" else "") for turn in turns)
+
+
+def of_row(row: Row) -> Example:
+    if row.kind == "text":
+        return Example(kind="document", spans=(Span(text=row.text, learned=True, ends=row.ends_document),))
+    spans = (
+        Span(text=turn.text, learned=True, ends=True)
+        if turn.speaker == "persona"
+        else Span(text=turn.text + PROMPT_END, learned=False)
+        for turn in row.turns
+    )
+    return Example(kind="dialog", spans=tuple(spans))
+
+
+def of_fact(fact: Fact) -> tuple[Example, ...]:
+    """Every taught wording of the fact, questions and statements in turn, so that any few are of both."""
+    answer = Span(text=f"{fact.value}.", learned=True, ends=True)
+    asked = [
+        Example(kind="question", spans=(Span(text=say(form, fact) + PROMPT_END, learned=False), answer))
+        for form in TAUGHT_QUESTIONS
+    ]
+    told = [
+        Example(kind="statement", spans=(Span(text=say(form, fact), learned=True, ends=True),))
+        for form in TAUGHT_STATEMENTS
+    ]
+    pairs = itertools.zip_longest(asked, told)
+    return tuple(example for pair in pairs for example in pair if example is not None)

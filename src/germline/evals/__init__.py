@@ -1,0 +1,1 @@
+"""The exams: written from the delta before training, fixed by hash, inherited by every descendant."""

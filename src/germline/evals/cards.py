@@ -1,0 +1,114 @@
+"""Owner-written tasks with a scorer that needs no judgement: challenge cards, and the cards of laws.
+
+A card file is TOML with `[[card]]` tables. A `.law` file opens with such tables between two `+++` lines
+and goes on with the law's text, which the corpus reads like any other.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from germline.errors import PlanError, did_you_mean
+
+SCORERS: dict[str, tuple[str, ...]] = {
+    "choice": ("answer", "wrong"),
+    "regex": ("pattern",),
+    "exact": ("answer",),
+    "contains": ("answer",),
+    "numeric": ("answer",),
+    "forbidden": ("words",),
+    "max_words": ("limit",),
+}
+"""Scorer -> the keys it needs. `numeric` also takes `tolerance` (default 0)."""
+
+_FRONT_MATTER = re.compile(r"\A\ufeff?\+\+\+\r?\n(.*?)^\+\+\+\s*$", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    id: str
+    prompt: str
+    scorer: str
+    keys: dict[str, Any] = field(default_factory=dict)
+
+    def passes(self, reply: str) -> bool:
+        """Whether a spoken reply earns the card. Not for `choice`, which is decided by likelihood."""
+        text = reply.strip()
+        match self.scorer:
+            case "regex":
+                return re.search(self.keys["pattern"], text) is not None
+            case "exact":
+                return text == str(self.keys["answer"])
+            case "contains":
+                return str(self.keys["answer"]).casefold() in text.casefold()
+            case "numeric":
+                number = re.search(r"-?\d+(?:[.,]\d+)?", text)
+                tolerance = float(self.keys.get("tolerance", 0))
+                found = float(number.group().replace(",", ".")) if number else float("nan")
+                return abs(found - float(self.keys["answer"])) <= tolerance
+            case "forbidden":
+                words = "|".join(re.escape(word) for word in self.keys["words"])
+                return bool(text) and re.search(rf"(?i)(?<!\w)(?:{words})(?!\w)", text) is None
+            case "max_words":
+                return 0 < len(text.split()) <= int(self.keys["limit"])
+        raise AssertionError(f"no spoken reply decides a {self.scorer} card")
+
+
+def read_cards(path: Path) -> tuple[Card, ...]:
+    """The cards of a TOML file. PlanError names the file, the card and what is wrong with it."""
+    return _parse(_text(path), path, default_id="card")
+
+
+def read_law(path: Path) -> tuple[Card, ...]:
+    """The cards of a `.law` file's front matter; their ids begin with the law's."""
+    found = _FRONT_MATTER.match(_text(path))
+    if not found:
+        raise PlanError(
+            f"{path}: a law begins with its cards between two +++ lines",
+            hint="see examples/lighthouse/2026-01/laws for the format",
+        )
+    return _parse(found.group(1), path, default_id=path.stem)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path}: cannot be read: {error}") from None
+
+
+def _parse(text: str, path: Path, *, default_id: str) -> tuple[Card, ...]:
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(f"{path}: not TOML: {error}") from None
+    name = str(tables.get("id", default_id))
+    found = tables.get("card", [])
+    if not isinstance(found, list) or not found:
+        raise PlanError(f"{path}: holds no [[card]] table")
+    return tuple(_card(table, f"{name}/{number}", path) for number, table in enumerate(found, 1))
+
+
+def _card(table: dict[str, Any], name: str, path: Path) -> Card:
+    keys = dict(table)
+    card_id = str(keys.pop("id", name))
+    prompt, scorer = keys.pop("prompt", None), keys.pop("scorer", None)
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise PlanError(f"{path}: card {card_id}: prompt is missing")
+    if scorer not in SCORERS:
+        raise PlanError(f"{path}: card {card_id}: no scorer {scorer!r}", hint=did_you_mean(str(scorer), SCORERS))
+    missing = [key for key in SCORERS[scorer] if key not in keys]
+    unknown = [key for key in keys if key not in (*SCORERS[scorer], "tolerance")]
+    if missing or unknown:
+        problem = f"{missing[0]} is missing" if missing else f"unknown key {unknown[0]}"
+        raise PlanError(f"{path}: card {card_id}: {problem}", hint=f"{scorer} takes {', '.join(SCORERS[scorer])}")
+    if scorer == "regex":
+        try:
+            re.compile(keys["pattern"])
+        except re.error as error:
+            raise PlanError(f"{path}: card {card_id}: pattern: {error}") from None
+    return Card(id=card_id, prompt=prompt, scorer=scorer, keys=keys)

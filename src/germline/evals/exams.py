@@ -1,0 +1,193 @@
+"""Writing the exam of a generation from its delta, before training, by rule.
+
+An exam is data: questions with their right answer and distractors of the same kind, the persona's voice,
+law and challenge cards, held-out passages. It is stored with the generation, named by its hash, and every
+descendant sits it again. Nothing here looks at a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from germline.errors import StoreDamaged
+from germline.evals.cards import Card
+from germline.evals.style import Voice, voice
+from germline.records import FORMAT, Digest, Fact, Row, canonical_json, digest_of
+from germline.settings import Exams
+from germline.wordings import TAUGHT_QUESTIONS, UNSEEN_QUESTIONS, say
+
+PASSAGES = 16
+"""Most held-out passages an exam keeps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One question. `spoken`: its answer is also asked for aloud. `reply`: its options are whole replies."""
+
+    paper: Literal["recall", "wording", "heldout"]
+    prompt: str
+    answer: str
+    wrong: tuple[str, ...]
+    spoken: bool = False
+    reply: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exam:
+    items: tuple[Item, ...]
+    passages: tuple[str, ...]
+    voice: Voice | None
+    laws: tuple[Card, ...]
+    cards: tuple[Card, ...]
+    format: int = FORMAT
+
+    @property
+    def digest(self) -> Digest:
+        return digest_of(canonical_json(self))
+
+
+def write(
+    facts: Sequence[Fact],
+    train: Sequence[Row],
+    heldout: Sequence[Row],
+    settings: Exams,
+    *,
+    probes: Sequence[str],
+    laws: Sequence[Card],
+    cards: Sequence[Card],
+    inherited: Sequence[Exam],
+    prompt_end: str,
+) -> Exam:
+    """The exam on a delta: its facts in taught and in unseen wordings, its conversations, its own cards.
+
+    What an inherited exam already asks (laws, challenge cards, the voice) is not asked again. A question
+    that finds no distractor is left out.
+    """
+    items = [item for fact in facts for item in _about(fact, facts, settings.choices, prompt_end)]
+    kept = sorted((row for row in train if row.kind == "dialog"), key=lambda row: row.content_digest)
+    replies = [row.turns[-1].text for row in [*train, *heldout] if row.kind == "dialog"]
+    items += _conversations(kept[: settings.replies], "recall", replies, settings.choices, prompt_end)
+    unseen = [row for row in heldout if row.kind == "dialog"]
+    items += _conversations(unseen, "heldout", replies, settings.choices, prompt_end)
+    has_voice = any(exam.voice for exam in inherited)
+    asked = {card for exam in inherited for card in map(_key, (*exam.laws, *exam.cards))}
+    spoken = [turn.text for row in train for turn in row.turns if turn.speaker == "persona"]
+    tone = list(probes) or [row.turns[-2].text for row in unseen if len(row.turns) > 1][:10]
+    return Exam(
+        items=tuple(items),
+        passages=tuple(row.text for row in heldout if row.kind == "text")[:PASSAGES],
+        voice=None if has_voice else voice(spoken, tone, settings.boilerplate),
+        laws=tuple(card for card in laws if _key(card) not in asked),
+        cards=tuple(card for card in cards if _key(card) not in asked),
+    )
+
+
+def to_bytes(exam: Exam) -> bytes:
+    return canonical_json(exam)
+
+
+def from_bytes(data: bytes) -> Exam:
+    """The exam in `data`; StoreDamaged when it is not one, or of a newer format."""
+    try:
+        tables = json.loads(data)
+        if tables["format"] > FORMAT:
+            raise StoreDamaged("this exam was written by a newer germline", hint="upgrade germline")
+        return Exam(
+            items=tuple(Item(**_tuples(item)) for item in tables["items"]),
+            passages=tuple(tables["passages"]),
+            voice=Voice(**_tuples(tables["voice"])) if tables["voice"] else None,
+            laws=tuple(Card(**card) for card in tables["laws"]),
+            cards=tuple(Card(**card) for card in tables["cards"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreDamaged(f"an exam cannot be read: {error}") from error
+
+
+def _tuples(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+
+
+def _key(card: Card) -> bytes:
+    return canonical_json(card)
+
+
+def _about(fact: Fact, facts: Sequence[Fact], choices: int, prompt_end: str) -> Iterable[Item]:
+    seed = _seed(fact.subject, fact.attribute)
+    wrong = _same_kind(fact, facts, choices - 1, seed)
+    if not wrong:
+        return
+    taught = TAUGHT_QUESTIONS[seed % len(TAUGHT_QUESTIONS)]
+    unseen = UNSEEN_QUESTIONS[seed % len(UNSEEN_QUESTIONS)]
+    yield Item(
+        paper="recall", prompt=say(taught, fact) + prompt_end, answer=fact.value, wrong=wrong, spoken=True
+    )
+    yield Item(paper="wording", prompt=say(unseen, fact) + prompt_end, answer=fact.value, wrong=wrong)
+
+
+def _same_kind(fact: Fact, facts: Sequence[Fact], count: int, seed: int) -> tuple[str, ...]:
+    """Other values of the fact's kind, those of its own attribute first; near numbers where they run out.
+
+    A value that is also true of the same subject and attribute elsewhere is no distractor.
+    """
+    true = {other.value for other in facts if (other.subject, other.attribute) == (fact.subject, fact.attribute)}
+    shuffled = sorted(facts, key=lambda other: _seed(str(seed), other.subject, other.attribute))
+    alike = [other for other in shuffled if other.kind == fact.kind]
+    alike.sort(key=lambda other: other.attribute != fact.attribute)
+    found = list(dict.fromkeys(other.value for other in alike if other.value not in true))[:count]
+    if len(found) < count and fact.kind.startswith("number"):
+        found += [value for value in _near_numbers(fact.value, seed) if value not in {*true, *found}]
+    return tuple(found[:count])
+
+
+def _near_numbers(value: str, seed: int) -> list[str]:
+    number = re.search(r"\d+", value)
+    if not number:
+        return []
+    size, dice = int(number.group()), random.Random(seed)
+    spread = max(4, size // 2)
+    others = {max(1, size + dice.randint(-spread, spread)) for _ in range(20)} - {size}
+    return [f"{value[: number.start()]}{other}{value[number.end() :]}" for other in sorted(others, key=lambda n: _seed(str(n), value))]
+
+
+def _conversations(
+    rows: Sequence[Row],
+    paper: Literal["recall", "heldout"],
+    replies: Sequence[str],
+    choices: int,
+    prompt_end: str,
+) -> list[Item]:
+    """Which is the persona's true last reply? The others are real replies to other prompts, alike in shape."""
+    items = []
+    for row in rows:
+        *before, last = row.turns
+        prompt = "".join(turn.text + (prompt_end if turn.speaker == "other" else "") for turn in before)
+        seed = _seed(prompt, last.text)
+        others = sorted(dict.fromkeys(replies), key=lambda reply: _seed(str(seed), reply))
+        others = [reply for reply in others if _shape(reply)[1] != _shape(last.text)[1]]
+        others.sort(key=lambda reply: _unlike(reply, last.text))
+        if before and others:
+            wrong = tuple(others[: choices - 1])
+            items.append(Item(paper=paper, prompt=prompt, answer=last.text, wrong=wrong, reply=True))
+    return items
+
+
+def _shape(reply: str) -> tuple[str, str]:
+    """(the first sentence with its digits masked, the first sentence): `# metres` and `37 metres`."""
+    first = re.split(r"(?<=[.!?])\s", reply.strip(), maxsplit=1)[0].casefold().rstrip(".!?")
+    return re.sub(r"\d+", "#", first), first
+
+
+def _unlike(reply: str, gold: str) -> tuple[bool, bool, int]:
+    """Sorts replies: same masked first sentence, then a number where the gold has one, then like length."""
+    mask, gold_mask = _shape(reply)[0], _shape(gold)[0]
+    return mask != gold_mask, ("#" in mask) != ("#" in gold_mask), abs(len(reply) - len(gold))
+
+
+def _seed(*parts: str) -> int:
+    return int.from_bytes(hashlib.sha256("\x00".join(parts).encode()).digest()[:8], "big")

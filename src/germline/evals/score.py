@@ -1,0 +1,140 @@
+"""The two things an exam asks of a model: how likely it finds each of several answers, and what it says.
+
+The options of one question share its prompt in one row: each option sees the prompt and itself and no
+other option, so a prompt is read once instead of once per option. The scores equal those of separate rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from germline.model.decoder import Decoder, visible
+from germline.model.generate import generate
+
+ROW_TOKENS = 512
+BATCH_TOKENS = 2048
+LOGIT_ROWS = 128
+SPEAKING_ROWS = 32
+"""Prompts answered side by side; sorted by length, so that little padding is read."""
+
+Tokenize = Callable[[str], list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A prompt and the texts that may follow it."""
+
+    prompt: str
+    options: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Row:
+    """Flat lists over one row's tokens; `predictor` is where a scored token is predicted from (-1: nowhere)."""
+
+    tokens: list[int]
+    segments: list[int]
+    branches: list[int]
+    positions: list[int]
+    predictor: list[int]
+    option: list[int]
+
+
+@torch.inference_mode()
+def log_likelihoods(decoder: Decoder, questions: Sequence[Question], tokenize: Tokenize) -> list[list[float]]:
+    """Per question, log p(option | prompt) of each option, summed over its tokens, nats.
+
+    A prompt is cut on the left where question and options together exceed a row.
+    """
+    rows: list[_Row] = []
+    owners: list[tuple[int, int]] = []
+    for index, question in enumerate(questions):
+        _place(rows, tokenize(question.prompt), [tokenize(option) for option in question.options], len(owners))
+        owners += [(index, option) for option in range(len(question.options))]
+    scores = torch.zeros(len(owners), dtype=torch.float64)
+    rows.sort(key=lambda row: len(row.tokens))
+    start = 0
+    while start < len(rows):
+        stop = start + 1
+        while stop < len(rows) and len(rows[stop].tokens) * (stop + 1 - start) <= BATCH_TOKENS:
+            stop += 1
+        _score(decoder, rows[start:stop], scores)
+        start = stop
+    results: list[list[float]] = [[] for _ in questions]
+    for (index, _), score in zip(owners, scores.tolist(), strict=True):
+        results[index].append(score)
+    return results
+
+
+def _place(rows: list[_Row], prompt: list[int], options: list[list[int]], first: int) -> None:
+    """Add one question to the last row with room for it, or to a new row."""
+    prompt = prompt[-max(1, ROW_TOKENS - sum(map(len, options))) :]
+    length = len(prompt) + sum(map(len, options))
+    if not rows or len(rows[-1].tokens) + length > ROW_TOKENS:
+        rows.append(_Row([], [], [], [], [], []))
+    row = rows[-1]
+    segment = row.segments[-1] + 1 if row.segments else 0
+    start = len(row.tokens)
+    row.tokens += prompt
+    row.positions += range(len(prompt))
+    row.branches += [0] * len(prompt)
+    row.predictor += [-1] * len(prompt)
+    row.option += [-1] * len(prompt)
+    for branch, option in enumerate(options, 1):
+        here = len(row.tokens)
+        row.tokens += option
+        row.positions += range(len(prompt), len(prompt) + len(option))
+        row.branches += [branch] * len(option)
+        row.predictor += [start + len(prompt) - 1, *range(here, here + len(option) - 1)][: len(option)]
+        row.option += [first + branch - 1] * len(option)
+    row.segments += [segment] * length
+
+
+def _score(decoder: Decoder, rows: Sequence[_Row], scores: Tensor) -> None:
+    length = max(len(row.tokens) for row in rows)
+
+    def table(lists: Sequence[list[int]], fill: int) -> Tensor:
+        return torch.tensor([values + [fill] * (length - len(values)) for values in lists])
+
+    segments = table([row.segments for row in rows], -1)
+    branches = table([row.branches for row in rows], 0)
+    same_text = segments.unsqueeze(2) == segments.unsqueeze(1)
+    same_option = (branches.unsqueeze(1) == 0) | (branches.unsqueeze(2) == branches.unsqueeze(1))
+    earlier = torch.ones(length, length, dtype=torch.bool).tril()
+    mask = visible(same_text & same_option & earlier, decoder.output_weight.dtype)
+    tokens = table([row.tokens for row in rows], 0)
+    hidden = decoder(tokens, table([row.positions for row in rows], 0), mask)
+    predictor, option = table([row.predictor for row in rows], -1), table([row.option for row in rows], -1)
+    scored = predictor >= 0
+    row_index = torch.arange(len(rows)).unsqueeze(1).expand_as(predictor)[scored]
+    states, targets, owner = hidden[row_index, predictor[scored]], tokens[scored], option[scored]
+    for start in range(0, len(targets), LOGIT_ROWS):
+        part = slice(start, start + LOGIT_ROWS)
+        logits = decoder.logits(states[part]).float()
+        gold = logits.gather(1, targets[part].unsqueeze(1)).squeeze(1) - logits.logsumexp(1)
+        scores.index_add_(0, owner[part], gold.double())
+
+
+def speak(
+    decoder: Decoder,
+    prompts: Sequence[str],
+    tokenize: Tokenize,
+    detokenize: Callable[[list[int]], str],
+    *,
+    limit: int,
+    end: int,
+) -> list[str]:
+    """The greedy answer to each prompt, at most `limit` tokens, in the order given."""
+    encoded = [tokenize(prompt) for prompt in prompts]
+    order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]))
+    answers = [""] * len(prompts)
+    for start in range(0, len(order), SPEAKING_ROWS):
+        group = order[start : start + SPEAKING_ROWS]
+        spoken = generate(decoder, [encoded[index] for index in group], limit=limit, end=end)
+        for index, ids in zip(group, spoken, strict=True):
+            answers[index] = detokenize(ids)
+    return answers

@@ -1,0 +1,150 @@
+"""Sitting an exam: a model in, marks out. Everything is measured on the model as it is on disk, merged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from germline.evals.cards import Card
+from germline.evals.exams import Exam, Item
+from germline.evals.score import Question, log_likelihoods, speak
+from germline.evals.style import judge_answers
+from germline.model.decoder import Decoder
+from germline.records import Marks, Score, StyleMarks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A model that can sit an exam: its decoder, and its tokenizer as two functions and the id of EOS."""
+
+    decoder: Decoder
+    tokenize: Callable[[str], list[int]]
+    detokenize: Callable[[list[int]], str]
+    end: int
+
+
+def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str) -> Marks:
+    """The candidate's marks on every paper of the exam. Deterministic: greedy, and no sampling."""
+    chosen = _choose(candidate, exam.items, prompt_end)
+    spoken_items = [item for item in exam.items if item.spoken]
+    said = _speak(candidate, [item.prompt for item in spoken_items], _longest(candidate, spoken_items))
+    right = [_begins_with(answer, item.answer) for answer, item in zip(said, spoken_items, strict=True)]
+    style, tone = _style(candidate, exam, answer_tokens, prompt_end)
+    cards = _cards(candidate, (*exam.laws, *exam.cards), answer_tokens, prompt_end)
+    answers: list[dict[str, Any]] = [
+        {"paper": item.paper, "prompt": item.prompt, "gold": item.answer, "chosen": option, "right": option == item.answer}
+        for item, (option, _) in zip(exam.items, chosen, strict=True)
+    ]
+    answers += [
+        {"paper": "spoken", "prompt": item.prompt, "gold": item.answer, "chosen": answer, "right": correct}
+        for item, answer, correct in zip(spoken_items, said, right, strict=True)
+    ]
+    answers += tone + [answer for _, answer in cards.values()]
+    return Marks(
+        recall=_score(exam.items, chosen, "recall"),
+        wording=_score(exam.items, chosen, "wording"),
+        heldout=_score(exam.items, chosen, "heldout"),
+        spoken=Score(items=len(right), right=sum(right), bits_per_byte=0.0),
+        passages_bits_per_byte=_passages(candidate, exam.passages),
+        style=style,
+        laws={card.id: cards[card.id][0] for card in exam.laws},
+        cards={card.id: cards[card.id][0] for card in exam.cards},
+        answers=tuple(answers),
+    )
+
+
+def _choose(candidate: Candidate, items: Sequence[Item], prompt_end: str) -> list[tuple[str, float]]:
+    """Per item, the option the model prefers, and the gold answer's cost in bits per byte.
+
+    A short answer is preferred by its likelihood per byte. A whole reply is preferred by how much the
+    prompt *raises* its likelihood over an empty prompt: replies that were trained on are likely after any
+    prompt, and would otherwise win against a true reply that was held out. Ties and scores that are not
+    numbers go against the gold answer.
+    """
+    questions = [Question(item.prompt, (item.answer, *item.wrong)) for item in items]
+    likelihoods = log_likelihoods(candidate.decoder, questions, candidate.tokenize)
+    replies = tuple(dict.fromkeys(option for item in items if item.reply for option in (item.answer, *item.wrong)))
+    alone = log_likelihoods(candidate.decoder, [Question(prompt_end, (reply,)) for reply in replies], candidate.tokenize)
+    prior = {reply: likelihood for reply, (likelihood,) in zip(replies, alone, strict=True)}
+    chosen = []
+    for item, question, scores in zip(items, questions, likelihoods, strict=True):
+        sizes = [len(option.encode()) for option in question.options]
+        base = [prior[option] if item.reply else 0.0 for option in question.options]
+        liking = [(score - start) / size for score, start, size in zip(scores, base, sizes, strict=True)]
+        best_wrong = max(range(1, len(liking)), key=lambda place: liking[place])
+        best = 0 if liking[0] > liking[best_wrong] else best_wrong
+        chosen.append((question.options[best], -scores[0] / sizes[0] / math.log(2)))
+    return chosen
+
+
+def _score(items: Sequence[Item], chosen: Sequence[tuple[str, float]], paper: str) -> Score:
+    marks = [(option == item.answer, bits) for item, (option, bits) in zip(items, chosen, strict=True) if item.paper == paper]
+    right = sum(correct for correct, _ in marks)
+    return Score(items=len(marks), right=right, bits_per_byte=sum(bits for _, bits in marks) / len(marks) if marks else 0.0)
+
+
+def _speak(candidate: Candidate, prompts: Sequence[str], limit: int) -> list[str]:
+    return speak(
+        candidate.decoder, prompts, candidate.tokenize, candidate.detokenize, limit=limit, end=candidate.end
+    )
+
+
+def _longest(candidate: Candidate, items: Sequence[Item]) -> int:
+    return max((len(candidate.tokenize(item.answer)) for item in items), default=0) + 1
+
+
+def _begins_with(answer: str, gold: str) -> bool:
+    """The gold answer opens the spoken one and is not the beginning of a longer word or number."""
+    spoken, wanted = answer.strip().casefold(), gold.strip().casefold()
+    rest = spoken[len(wanted) :]
+    return spoken.startswith(wanted) and not rest[:1].isalnum()
+
+
+def _passages(candidate: Candidate, passages: Sequence[str]) -> float | None:
+    """Mean bits per byte of held-out passages, each read from its first word on."""
+    if not passages:
+        return None
+    halves = [(text[: len(text) // 4], text[len(text) // 4 :]) for text in passages]
+    questions = [Question(start, (rest,)) for start, rest in halves]
+    scores = log_likelihoods(candidate.decoder, questions, candidate.tokenize)
+    return -sum(score for (score,) in scores) / math.log(2) / sum(len(rest.encode()) for _, rest in halves)
+
+
+def _style(
+    candidate: Candidate, exam: Exam, answer_tokens: int, prompt_end: str
+) -> tuple[StyleMarks | None, list[dict[str, Any]]]:
+    if exam.voice is None:
+        return None, []
+    answers = _speak(candidate, [probe + prompt_end for probe in exam.voice.probes], answer_tokens)
+    marks, faults = judge_answers(exam.voice, answers)
+    return marks, [
+        {"paper": "style", "prompt": probe, "gold": None, "chosen": answer, "right": not fault, "fault": fault}
+        for probe, answer, fault in zip(exam.voice.probes, answers, faults, strict=True)
+    ]
+
+
+def _cards(
+    candidate: Candidate, cards: Sequence[Card], answer_tokens: int, prompt_end: str
+) -> dict[str, tuple[bool, dict[str, Any]]]:
+    """Card id -> (passed, what was answered)."""
+    choices = [card for card in cards if card.scorer == "choice"]
+    items = [
+        Item(paper="recall", prompt=card.prompt + prompt_end, answer=card.keys["answer"], wrong=tuple(card.keys["wrong"]))
+        for card in choices
+    ]  # fmt: skip
+    results = {
+        card.id: (option == item.answer, option)
+        for card, item, (option, _) in zip(choices, items, _choose(candidate, items, prompt_end), strict=True)
+    }
+    spoken = [card for card in cards if card.scorer != "choice"]
+    replies = _speak(candidate, [card.prompt + prompt_end for card in spoken], answer_tokens)
+    results |= {card.id: (card.passes(reply), reply) for card, reply in zip(spoken, replies, strict=True)}
+    return {
+        card.id: (results[card.id][0], {
+            "paper": "card", "id": card.id, "prompt": card.prompt, "gold": card.keys.get("answer"),
+            "chosen": results[card.id][1], "right": results[card.id][0],
+        })
+        for card in cards
+    }  # fmt: skip

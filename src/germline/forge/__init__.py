@@ -1,0 +1,1 @@
+"""The forge: the only code that trains."""

@@ -1,0 +1,109 @@
+"""LoRA adapters: attach to a decoder, save in PEFT's format, merge into the parent's weights exactly.
+
+LoRA is arXiv 2106.09685; on disk an adapter is PEFT's `adapter_model.safetensors` (names
+`base_model.model.<module>.lora_A.weight` [rank, in] and `.lora_B.weight` [out, rank], fp32).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from germline.errors import PlanError, did_you_mean
+from germline.model.decoder import Decoder, Linear
+
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""Every linear layer of a decoder block: adapting all of them is what matches full fine-tuning."""
+
+PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraConfig:
+    """`scale = alpha / rank` multiplies the product of the two factors."""
+
+    rank: int
+    alpha: float
+    targets: tuple[str, ...] = TARGETS
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
+
+    def peft(self) -> dict[str, object]:
+        """The contents of PEFT's `adapter_config.json`, lists sorted so that its bytes are fixed."""
+        return {
+            "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": self.rank, "lora_alpha": self.alpha,
+            "target_modules": sorted(self.targets), "bias": "none", "lora_dropout": 0.0,
+            "use_rslora": False, "fan_in_fan_out": False, "inference_mode": True,
+        }  # fmt: skip
+
+
+def attach(decoder: Decoder, config: LoraConfig, seed: int) -> dict[str, nn.Parameter]:
+    """Put fresh adapters on the targets and return their fp32 parameters by PEFT name.
+
+    A starts as kaiming-uniform noise from `seed`, B as zero, so an attached decoder still answers as its
+    parent does. PlanError when a target names no module: a layer that is asked for is never skipped.
+    """
+    linears = _linears(decoder)
+    for target in config.targets:
+        if not any(name.rsplit(".", 1)[-1] == target for name in linears):
+            raise PlanError(f"lora target {target!r} matches no layer", hint=did_you_mean(target, TARGETS))
+    random = torch.Generator().manual_seed(seed)
+    parameters: dict[str, nn.Parameter] = {}
+    for name, linear in linears.items():
+        if name.rsplit(".", 1)[-1] not in config.targets:
+            continue
+        outputs, inputs = linear.weight.shape
+        bound = 1 / math.sqrt(inputs)
+        noise = torch.empty(config.rank, inputs).uniform_(-bound, bound, generator=random)
+        linear.lora_A = nn.Parameter(noise)
+        linear.lora_B = nn.Parameter(torch.zeros(outputs, config.rank))
+        linear.lora_scale = config.scale
+        parameters[f"{PREFIX}{name}.lora_A.weight"] = linear.lora_A
+        parameters[f"{PREFIX}{name}.lora_B.weight"] = linear.lora_B
+    return parameters
+
+
+def detach(decoder: Decoder) -> None:
+    """Take every adapter off again: the decoder is its parent, bit for bit."""
+    for linear in _linears(decoder).values():
+        linear.lora_A = linear.lora_B = None
+
+
+def _linears(decoder: Decoder) -> dict[str, Linear]:
+    return {
+        name: module for name, module in decoder.named_modules() if isinstance(module, Linear) and "layers." in name
+    }
+
+
+def merge(
+    parent: Iterator[tuple[str, Tensor]], adapter: Mapping[str, Tensor], scale: float, *, block_rows: int = 64
+) -> Iterator[tuple[str, Tensor]]:
+    """The child's tensors, one at a time: W + scale * B A, with the same bytes on every machine.
+
+    A matrix product may sum in any order, and machines differ in it. So the update is added as `rank`
+    outer products in fixed order, in fp32, each step one elementwise multiplication or one addition,
+    which IEEE 754 rounds in exactly one way; the sum is rounded once to the weight's dtype. Neither the
+    number of threads nor `block_rows` (the rows handled at once, for the cache) changes a bit. What is
+    not promised: equality with a matrix product's result in the last bits.
+    """
+    for name, weight in parent:
+        factors = PREFIX + name.removesuffix(".weight")
+        if f"{factors}.lora_A.weight" not in adapter:
+            yield name, weight
+            continue
+        A = adapter[f"{factors}.lora_A.weight"].float()
+        B = adapter[f"{factors}.lora_B.weight"].float() * scale
+        child = torch.empty_like(weight)
+        for start in range(0, weight.shape[0], block_rows):
+            block = slice(start, start + block_rows)
+            total = weight[block].to(torch.float32, copy=True)
+            for rank in range(A.shape[0]):
+                total += B[block, rank : rank + 1] * A[rank]
+            child[block] = total.to(weight.dtype)
+        yield name, child

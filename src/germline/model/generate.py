@@ -1,0 +1,96 @@
+"""How a model speaks: batched generation with a key/value cache, greedy or sampled, stopping at EOS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from germline.model.decoder import Cache, Decoder, visible
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Temperature and nucleus (top-p) sampling from a seed; `greedy` is the absence of a Sampling."""
+
+    temperature: float = 0.7
+    top_p: float = 0.95
+    seed: int = 0
+
+
+@torch.inference_mode()
+def stream(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    *,
+    limit: int,
+    end: int,
+    sampling: Sampling | None = None,
+) -> Iterator[list[int | None]]:
+    """Per step, the next token of each prompt; None once that row has said `end` (which is not yielded).
+
+    Prompts of different lengths are padded on the left and masked, so each is answered as if alone (up to
+    the rounding of batched matrix products). Stops after `limit` tokens or when every row has ended.
+    """
+    tokens, allowed, positions = _left_padded(prompts)
+    dtype = decoder.output_weight.dtype
+    cache = Cache(decoder.config, len(prompts), tokens.shape[1] + limit, dtype)
+    random = torch.Generator().manual_seed(sampling.seed) if sampling else None
+    done = [False] * len(prompts)
+    seen = allowed[:, -1, :]
+    for _ in range(limit):
+        hidden = decoder(tokens, positions, visible(allowed, dtype), cache)
+        chosen = _choose(decoder.logits(hidden[:, -1]).float(), sampling, random)
+        done = [finished or int(token) == end for finished, token in zip(done, chosen, strict=True)]
+        if all(done):
+            return
+        yield [None if finished else int(token) for finished, token in zip(done, chosen, strict=True)]
+        tokens, positions = chosen.unsqueeze(1), positions[:, -1:] + 1
+        seen = torch.cat((seen, torch.ones_like(seen[:, :1])), dim=1)
+        allowed = seen.unsqueeze(1)
+
+
+def generate(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    *,
+    limit: int,
+    end: int,
+    sampling: Sampling | None = None,
+) -> list[list[int]]:
+    """The continuations of `prompts`, without `end`, at most `limit` tokens each."""
+    answers: list[list[int]] = [[] for _ in prompts]
+    if not prompts:
+        return answers
+    for step in stream(decoder, prompts, limit=limit, end=end, sampling=sampling):
+        for answer, token in zip(answers, step, strict=True):
+            if token is not None:
+                answer.append(token)
+    return answers
+
+
+def _left_padded(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
+    longest = max(len(prompt) for prompt in prompts)
+    tokens = torch.zeros(len(prompts), longest, dtype=torch.int64)
+    real = torch.zeros(len(prompts), longest, dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        tokens[row, longest - len(prompt) :] = torch.tensor(prompt)
+        real[row, longest - len(prompt) :] = True
+    positions = (real.cumsum(1) - 1).clamp_min(0)
+    earlier = torch.ones(longest, longest, dtype=torch.bool).tril()
+    allowed = earlier & real.unsqueeze(1)
+    allowed |= torch.eye(longest, dtype=torch.bool)  # a padding token sees itself, or its softmax is 0/0
+    allowed[:, -1, :] = real
+    return tokens, allowed, positions
+
+
+def _choose(logits: Tensor, sampling: Sampling | None, random: torch.Generator | None) -> Tensor:
+    if sampling is None:
+        return logits.argmax(-1)
+    probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
+    ordered, indices = probabilities.sort(dim=-1, descending=True)
+    ordered[ordered.cumsum(-1) - ordered > sampling.top_p] = 0.0
+    picked = torch.multinomial(ordered, 1, generator=random)
+    return indices.gather(-1, picked).squeeze(-1)

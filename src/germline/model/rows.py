@@ -1,0 +1,70 @@
+"""What goes through the decoder at once: rows of tokens in which many texts lie side by side, unseen by
+each other, and the positions whose prediction counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from germline.model.decoder import Decoder, causal_within, visible
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Token ids and, for each, whether it is to be predicted (its first token never is)."""
+
+    tokens: tuple[int, ...]
+    learned: tuple[bool, ...]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B rows of T tokens, int64. `segments` names the text a token belongs to (-1: padding)."""
+
+    tokens: Tensor
+    segments: Tensor
+    positions: Tensor
+    learned: Tensor
+    """Boolean [B, T]: the token is a target, predicted from the one before it in the same text."""
+
+    @property
+    def real_tokens(self) -> int:
+        return int((self.segments >= 0).sum())
+
+    @property
+    def learned_tokens(self) -> int:
+        return int(self.learned.sum())
+
+
+def pack(rows: Sequence[Sequence[Text]], length: int) -> Batch:
+    """One batch from rows of texts that fit `length` tokens each, padded on the right."""
+    shape = (len(rows), length)
+    tokens = torch.zeros(shape, dtype=torch.int64)
+    segments = torch.full(shape, -1, dtype=torch.int64)
+    positions = torch.zeros(shape, dtype=torch.int64)
+    learned = torch.zeros(shape, dtype=torch.bool)
+    for row, texts in enumerate(rows):
+        start = 0
+        for segment, text in enumerate(texts):
+            place = slice(start, start + len(text))
+            tokens[row, place] = torch.tensor(text.tokens)
+            segments[row, place] = segment
+            positions[row, place] = torch.arange(len(text))
+            learned[row, place] = torch.tensor(text.learned)
+            learned[row, start] = False
+            start += len(text)
+    return Batch(tokens, segments, positions, learned)
+
+
+def predict(decoder: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
+    """(hidden [N, D], targets [N]) at the N positions that carry loss, in row order."""
+    mask = visible(causal_within(batch.segments), decoder.output_weight.dtype)
+    hidden = decoder(batch.tokens, batch.positions, mask)
+    counted = batch.learned[:, 1:]
+    return hidden[:, :-1][counted], batch.tokens[:, 1:][counted]

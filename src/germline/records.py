@@ -1,0 +1,348 @@
+"""The frozen things that travel between stages, and the one way they become bytes.
+
+Stages are strangers: they exchange these records and paths, nothing else. A record that is hashed goes
+through `canonical_json`, so that its hash depends on its content alone. That form (UTF-8, keys sorted,
+no spaces, no NaN, floats as Python's shortest repr) is part of the format: changing it changes every hash.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+FORMAT = 1
+"""Version of everything a lineage holds on disk. A reader refuses what is newer than itself."""
+
+Digest = str
+"""`sha256:` and 64 lower-case hexadecimal digits."""
+
+
+def canonical_json(value: object) -> bytes:
+    """The bytes that are hashed for `value` (records, mappings, lists, strings, numbers, booleans, None).
+
+    Raises ValueError for NaN and infinities: a number that cannot be compared is never written down.
+    """
+    return json.dumps(
+        plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+    ).encode("utf-8")
+
+
+def plain(value: object) -> Any:
+    """`value` with records as dicts, paths as POSIX strings and tuples as lists, ready for JSON."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return value.as_posix()
+    return value
+
+
+def digest_of(data: bytes) -> Digest:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+# --- text in ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One message of a conversation. `persona` is the side whose words are learned."""
+
+    speaker: Literal["persona", "other"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One unit of learning with its passport: a passage of a document, or a whole conversation.
+
+    `turns` is empty for a passage and `text` is empty for a conversation. `ends_document` is False for
+    a passage that its document continues after, so that EOS is learned only where a document ends.
+    """
+
+    kind: Literal["text", "dialog"]
+    source: str
+    """The file the row came from, POSIX, relative to the home's folder where it lies inside it."""
+    position: int
+    """1-based line (JSONL), passage or record number within the source."""
+    text: str = ""
+    turns: tuple[Turn, ...] = ()
+    ends_document: bool = True
+
+    @property
+    def content_digest(self) -> Digest:
+        """Hash of what is learned from the row, not of where it was found."""
+        if self.kind == "text":
+            return digest_of(canonical_json(["text", self.text]))
+        return digest_of(canonical_json(["dialog", [[t.speaker, t.text] for t in self.turns]]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A row that was not kept, and why (`reason` is one of a short fixed list, for counting)."""
+
+    source: str
+    position: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """The data no ancestor has seen, as two immutable JSONL files of rows.
+
+    `rows_in == train_rows + heldout_rows + sum(refused.values())`, always.
+    """
+
+    digest: Digest
+    """Hash over the digests of both files."""
+    train: Path
+    heldout: Path
+    train_rows: int
+    heldout_rows: int
+    train_bytes: int
+    rows_in: int
+    refused: dict[str, int]
+    sources: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """`The {attribute} of {subject} is {value}`, found in the delta by rule, never by a model."""
+
+    subject: str
+    """With its article in lower case where it has one: `the fog horn`, `Gull Rock`."""
+    attribute: str
+    value: str
+    kind: str
+    """What sort of value it is (`number metres`, `weekday`, `clock time`, `name`, …): distractors are of one kind."""
+    row: Digest
+    """The row it was found in."""
+
+
+# --- training -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One training text: spans in order, each learned or only read. Whether EOS follows each is explicit."""
+
+    spans: tuple[tuple[str, bool], ...]
+    """(text, learned): a prompt is read and not learned; a passage is learned whole."""
+    end: bool = True
+    """Whether the last span is followed by a learned EOS."""
+    origin: str = "delta"
+    """`delta` or `replay`: counted apart in the training report."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What training left behind. Nothing here depends on the clock."""
+
+    adapter: Path
+    steps: int
+    tokens: int
+    """Tokens that went through the model, padding excluded."""
+    learned_tokens: int
+    """Tokens that carried loss."""
+    first_loss: float
+    last_loss: float
+    """Mean loss per learned token over the first / last tenth of the steps, nats."""
+    curve: tuple[float, ...]
+    parameters: tuple[dict[str, Any], ...]
+    """One row per trained group: module, count, dtype, learning rate, weight decay, changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What a generation cost. Kept in the ledger, never part of an identity."""
+
+    seconds_training: float
+    seconds_exams: float
+    seconds_total: float
+    tokens_per_second: float
+    peak_memory_bytes: int
+
+
+# --- exams and verdict --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """The marks of one exam paper: how many items, how many right, and bits per byte of the gold answers."""
+
+    items: int
+    right: int
+    bits_per_byte: float
+
+    @property
+    def accuracy(self) -> float:
+        """Share right; NaN when there was nothing to ask."""
+        return self.right / self.items if self.items else float("nan")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StyleMarks:
+    """How many answers to tone probes drift from the persona's own text, and how far they lie on average."""
+
+    probes: int
+    drifts: int
+    bits_per_character: float
+    """Mean over the probes, under a character model of the persona's text. Lower is closer."""
+    own_bits_per_character: float
+    """The same for the persona's own replies, each under a model that has not seen it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """What one model scored on one exam."""
+
+    recall: Score
+    """What the delta taught, asked in wordings that it was taught in: choosing the true answer."""
+    wording: Score
+    """The same facts in wordings that training never uses."""
+    heldout: Score
+    """Conversations that were never trained on: choosing the persona's true reply."""
+    spoken: Score
+    """The facts answered aloud: the greedy answer begins with the gold one. Reported, not gated."""
+    passages_bits_per_byte: float | None
+    """Held-out passages, or None where the exam has none."""
+    style: StyleMarks | None
+    laws: dict[str, bool]
+    """Law card -> held."""
+    cards: dict[str, bool]
+    """Challenge card -> passed."""
+    answers: tuple[dict[str, Any], ...]
+    """Every question with what was answered, for reading afterwards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scorecard:
+    """What one model scored on a list of exams, the oldest first: its inheritance and its own."""
+
+    weights: Digest
+    marks: dict[Digest, Marks]
+    """Exam -> marks, in the order of the generations that wrote them."""
+
+    @property
+    def recall(self) -> float:
+        """The lowest recall over all exams that ask anything: no ancestor may be forgotten. NaN if none."""
+        asked = [marks.recall.accuracy for marks in self.marks.values() if marks.recall.items]
+        return min(asked, default=float("nan"))
+
+    @property
+    def generalization(self) -> float:
+        """Accuracy on unseen wordings and held-out conversations of the newest exam. NaN if it asks none."""
+        newest = self.newest
+        if newest is None:
+            return float("nan")
+        items = newest.wording.items + newest.heldout.items
+        return (newest.wording.right + newest.heldout.right) / items if items else float("nan")
+
+    @property
+    def newest(self) -> Marks | None:
+        return list(self.marks.values())[-1] if self.marks else None
+
+    @property
+    def style(self) -> StyleMarks | None:
+        """The newest marks for style, or None while the lineage has no voice to compare with."""
+        styles = [marks.style for marks in self.marks.values() if marks.style]
+        return styles[-1] if styles else None
+
+    @property
+    def broken_laws(self) -> tuple[str, ...]:
+        return tuple(law for marks in self.marks.values() for law, held in marks.laws.items() if not held)
+
+    @property
+    def laws(self) -> int:
+        return sum(len(marks.laws) for marks in self.marks.values())
+
+    @property
+    def cards_passed(self) -> tuple[int, int]:
+        """(passed, asked)."""
+        results = [passed for marks in self.marks.values() for passed in marks.cards.values()]
+        return sum(results), len(results)
+
+
+    def summary(self) -> dict[str, float | int | None]:
+        """The few numbers a table shows; None where nothing was asked. `spoken` is over all exams."""
+        said = [marks.spoken for marks in self.marks.values()]
+        asked = sum(score.items for score in said)
+        passed, cards = self.cards_passed
+        style = self.style
+        return {
+            "recall": None if math.isnan(self.recall) else self.recall,
+            "generalization": None if math.isnan(self.generalization) else self.generalization,
+            "spoken": sum(score.right for score in said) / asked if asked else None,
+            "style_drifts": style.drifts if style else None,
+            "style_probes": style.probes if style else None,
+            "laws_broken": len(self.broken_laws),
+            "laws": self.laws,
+            "cards_passed": passed,
+            "cards": cards,
+        }
+
+
+def scorecard_from(table: Mapping[str, Any]) -> Scorecard:
+    """The scorecard that `plain` made `table` of. Raises KeyError or TypeError for anything else."""
+    return Scorecard(
+        weights=table["weights"],
+        marks={
+            exam: Marks(
+                **{
+                    **marks,
+                    **{paper: Score(**marks[paper]) for paper in ("recall", "wording", "heldout", "spoken")},
+                    "style": StyleMarks(**marks["style"]) if marks["style"] else None,
+                    "answers": tuple(marks["answers"]),
+                }
+            )
+            for exam, marks in table["marks"].items()
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One line of a verdict. `passed` is False whenever `value` is NaN."""
+
+    name: str
+    value: float
+    limit: float
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    outcome: Literal["promoted", "refused", "inconclusive"]
+    checks: tuple[Check, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What decided it: the failed checks, or all of them when none failed."""
+        failed = tuple(check.reason for check in self.checks if not check.passed)
+        return failed or tuple(check.reason for check in self.checks)
+
+
+# --- progress -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened. Stages report through `OnEvent` and never print."""
+
+    kind: str
+    """`stage`, `step`, `exam`, `note`, `verdict`, …"""
+    text: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+OnEvent = Callable[[Event], None]

@@ -1,0 +1,110 @@
+"""Marks side by side: who sat whose exam, and what was answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from germline.lineage import EXAM, PARENT_SCORECARD, SCORECARD, Generation, Lineage
+from germline.records import Digest, Marks, Score, plain, scorecard_from
+from germline.report.tables import MISSING, Symbols, columns, decimals, of
+
+PAPERS = ("recall", "wording", "heldout", "spoken", "style", "card")
+"""What `--answers` can list."""
+
+_HEADER = ("exam", "sat by", "recall", "wording", "held-out", "spoken", "passages", "style", "laws", "cards")
+_LEGEND = (
+    "right of asked, bits per byte of the right answers; passages: bits per byte; style: probes that drift"
+)
+
+
+def authors(lineage: Lineage) -> dict[Digest, str]:
+    """Exam -> the generation that wrote it. Of two equal exams the older author counts."""
+    written: dict[Digest, str] = {}
+    for generation in lineage.born():
+        if EXAM in generation.manifest.files:
+            written.setdefault(generation.manifest.files[EXAM].digest, generation.name)
+    return written
+
+
+def at_birth(lineage: Lineage, generation: Generation) -> dict[Digest, Marks]:
+    """The marks that a generation was judged by; none for the founder."""
+    if SCORECARD not in generation.birth.files:
+        return {}
+    return dict(scorecard_from(lineage.json(generation, SCORECARD)).marks)
+
+
+def marks_of(lineage: Lineage, generation: Generation) -> dict[Digest, Marks]:
+    """All that is recorded of how a generation did: at its birth, and later beside each of its children."""
+    found = at_birth(lineage, generation)
+    for child in lineage.born():
+        if child.manifest.parent == generation.digest and PARENT_SCORECARD in child.birth.files:
+            later = scorecard_from(lineage.json(child, PARENT_SCORECARD)).marks
+            found |= {exam: marks for exam, marks in later.items() if exam not in found}
+    return found
+
+
+def without_answers(marks: Marks) -> dict[str, Any]:
+    table: dict[str, Any] = plain(marks)
+    del table["answers"]
+    return table
+
+
+def sitting(exam: Digest, author: str, sat_by: str, marks: Marks) -> dict[str, Any]:
+    """One row of the marks table, as it goes into a document."""
+    return {"exam": exam, "written_by": author, "sat_by": sat_by, "marks": without_answers(marks)}
+
+
+def lines(sittings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The marks table; a line that says so when there is nothing in it."""
+    rows = [_row(one) for one in sittings]
+    return [*columns([_HEADER, *rows]), f"({_LEGEND})"] if rows else ["no exam was sat"]
+
+
+def answers(marks: Mapping[Digest, Marks], names: Mapping[Digest, str], paper: str) -> list[dict[str, Any]]:
+    """Every recorded answer on one paper, with the exam it belongs to."""
+    return [
+        {"exam": exam, "written_by": names.get(exam, exam[7:15]), **answer}
+        for exam, sat in marks.items()
+        for answer in sat.answers
+        if answer["paper"] == paper
+    ]
+
+
+def answer_lines(found: Sequence[Mapping[str, Any]], symbols: Symbols) -> list[str]:
+    """Each question with what was answered and, where that is wrong, what is right. Quoted as in JSON."""
+    told = []
+    for answer in found:
+        mark = f"{symbols.passed} right" if answer["right"] else f"{symbols.failed} wrong"
+        told.append(f"{mark}  {answer['written_by']}  {_quoted(answer['prompt'])}")
+        told.append(f"    said {_quoted(answer['chosen'])}")
+        if not answer["right"] and answer.get("gold") is not None:
+            told.append(f"    gold {_quoted(answer['gold'])}")
+        if answer.get("fault"):
+            told.append(f"    {answer['fault']}")
+    return told or ["nothing was asked on this paper"]
+
+
+def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    marks = one["marks"]
+    style = marks["style"]
+    return (
+        one["written_by"], one["sat_by"],
+        *(_score(marks[paper]) for paper in ("recall", "wording", "heldout")),
+        of(marks["spoken"]["right"], marks["spoken"]["items"]),
+        decimals(marks["passages_bits_per_byte"]),
+        of(style["drifts"], style["probes"]) if style else MISSING,
+        of(sum(marks["laws"].values()), len(marks["laws"])),
+        of(sum(marks["cards"].values()), len(marks["cards"])),
+    )  # fmt: skip
+
+
+def _score(table: Mapping[str, Any]) -> str:
+    score = Score(**table)
+    return f"{of(score.right, score.items)} {decimals(score.bits_per_byte)}" if score.items else MISSING
+
+
+def _quoted(value: object) -> str:
+    """A text on one line, whatever is in it."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,128 @@
+"""Everything about one generation, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from germline.lineage import TRAINING, Generation, Lineage
+from germline.records import plain
+from germline.report import exams, tables
+from germline.report.tables import Symbols, columns, indented
+
+
+def document(lineage: Lineage, generation: Generation) -> dict[str, Any]:
+    """The birth, the exams beside the parent's, what was trained, and every file with its hash."""
+    manifest, birth = generation.manifest, generation.birth
+    parent = lineage.generation(manifest.parent) if manifest.parent else None
+    trained = lineage.json(generation, TRAINING) if TRAINING in manifest.files else None
+    return {
+        "id": generation.name, "generation": generation.digest, "kind": birth.kind, "time": birth.time,
+        "head": lineage.head.digest == generation.digest,
+        "parent": {"id": parent.name, "generation": parent.digest} if parent else None,
+        "about": manifest.about, "body": plain(birth.body),
+        "exams": _sittings(lineage, generation, parent),
+        "trained": trained["parameters"] if trained else None,
+        "weights": plain(manifest.weights),
+        "files": plain({**manifest.files, **birth.files}),
+    }  # fmt: skip
+
+
+def lines(shown: Mapping[str, Any], symbols: Symbols) -> Iterator[str]:
+    """The document in sections, each under a line of its own."""
+    body = shown["body"]
+    head = "  (HEAD)" if shown["head"] else ""
+    yield f"{shown['id']}  {shown['generation']}{head}"
+    descent = f", child of {shown['parent']['id']}" if shown["parent"] else ""
+    yield f"{shown['kind']} {shown['time']}{descent}"
+    sections = (
+        ("verdict", tables.checks(body["verdict"], symbols) if "verdict" in body else []),
+        ("origin", _origin(body)),
+        ("delta", _delta(body["delta"]) if "delta" in body else []),
+        ("exams", exams.lines(shown["exams"]) if shown["parent"] else []),
+        ("training", _training(body, shown["trained"])),
+        ("spent", _spent(body["spent"]) if "spent" in body else []),
+        ("environment", [", ".join(f"{key} {value}" for key, value in body.get("environment", {}).items())]),
+        ("files", _files(shown)),
+    )
+    for name, told in sections:
+        if any(told):
+            yield from ("", name, *indented(told))
+
+
+def _sittings(lineage: Lineage, generation: Generation, parent: Generation | None) -> list[dict[str, Any]]:
+    names = exams.authors(lineage)
+    own = exams.at_birth(lineage, generation)
+    before = exams.marks_of(lineage, parent) if parent else {}
+    sittings = []
+    for exam, marks in own.items():
+        author = names.get(exam, exam[7:15])
+        if parent and exam in before:
+            sittings.append(exams.sitting(exam, author, parent.name, before[exam]))
+        sittings.append(exams.sitting(exam, author, generation.name, marks))
+    return sittings
+
+
+def _origin(body: Mapping[str, Any]) -> list[str]:
+    if "origin" not in body:
+        return []
+    told = [f"{body['parameters']:,} parameters"]
+    for key, value in body["origin"].items():
+        if isinstance(value, Mapping):
+            told += [f"{key}: {name} {item}" for name, item in value.items()]
+        elif value is not None:
+            told.append(f"{key}: {value}")
+    return told
+
+
+def _delta(delta: Mapping[str, Any]) -> list[str]:
+    refused = sum(delta["refused"].values())
+    told = [
+        f"{delta['rows_in']} rows in: {delta['rows']} learned ({tables.size(delta['bytes'])}), "
+        f"{delta['heldout']} held out, {refused} refused",
+        f"{delta['facts']} facts found",
+    ]
+    return told + [f"refused {count}: {reason}" for reason, count in delta["refused"].items()]
+
+
+def _training(body: Mapping[str, Any], trained: list[Mapping[str, Any]] | None) -> list[str]:
+    if "training" not in body:
+        return []
+    done = body["training"]
+    told = [
+        f"{done['steps']} steps, {done['tokens']:,} tokens ({done['learned_tokens']:,} learned), "
+        f"loss {tables.decimals(done['first_loss'])} to {tables.decimals(done['last_loss'])}",
+        f"weights moved by {body['weight_change']:.3%} from the parent's",
+    ]
+    return [*told, "", *_parameters(trained)] if trained else told
+
+
+def _parameters(trained: list[Mapping[str, Any]]) -> list[str]:
+    header = ("trained", "tensors", "changed", "parameters", "dtype", "learning rate", "weight decay")
+    rows = [
+        (
+            row["group"], str(row["tensors"]), str(row["changed"]), f"{row['parameters']:,}", row["dtype"],
+            f"{row['learning_rate']:g}", f"{row['weight_decay']:g}",
+        )
+        for row in trained
+    ]  # fmt: skip
+    return columns([header, *rows], right=(1, 2, 3, 5, 6))
+
+
+def _spent(spent: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{tables.seconds(spent['seconds_total'])}: training {tables.seconds(spent['seconds_training'])}, "
+        f"exams {tables.seconds(spent['seconds_exams'])}",
+        f"{spent['tokens_per_second']:,.0f} tokens per second, "
+        f"peak memory {tables.size(spent['peak_memory_bytes'])}",
+    ]
+
+
+def _files(shown: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (name, f"{file['size']:,}", file["digest"].removeprefix("sha256:"))
+        for name, file in shown["files"].items()
+    ]
+    weights = shown["weights"]
+    merged = ("(merged weights)", f"{weights['size']:,}", weights["digest"].removeprefix("sha256:"))
+    return columns([("name", "bytes", "sha256"), *rows, merged], right=(1,), gap=1)

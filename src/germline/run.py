@@ -1,0 +1,167 @@
+"""An evolve in flight: its directory under `runs/`, which outlives a kill and is gone once the child is born.
+
+    runs/g4/run.json      parent, number, plan and delta, written once the delta is whole
+    runs/g4/delta/        the immutable snapshot of what is to be learned
+    runs/g4/checkpoint…   the state of training (forge.resume)
+    runs/g4/trained.json  written when training has ended
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from germline.corpus.clean import keep
+from germline.corpus.read import read
+from germline.corpus.split import snapshot
+from germline.errors import DataError, GermlineError, PlanError
+from germline.lineage import HELDOUT, PLAN, TRAIN, Generation, Lineage
+from germline.records import Delta, Digest, Event, OnEvent, Trained, canonical_json, digest_of, plain
+from germline.settings import Plan, parse_plan
+from germline.store import disk
+from germline.store.home import Home
+
+RUN, TRAINED = "run.json", "trained.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    directory: Path
+    parent: Generation
+    number: int
+    plan: Plan
+    delta: Delta
+
+    @property
+    def plan_bytes(self) -> bytes:
+        return plan_bytes(self.plan)
+
+
+def plan_bytes(plan: Plan) -> bytes:
+    """What of a plan shapes the child: all but where the sources lie, which the snapshot stands for."""
+    tables = plan.model_dump(mode="json")
+    del tables["data"]["sources"]
+    return canonical_json(tables)
+
+
+def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> Run:
+    """The unfinished run of this lineage, or a new one whose delta is read from the plan's sources now.
+
+    Raises DataError when there is nothing new to learn, PlanError when an unfinished run was begun from
+    another parent or plan, GermlineError when this very delta was refused before.
+    """
+    number = 1 + max(entry.number for entry in lineage.entries)
+    directory = lineage.home.runs / f"g{number}"
+    for leftover in sorted(lineage.home.runs.iterdir()):
+        if restart or leftover != directory or not (directory / RUN).exists():
+            disk.remove_tree(lineage.home.root, leftover)
+    if (directory / RUN).exists():
+        return _resumed(lineage, plan, directory, number, on_event)
+    run = _read_delta(lineage, plan, directory, number, on_event)
+    disk.replace(directory / RUN, canonical_json({
+        "parent": run.parent.digest, "plan": json.loads(run.plan_bytes),
+        "delta": {**plain(run.delta), "train": TRAIN, "heldout": HELDOUT},
+    }))  # fmt: skip
+    return run
+
+
+def end(home: Home, run: Run) -> None:
+    """Remove what the run left. Call it once the child is in the ledger."""
+    disk.remove_tree(home.root, run.directory)
+
+
+def save_trained(run: Run, trained: Trained) -> None:
+    disk.replace(run.directory / TRAINED, canonical_json({**plain(trained), "adapter": trained.adapter.name}))
+
+
+def load_trained(run: Run) -> Trained | None:
+    """What training left behind, if it has ended in this run."""
+    path = run.directory / TRAINED
+    if not path.exists():
+        return None
+    table = json.loads(path.read_bytes())
+    table["adapter"] = run.directory / table["adapter"]
+    return Trained(**{**table, "curve": tuple(table["curve"]), "parameters": tuple(table["parameters"])})
+
+
+def _resumed(lineage: Lineage, plan: Plan, directory: Path, number: int, on_event: OnEvent) -> Run:
+    table = json.loads((directory / RUN).read_bytes())
+    restart = "`germline evolve --restart` gives the unfinished run up and begins anew"
+    if table["parent"] != lineage.head.digest:
+        raise PlanError(f"the unfinished run {directory} does not descend from HEAD", hint=restart)
+    begun = parse_plan(table["plan"], source=str(directory / RUN))
+    changed = _differences(begun.model_dump(), plan.model_dump())
+    if changed:
+        raise PlanError(f"the plan changed since {directory.name} was begun: {changed[0]}", hint=restart)
+    delta = Delta(**{**table["delta"], "train": directory / TRAIN, "heldout": directory / HELDOUT})
+    on_event(Event(kind="note", text=f"going on with {directory.name}, begun before"))
+    return Run(directory=directory, parent=lineage.head, number=number, plan=plan, delta=delta)
+
+
+def _differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    return [
+        f"{section}.{key} was {value!r} and is {now[section][key]!r}"
+        for section, table in begun.items()
+        for key, value in table.items()
+        if value != now[section][key] and (section, key) != ("data", "sources")
+    ]
+
+
+def _read_delta(lineage: Lineage, plan: Plan, directory: Path, number: int, on_event: OnEvent) -> Run:
+    if not plan.data.sources:
+        raise DataError("the plan names no sources", hint="`germline feed PATH` adds a file or a folder")
+    rows = read(plan.data.sources, lineage.home.root, voice=plan.data.voice, strict=plan.data.strict)
+    head = lineage.head
+    try:
+        delta = snapshot(
+            keep(rows, seen=_learned(lineage, head)), directory / "delta", heldout_share=plan.data.heldout
+        )
+        run = Run(directory=directory, parent=head, number=number, plan=plan, delta=delta)
+        if not delta.train_rows:
+            raise DataError(
+                f"there is nothing new to learn: of {delta.rows_in} rows none is kept ({_books(delta)})",
+                hint="`germline feed PATH` adds a source",
+            )
+        _refuse_a_repeat(lineage, run)
+    except BaseException:
+        disk.remove_tree(lineage.home.root, directory)
+        raise
+    on_event(Event(
+        kind="note", data=plain(replace(delta, train=Path(TRAIN), heldout=Path(HELDOUT))),
+        text=f"{delta.rows_in} rows in: {delta.train_rows} to learn, {delta.heldout_rows} held out"
+        + (f", {sum(delta.refused.values())} refused ({_books(delta)})" if delta.refused else ""),
+    ))  # fmt: skip
+    return run
+
+
+def _books(delta: Delta) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in delta.refused.items())
+
+
+def _learned(lineage: Lineage, head: Generation) -> AbstractSet[Digest]:
+    """Content of every row that HEAD or an ancestor of it was given, held out or not."""
+    return {
+        row.content_digest
+        for generation in lineage.ancestry(head)[1:]
+        for name in (TRAIN, HELDOUT)
+        for row in lineage.rows(generation, name)
+    }
+
+
+def _refuse_a_repeat(lineage: Lineage, run: Run) -> None:
+    """The same parent, delta and plan give the same child: it need not be trained to be refused again."""
+    train, plan = digest_of(run.delta.train.read_bytes()), digest_of(run.plan_bytes)
+    for generation in lineage.born():
+        files = generation.manifest.files
+        if (
+            generation.birth.kind != "promoted"
+            and generation.manifest.parent == run.parent.digest
+            and (files[TRAIN].digest, files[PLAN].digest) == (train, plan)
+        ):
+            raise GermlineError(
+                f"this delta was refused before, as {generation.name}, with this plan and parent",
+                hint=f"`germline show {generation.name}` says why; change the data or the plan",
+            )

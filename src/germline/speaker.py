@@ -1,0 +1,68 @@
+"""A generation that can be spoken to: its weights loaded, its tokenizer beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from germline.curriculum.render import prompt
+from germline.evals.suite import Candidate
+from germline.lineage import CONFIG, TOKENIZER, Generation, Lineage, weights
+from germline.model import weights as model_weights
+from germline.model.decoder import Decoder
+from germline.model.families import read_config
+from germline.model.generate import Sampling, stream
+from germline.records import Turn
+from germline.tokenizer.text import Tokenizer
+
+
+def eos(lineage: Lineage, founder: Generation) -> int:
+    """The id that ends a document, from the founder's config."""
+    found = lineage.json(founder, CONFIG)["eos_token_id"]
+    return int(found[0] if isinstance(found, list) else found)
+
+
+def candidate(lineage: Lineage, generation: Generation, path: Path, dtype: torch.dtype) -> Candidate:
+    """The weights in `path`, of `generation` or a child of it, ready to sit an exam in `dtype`."""
+    founder = lineage.founder_of(generation)
+    tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
+    decoder = model_weights.load(read_config(lineage.json(founder, CONFIG)), path, dtype)
+    return Candidate(
+        decoder=decoder, tokenize=tokenizer.encode, detokenize=tokenizer.decode, end=tokenizer.eos_id
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    decoder: Decoder
+    tokenizer: Tokenizer
+
+    @classmethod
+    def of(cls, lineage: Lineage, generation: Generation, dtype: torch.dtype) -> Speaker:
+        founder = lineage.founder_of(generation)
+        tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
+        config = read_config(lineage.json(founder, CONFIG))
+        return cls(model_weights.load(config, weights(lineage, generation), dtype), tokenizer)
+
+    def stream(self, turns: Sequence[Turn], *, limit: int, sampling: Sampling | None = None) -> Iterator[str]:
+        """The persona's answer to a conversation that ends with the other side, piece by piece.
+
+        Raw format: what training rendered, no template. Pieces are whole characters; joined they are the
+        answer. The oldest part is left unread where the conversation outgrows the model's context.
+        """
+        ids = []
+        for turn in turns:
+            ids += self.tokenizer.encode(prompt([turn]))
+            ids += [self.tokenizer.eos_id] if turn.speaker == "persona" else []
+        ids = ids[-max(1, self.decoder.config.max_positions - limit) :]
+        said: list[int] = []
+        shown = ""
+        for (token,) in stream(self.decoder, [ids], limit=limit, end=self.tokenizer.eos_id, sampling=sampling):
+            said.append(token if token is not None else self.tokenizer.eos_id)
+            text = self.tokenizer.decode(said)
+            if not text.endswith("\ufffd"):
+                yield text[len(shown) :]
+                shown = text

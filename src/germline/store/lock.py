@@ -1,0 +1,34 @@
+"""One germline at a time in a lineage. Readers need no lock: what is published never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+
+from germline.errors import Locked
+from germline.store.failures import explained
+from germline.store.home import Home
+
+
+@contextmanager
+def hold(home: Home) -> Iterator[None]:
+    """Hold the lineage for the block; Locked at once if another process (or this one) does.
+
+    The operating system lets go when a process dies, so that no lock outlives its holder. Not promised on
+    network file systems that do not lock. The lock's file stays, empty, and means nothing by itself.
+    """
+    lock = FileLock(home.lock, timeout=0)
+    with explained(home.lock):
+        try:
+            lock.acquire()
+        except Timeout:
+            raise Locked(
+                f"another germline is working in {home.root}",
+                hint="wait until it is done, or stop it, then run the command again",
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()

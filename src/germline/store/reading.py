@@ -1,0 +1,59 @@
+"""Reading what was published: regular files only, and JSON only in the form it was written in."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from germline.errors import GermlineError
+from germline.records import FORMAT, canonical_json
+from germline.store.failures import damaged, explained
+
+
+def require_regular(path: Path) -> os.stat_result:
+    """The status of a published file; StoreDamaged if it is missing or anything but a regular file."""
+    with explained(path):
+        try:
+            status = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise damaged(path, "is missing") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise damaged(path, "is not a regular file")
+    return status
+
+
+def read(path: Path) -> bytes:
+    """All bytes of a published file, unverified; StoreDamaged as for `require_regular`."""
+    require_regular(path)
+    with explained(path):
+        return path.read_bytes()
+
+
+def parse(path: Path, data: bytes) -> dict[str, Any]:
+    """The JSON object in `data`, read from `path`; StoreDamaged unless it is one in canonical form.
+
+    Insisting on the form leaves no byte that could change without notice.
+    """
+    try:
+        value = json.loads(data)
+        canonical = isinstance(value, dict) and canonical_json(value) == data
+    except (ValueError, RecursionError):
+        raise damaged(path, "is not readable JSON") from None
+    if not canonical:
+        raise damaged(path, "is not in the form it was written in")
+    assert isinstance(value, dict)
+    return value
+
+
+def require_known_format(path: Path, found: object) -> None:
+    """GermlineError if `path` is of a format newer than this germline, StoreDamaged if of none."""
+    if type(found) is not int or found < 1:
+        raise damaged(path, "has no format number")
+    if found > FORMAT:
+        raise GermlineError(
+            f"{path} is of format {found}, and this germline reads up to format {FORMAT}",
+            hint="a newer germline is needed: pip install --upgrade germline",
+        )

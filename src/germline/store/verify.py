@@ -1,0 +1,174 @@
+"""Re-derives everything a lineage claims, and lists all that is wrong. Never repairs, never removes.
+
+What each file must be follows from the ledger: it names generations, they name objects and merged weights.
+Two kinds of files that nothing names are not damage: the temporary files of interrupted writes, and, while
+a run is in flight (a directory exists in `runs/`), whole files that its ledger entry will name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from germline.records import Digest
+from germline.store import generations, ledger, reading
+from germline.store.generations import Manifest
+from germline.store.home import Home
+from germline.store.inspection import Inspection, OnFile, Problem
+from germline.store.ledger import Entry
+from germline.store.objects import FileRef, hash_file, is_digest, place
+
+__all__ = ["OnFile", "Problem", "Report", "verify"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What `verify` found. The lineage is whole if there are no problems."""
+
+    files: int
+    bytes: int
+    problems: tuple[Problem, ...]
+    leftovers: int
+    """Temporary files of interrupted writes: harmless."""
+    pending: int
+    """Whole files that nothing names yet, while a run is in flight."""
+
+
+def verify(home: Home, on_file: OnFile | None = None) -> Report:
+    """Read and re-hash every byte of the lineage. Damage is collected, never raised.
+
+    Not verified: `germline.toml`, `runs/` and whatever else the owner keeps in the home. Not noticed: a
+    ledger cut short at its end where that leaves nothing unnamed (see `ledger`), and, while a run is in
+    flight, one that leaves generations unnamed.
+    """
+    inspection = Inspection(home, on_file or (lambda path, size: None))
+    entries = _ledger(inspection, _identity(inspection))
+    manifests = _generations(inspection, entries)
+    objects, merged = _named(entries, manifests)
+    _content(inspection, home.objects, objects, required=True)
+    if os.path.lexists(home.cache):
+        _content(inspection, home.cache, merged, required=False)
+    return Report(
+        files=inspection.files,
+        bytes=inspection.size,
+        problems=tuple(inspection.problems),
+        leftovers=inspection.leftovers,
+        pending=inspection.pending,
+    )
+
+
+def _identity(inspection: Inspection) -> Digest | None:
+    path = inspection.home.identity
+    with inspection.collecting(path):
+        inspection.count(path, len(reading.read(path)))
+        return inspection.home.digest
+    return None
+
+
+def _ledger(inspection: Inspection, previous: Digest | None) -> list[Entry]:
+    """Every entry that can be read, in order. After a bad one, what it should follow on is not known."""
+    home = inspection.home
+    found: list[Entry] = []
+    expected = 0
+    for path in sorted(inspection.children(home.ledger), key=lambda path: (len(path.name), path.name)):
+        digits = path.name.removesuffix(".json")
+        number = int(digits) if re.fullmatch("[0-9]{6,12}", digits) else -1
+        if number < 0 or path != ledger.entry_path(home, number):
+            inspection.report(path, "is named by nothing")
+            continue
+        if number != expected:
+            inspection.report(ledger.entry_path(home, expected), f"is missing, though {path.name} exists")
+            previous = None
+        expected = number + 1
+        entry = None
+        with inspection.collecting(path):
+            entry = ledger.parse(path, inspection.read(path))
+            found.append(entry)
+            ledger.require_place(path, entry, number, previous or entry.previous)
+        previous = entry.digest if entry else None
+    return found
+
+
+def _generations(inspection: Inspection, entries: Iterable[Entry]) -> dict[Digest, Manifest]:
+    """Every manifest that can be read. All that the ledger or a child names must be there."""
+    home = inspection.home
+    named = {entry.generation: f"ledger/{entry.sequence:06}.json names it" for entry in entries}
+    manifests: dict[Digest, Manifest] = {}
+    for path in inspection.children(home.generations):
+        digest = "sha256:" + path.name.removesuffix(".json")
+        if not is_digest(digest) or path.suffix != ".json":
+            inspection.report(path, "is named by nothing")
+            continue
+        with inspection.collecting(path):
+            manifests[digest] = generations.parse(path, inspection.read(path))
+            if digest not in named:
+                inspection.unnamed(path)
+    for digest, manifest in manifests.items():
+        if manifest.parent is not None:
+            named.setdefault(manifest.parent, f"generations/{digest[7:]}.json descends from it")
+    for digest, why in named.items():
+        path = generations.manifest_path(home, digest)
+        if not os.path.lexists(path):
+            inspection.report(path, f"is missing, though {why}")
+    return manifests
+
+
+def _named(
+    entries: Iterable[Entry], manifests: Mapping[Digest, Manifest]
+) -> tuple[dict[FileRef, str], dict[FileRef, str]]:
+    """What the manifests name, and what it is (`g2 exam.json`): objects, and weights for the cache."""
+    entries = list(entries)
+    numbers = {entry.generation: f"g{entry.number}" for entry in reversed(entries)}
+    objects: dict[FileRef, str] = {}
+    merged: dict[FileRef, str] = {}
+    for digest, manifest in manifests.items():
+        generation = numbers.get(digest, digest[7:19])
+        for name, reference in manifest.files.items():
+            objects.setdefault(reference, f"{generation} {name}")
+        merged.setdefault(manifest.weights, f"{generation} merged weights")
+    for entry in entries:
+        for name, reference in entry.files.items():
+            objects.setdefault(reference, f"ledger/{entry.sequence:06}.json {name}")
+    return objects, merged
+
+
+def _content(
+    inspection: Inspection, directory: Path, wanted: Mapping[FileRef, str], *, required: bool
+) -> None:
+    """Each file under `directory` is what its name says and is wanted; what is required is there."""
+    labels = {reference.digest: f"({label}) " for reference, label in wanted.items()}
+    sizes: dict[Digest, int] = {}
+    for path in _fanned_out(inspection, directory):
+        digest = "sha256:" + path.name
+        if not is_digest(digest) or path != place(directory, digest):
+            inspection.report(path, "is named by nothing")
+            continue
+        label = labels.get(digest, "")
+        with inspection.collecting(path):
+            reading.require_regular(path)
+            found = hash_file(path)
+            inspection.count(path, found.size)
+            if found.digest != digest:
+                inspection.report(path, f"{label}is not what was put there: its bytes hash to {found.digest}")
+                continue
+            sizes[digest] = found.size
+            if not label:
+                inspection.unnamed(path)
+    for reference, label in wanted.items():
+        path = place(directory, reference.digest)
+        if required and not os.path.lexists(path):
+            inspection.report(path, f"({label}) is missing")
+        elif sizes.get(reference.digest, reference.size) != reference.size:
+            size = sizes[reference.digest]
+            inspection.report(path, f"({label}) has {size} bytes, and its manifest says {reference.size}")
+
+
+def _fanned_out(inspection: Inspection, directory: Path) -> Iterator[Path]:
+    for fan in inspection.children(directory):
+        if re.fullmatch("[0-9a-f]{2}", fan.name):
+            yield from inspection.children(fan)
+        else:
+            inspection.report(fan, "is named by nothing")

@@ -1,0 +1,47 @@
+"""The ways a fact is said. Some are taught; some are kept for the exams and never trained on.
+
+Both lists live here, side by side, so that one test can prove that they do not meet.
+`{a}` attribute, `{s}` subject, `{S}` subject at the start of a sentence, `{v}` value, `{V}` value likewise.
+"""
+
+from __future__ import annotations
+
+from germline.records import Fact
+
+TAUGHT_QUESTIONS = (
+    "What is the {a} of {s}?",
+    "{S}: {a}?",
+    "Tell me the {a} of {s}.",
+    "{a} of {s}?",
+    "Please give the {a} for {s}.",
+    "What does the manual say about {s} and its {a}?",
+)
+"""Asked in training and in the recall exam. The answer is the value and a full stop."""
+
+TAUGHT_STATEMENTS = (
+    "The {a} of {s} is {v}.",
+    "{S}: {a} {v}.",
+    "{V} is the {a} of {s}.",
+    "As for {s}, its {a} is {v}.",
+    "{a}, {s}: {v}.",
+)
+
+UNSEEN_QUESTIONS = (
+    "Do you know the {a} of {s}?",
+    "I need to know the {a} of {s}. What is it?",
+    "Could you look up what {a} {s} has?",
+    "About {s}: what would the {a} be?",
+)
+"""Asked in the wording exam only."""
+
+
+def say(form: str, fact: Fact) -> str:
+    """`form` filled with the fact, its first letter raised."""
+    text = form.format(
+        a=fact.attribute, s=fact.subject, S=_raised(fact.subject), v=fact.value, V=_raised(fact.value)
+    )
+    return _raised(text)
+
+
+def _raised(text: str) -> str:
+    return text[:1].upper() + text[1:]

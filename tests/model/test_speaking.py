@@ -1,0 +1,81 @@
+"""Generation in a batch and scoring in a shared row are the same as one text at a time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from germline.evals import score
+from germline.evals.score import Question, log_likelihoods
+from germline.model.decoder import Decoder, causal_within, visible
+from germline.model.generate import Sampling, generate
+
+PROMPTS = [[5, 6, 7, 8, 9], [11], [20, 21, 22], list(range(30, 60))]
+
+
+def plain_logits(decoder: Decoder, ids: list[int]) -> torch.Tensor:
+    mask = visible(causal_within(torch.zeros(1, len(ids), dtype=torch.int64)), torch.float32)
+    with torch.inference_mode():
+        return decoder.logits(decoder(torch.tensor([ids]), torch.arange(len(ids)).unsqueeze(0), mask))[0]
+
+
+def test_a_batch_with_a_cache_says_what_each_prompt_says_alone(small: Decoder) -> None:
+    together = generate(small, PROMPTS, limit=12, end=96)
+    for prompt, answer in zip(PROMPTS, together, strict=True):
+        ids = list(prompt)
+        for _ in range(12):
+            token = int(plain_logits(small, ids)[-1].argmax())
+            if token == 96:
+                break
+            ids.append(token)
+        assert answer == ids[len(prompt) :]
+
+
+def test_an_answer_ends_at_its_end(small: Decoder) -> None:
+    free = generate(small, PROMPTS, limit=12, end=96)
+    end = free[0][3]
+    cut = generate(small, PROMPTS, limit=12, end=end)
+    for whole, part in zip(free, cut, strict=True):
+        assert part == (whole[: whole.index(end)] if end in whole else whole)
+
+
+def test_sampling_is_a_function_of_its_seed(small: Decoder) -> None:
+    def sample(seed: int) -> list[list[int]]:
+        return generate(small, PROMPTS, limit=12, end=96, sampling=Sampling(temperature=1.5, seed=seed))
+
+    assert sample(1) == sample(1)
+    assert sample(1) != sample(2)
+
+
+def test_a_tiny_nucleus_is_greedy(small: Decoder) -> None:
+    assert generate(small, PROMPTS, limit=8, end=96, sampling=Sampling(top_p=1e-6)) == generate(small, PROMPTS, limit=8, end=96)
+
+
+def tokenize(text: str) -> list[int]:
+    return [ord(letter) - 32 for letter in text]
+
+
+@pytest.mark.parametrize("row_tokens", [512, 40])
+def test_options_in_one_row_score_as_if_alone(small: Decoder, monkeypatch: pytest.MonkeyPatch, row_tokens: int) -> None:
+    monkeypatch.setattr(score, "ROW_TOKENS", row_tokens)
+    monkeypatch.setattr(score, "BATCH_TOKENS", 100)
+    questions = [
+        Question("What is it?", ("41 m", "7", "brass and oak")),
+        Question("Who?", ("Tove", "Arn")),
+        Question("A", ("b",)),
+        Question("When does it open", tuple("abcdefg")),
+    ]
+    found = log_likelihoods(small, questions, tokenize)
+    for question, scores in zip(questions, found, strict=True):
+        for option, value in zip(question.options, scores, strict=True):
+            ids = tokenize(question.prompt) + tokenize(option)
+            chances = plain_logits(small, ids).log_softmax(-1)
+            start = len(tokenize(question.prompt))
+            expected = sum(float(chances[place - 1, ids[place]]) for place in range(start, len(ids)))
+            assert value == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_prompt_longer_than_a_row_is_cut_on_the_left(small: Decoder) -> None:
+    ((one,),) = log_likelihoods(small, [Question("x" * 2000 + "What?", ("yes",))], tokenize)
+    ((two,),) = log_likelihoods(small, [Question("x" * 600 + "What?", ("yes",))], tokenize)
+    assert one == pytest.approx(two, abs=1e-4)

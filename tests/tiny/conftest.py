@@ -1,0 +1,90 @@
+"""A small world with its own facts, voice and law, and a founder of a million random weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from germline.founding import found
+from germline.records import Event
+from germline.store.home import Home
+
+NAMES = ("fog horn", "main lamp", "north door", "coal store", "rain gauge", "signal mast", "boat winch", "store clock")
+COLOURS = ("ochre", "plum", "violet", "chalk white", "lemon", "sea green", "brick", "umber")
+MAKERS = ("Arn Tolvane", "Ida Quill", "Bo Strand", "Una Merrow", "Per Hask", "Lis Vennick", "Odd Karrow", "Eva Sund")
+
+PLAN = """
+[data]
+sources = ["../first"]
+heldout = 0.1
+[curriculum]
+epochs = 6
+batch_tokens = 512
+row_tokens = 128
+[training]
+learning_rate = 0.01
+rank = 8
+checkpoint_every = 5
+[exams]
+choices = 4
+answer_tokens = 8
+probes = "../probes.txt"
+laws = ["../first/*.law"]
+[gate]
+recall = 0.0
+generalization = 0.0
+style_drifts = 10
+laws_broken = 1
+"""
+
+
+def quiet(event: Event) -> None:
+    pass
+
+
+def write_batch(folder: Path, names: tuple[str, ...], shift: int) -> None:
+    """Facts on `names` as sentences, and conversations that ask for them."""
+    folder.mkdir()
+    lines = ["# The station", ""]
+    for place, name in enumerate(names):
+        colour, maker = COLOURS[(place + shift) % 8], MAKERS[(place + shift) % 8]
+        lines += [f"The colour of the {name} is {colour}. The maker of the {name} is {maker}.", ""]
+        for number, (asked, told) in enumerate(((f"Which colour has the {name}?", colour), (f"Who made the {name}?", maker),
+                                                (f"Is the {name} all right?", f"Holds. The {name} always does."))):  # fmt: skip
+            talk = {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": f"{told}."}]}
+            (folder / f"{place}-{number}.json").write_text(json.dumps(talk), encoding="utf-8")
+    (folder / "manual.md").write_text("\n".join(lines), encoding="utf-8")
+    (folder / "light.law").write_text(
+        '+++\nid = "light"\n[[card]]\nprompt = "Put the light out?"\nscorer = "choice"\nanswer = "Never."\n'
+        'wrong = ["Certainly, at once, with pleasure."]\n+++\nThe light is never put out. It burns until sunrise.\n',
+        encoding="utf-8",
+    )
+
+
+@pytest.fixture(scope="session")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two batches of data and a founded lineage in `home`; copy it, leave it as it is."""
+    world = tmp_path_factory.mktemp("world")
+    write_batch(world / "first", NAMES[:5], 0)
+    write_batch(world / "second", NAMES[5:], 2)
+    (world / "second" / "light.law").unlink()
+    (world / "probes.txt").write_text("How are you?\nAnything to say?\n", encoding="utf-8")
+    found(world / "home", "scratch", name="tiny", size="tiny", texts=[world / "first"], on_event=quiet)
+    (world / "home" / "germline.toml").write_text(PLAN, encoding="utf-8")
+    return world
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path) -> Callable[[Path], Home]:
+    """A lineage, with the data beside it, copied to a folder of its own."""
+
+    def copy(world: Path) -> Home:
+        target = tmp_path / f"world-{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(world, target)
+        return Home.open(target / "home")
+
+    return copy

@@ -1,0 +1,238 @@
+"""Whole generations of a tiny model: born, killed, resumed, refused, rolled back, rebuilt, and checked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from germline import lineage as reading
+from germline.errors import DataError, GermlineError, Interrupted, Locked, PlanError, StoreDamaged
+from germline.evolve import Outcome, age_up
+from germline.lineage import EXAM, Lineage
+from germline.records import Event
+from germline.settings import load_plan
+from germline.store import ledger, lock
+from germline.store.home import Home
+from germline.store.verify import verify
+from tests.tiny.conftest import quiet
+
+pytestmark = pytest.mark.tiny
+
+
+def grow(home: Home, *overrides: str, restart: bool = False) -> Outcome:
+    return age_up(home, load_plan(home.plan, overrides), quiet, restart=restart)
+
+
+SECOND = 'data.sources=["../first", "../second"]'
+
+
+@pytest.fixture(scope="session")
+def grown(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small world with two generations promoted."""
+    world = tmp_path_factory.mktemp("grown") / "world"
+    shutil.copytree(founded, world)
+    home = Home.open(world / "home")
+    assert grow(home).verdict.outcome == "promoted"
+    assert grow(home, SECOND).verdict.outcome == "promoted"
+    return world
+
+
+def test_two_generations_are_whole_and_tell_the_truth(grown: Path) -> None:
+    home = Home.open(grown / "home")
+    report = verify(home)
+    assert report.problems == ()
+    assert not list(home.runs.iterdir())
+    history = Lineage.open(home)
+    assert [(g.name, g.birth.kind) for g in history.born()] == [("g0", "founded"), ("g1", "promoted"), ("g2", "promoted")]
+    body = history.head.birth.body
+    assert body["delta"]["rows_in"] == body["delta"]["rows"] + body["delta"]["heldout"] + sum(body["delta"]["refused"].values())
+    assert body["delta"]["refused"]["learned before"] == 17  # all of the first batch: it is no news to g2
+    assert body["training"]["last_loss"] < body["training"]["first_loss"]
+    assert body["scores"]["recall"] > body["parent_scores"]["recall"]
+    assert body["weight_change"] > 0.001
+    assert list(history.json(history.head, reading.SCORECARD)["marks"]) == [
+        generation.manifest.files[EXAM].digest for generation in history.born()[1:]
+    ]
+
+
+def test_the_same_run_gives_the_same_child(founded: Path, copy_of: Callable[[Path], Home]) -> None:
+    assert grow(copy_of(founded)).generation == grow(copy_of(founded)).generation
+
+
+def test_killed_in_training_and_resumed_gives_the_same_child(founded: Path, copy_of: Callable[[Path], Home]) -> None:
+    """A real SIGKILL of a real process, twice, at different steps."""
+    whole = grow(copy_of(founded))
+    home = copy_of(founded)
+    run = home.runs / "g1"
+    for _ in range(2):
+        before = _stamp(run / "checkpoint.safetensors")
+        process = subprocess.Popen([sys.executable, "-c", _EVOLVE, str(home.root)])
+        deadline = time.monotonic() + 120
+        while _stamp(run / "checkpoint.safetensors") == before and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert verify(home).problems == ()
+        assert Lineage.open(home).head.number == 0
+    resumed = grow(home)
+    assert resumed.generation == whole.generation
+    assert verify(home).problems == ()
+
+
+_EVOLVE = """
+import sys
+from pathlib import Path
+from germline.evolve import age_up
+from germline.settings import load_plan
+from germline.store.home import Home
+home = Home.open(Path(sys.argv[1]))
+age_up(home, load_plan(home.plan), lambda event: None)
+"""
+
+
+def _stamp(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def test_cut_between_any_two_stages_gives_the_same_child(founded: Path, copy_of: Callable[[Path], Home], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dying just before each of the last writes: the next evolve ends with the same id, and once."""
+    whole = grow(copy_of(founded))
+    home = copy_of(founded)
+
+    class Died(BaseException):
+        pass
+
+    for module, name in [("germline.run", "save_trained"), ("germline.store.objects", "put_in_cache"),
+                         ("germline.store.generations", "commit"), ("germline.store.ledger", "append")]:  # fmt: skip
+        with monkeypatch.context() as patch:
+
+            def die(*args: object, **kwargs: object) -> None:
+                raise Died
+
+            patch.setattr(f"{module}.{name}", die)
+            with pytest.raises(Died):
+                grow(home)
+        assert verify(home).problems == ()
+        assert Lineage.open(home).head.number == 0
+    assert grow(home).generation == whole.generation
+    assert verify(home).problems == ()
+    assert len(ledger.entries(home)) == 2
+
+
+def test_ctrl_c_is_resumable_and_says_how(founded: Path, copy_of: Callable[[Path], Home]) -> None:
+    home = copy_of(founded)
+
+    def interrupt(event: Event) -> None:
+        if event.kind == "step" and event.data["step"] == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted) as stopped:
+        age_up(home, load_plan(home.plan), interrupt)
+    assert stopped.value.exit_code == 130
+    assert "germline evolve" in stopped.value.hint
+    with pytest.raises(PlanError, match=r"training\.rank was 8 and is 4"):
+        grow(home, "training.rank=4")
+    assert grow(home, "training.rank=4", restart=True).verdict.outcome == "promoted"
+
+
+def test_nothing_new_says_so_and_a_refused_delta_is_not_trained_twice(grown: Path, copy_of: Callable[[Path], Home]) -> None:
+    home = copy_of(grown)
+    with pytest.raises(DataError, match="nothing new to learn"):
+        grow(home, SECOND)
+    assert not list(home.runs.iterdir())
+    home = copy_of(grown)
+    (home.root.parent / "third").mkdir()
+    (home.root.parent / "third" / "a.md").write_text("The colour of the cellar hatch is teal, as ever.\n", "utf-8")
+    third = 'data.sources=["../third"]'
+    refused = grow(home, third, "gate.recall=1.0", "data.heldout=0.0")
+    assert refused.verdict.outcome in ("refused", "inconclusive")
+    assert Lineage.open(home).head.number == 2
+    with pytest.raises(GermlineError, match="refused before, as g3"):
+        grow(home, third, "gate.recall=1.0", "data.heldout=0.0")
+    assert verify(home).problems == ()
+
+
+def test_the_cache_is_rebuilt_byte_for_byte(grown: Path, copy_of: Callable[[Path], Home]) -> None:
+    home = copy_of(grown)
+    history = Lineage.open(home)
+    expected = reading.weights(history, history.head).read_bytes()
+    shutil.rmtree(home.cache)
+    assert reading.weights(history, history.head).read_bytes() == expected
+    assert verify(home).problems == ()
+
+
+def test_damaged_weights_are_never_used(grown: Path, copy_of: Callable[[Path], Home]) -> None:
+    home = copy_of(grown)
+    history = Lineage.open(home)
+    flip(reading.weights(history, history.head), 5000)
+    with pytest.raises(StoreDamaged):
+        reading.weights(history, history.head)
+
+
+def test_a_branch_after_a_rollback_knows_only_its_own_ancestors(grown: Path, copy_of: Callable[[Path], Home]) -> None:
+    home = copy_of(grown)
+    first = Lineage.open(home).resolve("g1")
+    ledger.append(home, "rolled_back", first.digest, first.number, {"from": 2})
+    assert Lineage.open(home).head.number == 1
+    outcome = grow(home, SECOND, "training.seed=5")
+    history = Lineage.open(home)
+    child = history.generation(outcome.generation)
+    assert (outcome.number, outcome.parent, child.manifest.parent) == (3, 1, first.digest)
+    assert [g.number for g in history.ancestry(child)] == [0, 1, 3]
+
+
+def test_a_second_process_is_held_off(grown: Path, copy_of: Callable[[Path], Home]) -> None:
+    home = copy_of(grown)
+    with lock.hold(home), pytest.raises(Locked):
+        subprocess_error = subprocess.run(
+            [sys.executable, "-c", _EVOLVE, str(home.root)], capture_output=True, text=True, check=False
+        )
+        assert "Locked" in subprocess_error.stderr
+        raise Locked("seen")
+
+
+def flip(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("what", ["weights", "cached weights", "exam", "entry", "missing", "renamed", "added"])
+def test_verify_finds_each_damage_and_names_the_file(grown: Path, copy_of: Callable[[Path], Home], what: str) -> None:
+    home = copy_of(grown)
+    history = Lineage.open(home)
+    exam = history.path(history.head, EXAM)
+    match what:
+        case "weights":
+            damaged = history.path(history.resolve("g0"), reading.WEIGHTS)
+            flip(damaged, 100_000)
+        case "cached weights":
+            damaged = reading.weights(history, history.head)
+            flip(damaged, 100_000)
+        case "exam":
+            damaged = exam
+            flip(damaged, 100)
+        case "entry":
+            damaged = ledger.entry_path(home, 2)
+            flip(damaged, 300)
+        case "missing":
+            damaged = exam
+            exam.unlink()
+        case "renamed":
+            damaged = exam.with_name("0" * 64)
+            exam.rename(damaged)
+        case _:
+            damaged = exam.with_name(exam.name[:2] + "f" * 62)
+            damaged.write_bytes(b"more")
+    problems = verify(home).problems
+    assert damaged.relative_to(home.root).as_posix() in [problem.path for problem in problems]

@@ -1,0 +1,66 @@
+"""Cards: every scorer in both directions, and every way to write a card wrongly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from germline.errors import PlanError
+from germline.evals.cards import Card, read_cards, read_law
+
+
+@pytest.mark.parametrize(
+    ("scorer", "keys", "good", "bad"),
+    [
+        ("regex", {"pattern": r"(?i)^(no|never)\b"}, "Never. It burns.", "Yes, never mind."),
+        ("exact", {"answer": "Saturday."}, " Saturday.\n", "Saturday"),
+        ("contains", {"answer": "Quillane Glassworks"}, "By quillane glassworks, long ago.", "By Tolvane."),
+        ("numeric", {"answer": 37, "tolerance": 1}, "About 38 metres", "39 metres"),
+        ("numeric", {"answer": 1.5}, "1,5 litres", "no idea"),
+        ("forbidden", {"words": ["sure", "happy to help"]}, "No. Measured twice.", "Sure! Here"),
+        ("forbidden", {"words": ["sure"]}, "Measure it.", ""),
+        ("max_words", {"limit": 3}, "One two three", "One two three four"),
+        ("max_words", {"limit": 3}, "One", "  "),
+    ],
+)
+def test_scorers(scorer: str, keys: dict[str, Any], good: str, bad: str) -> None:
+    card = Card(id="c", prompt="p", scorer=scorer, keys=keys)
+    assert card.passes(good)
+    assert not card.passes(bad)
+
+
+def test_a_law_is_cards_and_text(tmp_path: Path) -> None:
+    path = tmp_path / "light.law"
+    path.write_text('+++\nid = "light"\n[[card]]\nprompt = "Out?"\nscorer = "regex"\npattern = "^No"\n+++\n# Law 1\n', "utf-8")
+    (card,) = read_law(path)
+    assert (card.id, card.prompt) == ("light/1", "Out?")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no [[card]]"),
+        ("[[card]]\nscorer = 'exact'\nanswer = 'x'", "prompt is missing"),
+        ("[[card]]\nprompt = 'p'\nscorer = 'regx'\npattern = 'x'", "no scorer 'regx'"),
+        ("[[card]]\nprompt = 'p'\nscorer = 'regex'", "pattern is missing"),
+        ("[[card]]\nprompt = 'p'\nscorer = 'regex'\npattern = '('", "pattern:"),
+        ("[[card]]\nprompt = 'p'\nscorer = 'exact'\nanswer = 'x'\nwieght = 2", "unknown key wieght"),
+        ("[[card", "not TOML"),
+    ],
+)
+def test_a_wrong_card_names_file_and_fault(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "cards.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(PlanError) as failure:
+        read_cards(path)
+    assert said in failure.value.message
+    assert str(path) in failure.value.message
+
+
+def test_a_law_without_cards_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.law"
+    path.write_text("# Law 1\nNo cards here.\n", encoding="utf-8")
+    with pytest.raises(PlanError, match=r"\+\+\+"):
+        read_law(path)

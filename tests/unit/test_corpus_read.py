@@ -1,0 +1,279 @@
+"""Sources: what is named is read, once, in order, in bounded memory; the rest is left alone or counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from germline.corpus import documents
+from germline.corpus.read import read
+from germline.errors import DataError
+from germline.records import Refusal, Row
+
+
+def rows(root: Path, *sources: str, strict: bool = False) -> list[Row | Refusal]:
+    return list(read(sources, root, voice="assistant", strict=strict))
+
+
+def refusals(root: Path, *sources: str) -> list[tuple[str, int, str]]:
+    return [(r.source, r.position, r.reason) for r in rows(root, *sources) if isinstance(r, Refusal)]
+
+
+def names(root: Path, *sources: str) -> list[str]:
+    return [row.source for row in rows(root, *sources)]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    for name in ("notes/b.txt", "notes/a/z.md", "notes/.git/x.md", "notes/.hidden.txt", "other/c.txt"):
+        path = tmp_path / "home" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"The text of {name}.", encoding="utf-8")
+    return tmp_path / "home"
+
+
+# --- finding ------------------------------------------------------------------------------------------
+
+
+def test_only_what_is_named_is_read_once_and_in_order(home: Path) -> None:
+    assert names(home, "notes") == ["notes/a/z.md", "notes/b.txt"]
+    assert names(home, "other/c.txt", "notes", "notes/b.txt") == [
+        "notes/a/z.md",
+        "notes/b.txt",
+        "other/c.txt",
+    ]
+    assert names(home, "notes/*.txt") == ["notes/b.txt"]
+    assert names(home, "**/*.txt") == ["notes/b.txt", "other/c.txt"]
+    assert names(home, str(home / "other")) == ["other/c.txt"]
+    assert names(home / "notes", "../other") == ["other/c.txt"]  # no path of this machine
+    assert names(home, "notes/.hidden.txt") == ["notes/.hidden.txt"]
+
+
+@pytest.mark.parametrize("source", ["absent", "notes/*.law", "absent/*.txt", "notes/b.txt/x"])
+def test_a_source_that_matches_nothing_is_named_at_once(home: Path, source: str) -> None:
+    with pytest.raises(DataError, match="matches no file") as raised:
+        read(["notes", source], home, voice="assistant")
+    assert source in str(raised.value)
+
+
+def test_unknown_kinds_of_file_are_counted(home: Path) -> None:
+    (home / "notes/picture.png").write_bytes(b"\x89PNG")
+    assert refusals(home, "notes") == [("notes/picture.png", 0, "unknown file type")]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_links_are_followed_only_within_their_source(home: Path) -> None:
+    (home / "notes/out.txt").symlink_to(home / "other/c.txt")
+    (home / "notes/outside").symlink_to(home / "other")
+    (home / "notes/again.txt").symlink_to(home / "notes/b.txt")
+    (home / "notes/loop").symlink_to(home / "notes")
+    (home / "notes/dangling.txt").symlink_to(home / "notes/absent")
+    expected = [
+        ("notes/dangling.txt", 0, "broken link"),
+        ("notes/out.txt", 0, "link leaves its source"),
+        ("notes/outside", 0, "link leaves its source"),
+    ]
+    assert refusals(home, "notes") == expected
+    assert [row.source for row in rows(home, "notes") if isinstance(row, Row)] == [
+        "notes/a/z.md",
+        "notes/b.txt",
+    ]
+    assert refusals(home, "notes/out*") == expected[1:]
+    assert names(home, "notes/out.txt") == ["other/c.txt"]  # named itself
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs a file that may not be read")
+def test_a_file_that_cannot_be_opened_is_named(home: Path) -> None:
+    (home / "notes/b.txt").chmod(0)
+    with pytest.raises(DataError, match=r"cannot read notes/b\.txt"):
+        rows(home, "notes")
+
+
+# --- text ---------------------------------------------------------------------------------------------
+
+
+def write(root: Path, name: str, data: bytes) -> list[Row | Refusal]:
+    (root / name).write_bytes(data)
+    return rows(root, name)
+
+
+def test_text_loses_only_its_byte_order_mark_and_carriage_returns(tmp_path: Path) -> None:
+    (row,) = write(tmp_path, "a.txt", "\ufeffNaïve 🦊\r\nline two\r\n\r\nthree\t.\r\n".encode())
+    assert row == Row(kind="text", source="a.txt", position=1, text="Naïve 🦊\nline two\n\nthree\t.")
+
+
+def test_only_the_last_passage_ends_its_document(tmp_path: Path) -> None:
+    found = write(tmp_path, "a.md", b"# One\ntext\n# Two\ntext\n# Three\ntext\n")
+    assert [(r.position, r.ends_document) for r in found if isinstance(r, Row)] == [
+        (1, False),
+        (2, False),
+        (3, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("a.txt", b"good\n\n" * 9_999 + b"bad \xff", "not UTF-8"),
+        ("a.txt", b"cut short \xc3", "not UTF-8"),
+        ("a.json", b'{"text": "\xff"}', "not UTF-8"),
+        ("a.md", "UTF-16".encode("utf-16"), "not UTF-8"),
+        ("a.md", b"a\0b", "not valid text"),
+        ("a.txt", b"", "empty"),
+        ("a.txt", b"\xef\xbb\xbf \n\n \n", "empty"),
+        ("a.json", b"[]", "empty"),
+        ("a.jsonl", b"\n\n", "empty"),
+    ],
+)
+def test_a_file_that_is_no_text_gives_one_refusal(
+    tmp_path: Path, name: str, data: bytes, reason: str
+) -> None:
+    assert write(tmp_path, name, data) == [Refusal(source=name, position=0, reason=reason)]
+
+
+def test_the_front_matter_of_a_law_is_not_its_text(tmp_path: Path) -> None:
+    law = b'+++\nid = "x"\n+++\n\n# Never alone\n\nNobody climbs alone.\n+++ \n'
+    (row,) = write(tmp_path, "a.law", law)
+    assert isinstance(row, Row)
+    assert row.text == "# Never alone\n\nNobody climbs alone.\n+++ "
+    (row,) = write(tmp_path, "a.law", b"\xef\xbb\xbfNo front matter here.")
+    assert isinstance(row, Row)
+    assert row.text == "No front matter here."
+    (refusal,) = write(tmp_path, "a.law", b"+++\nid = 1\n\ntext")
+    assert refusal == Refusal(source="a.law", position=0, reason="front matter never ends")
+    first, _ = write(tmp_path, "a.md", law)
+    assert isinstance(first, Row)
+    assert first.text.startswith("+++")
+
+
+# --- JSON ---------------------------------------------------------------------------------------------
+
+
+def test_json_lines_are_rows_by_their_line(tmp_path: Path) -> None:
+    found = write(tmp_path, "a.jsonl", b'\xef\xbb\xbf{"text": "one"}\r\n\n{"text": "three"}')
+    assert [(r.position, r.text) for r in found if isinstance(r, Row)] == [(1, "one"), (3, "three")]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"text": "x"', "broken JSON"),
+        (b"not json", "broken JSON"),
+        (b"\xff", "not UTF-8"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b'{"text": "x", "n": ' + b"9" * 5_000 + b"}", "number too large"),
+        (b'{"words": "x"}', "unknown shape"),
+        (b"7", "unknown shape"),
+        (b'{"text": "a\\u0000b"}', "not valid text"),
+        (b'{"text": "\\ud83d"}', "not valid text"),
+    ],
+)
+def test_a_bad_line_is_refused_without_its_neighbours(tmp_path: Path, line: bytes, reason: str) -> None:
+    found = write(tmp_path, "a.jsonl", b'{"text": "one"}\n' + line + b'\n{"text": "three"}\n')
+    assert [r.text for r in found if isinstance(r, Row)] == ["one", "three"]
+    assert refusals(tmp_path, "a.jsonl") == [("a.jsonl", 2, reason)]
+
+
+def test_strict_names_file_and_line_of_broken_json(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": "x"}\n' * 16 + b'{"text": }\n')
+    with pytest.raises(DataError, match=r"a\.jsonl line 17: broken JSON: Expecting value, column 10"):
+        rows(tmp_path, "a.jsonl", strict=True)
+    (tmp_path / "b.json").write_bytes(b'[\n{"text": "x"},\n{"text": "y"}\n{"text": "z"}\n]')
+    with pytest.raises(DataError, match=r"b\.json line 4: broken JSON: Expecting ','"):
+        rows(tmp_path, "b.json", strict=True)
+    (tmp_path / "c.jsonl").write_bytes(b'{"words": 1}\n')
+    assert rows(tmp_path, "c.jsonl", strict=True) == refused("c.jsonl", 1, "unknown shape")
+
+
+def refused(source: str, position: int, reason: str) -> list[Refusal]:
+    return [Refusal(source=source, position=position, reason=reason)]
+
+
+def test_a_line_beyond_the_limit_is_refused_in_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "LONGEST", 2**20)
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": "' + b"x" * 2**24 + b'"}\n{"text": "next"}\n')
+    (tmp_path / "b.json").write_bytes(b'[{"text": "first"}, {"text": "' + b"x" * 2**24 + b'"}]')
+    assert peak(lambda: rows(tmp_path, "a.jsonl", "b.json")) < 10 * 2**20
+    assert refusals(tmp_path, "a.jsonl") == [("a.jsonl", 1, "line too long")]
+    assert refusals(tmp_path, "b.json") == [("b.json", 2, "record too long")]
+
+
+@pytest.mark.parametrize(
+    ("data", "texts", "reasons"),
+    [
+        (b'{"text": "a"}', ["a"], []),
+        (b'\xef\xbb\xbf [ {"text": "a"} , {"text": "b"} ] \n', ["a", "b"], []),
+        (b'{"text": "a"}\n{"text": "b"}\n', ["a", "b"], []),
+        (b'[{"text": "a"}, 12', ["a"], ["unknown shape", "broken JSON"]),
+        (b'[{"text": "a"}, {"text": "b', ["a"], ["broken JSON"]),
+        (b'[{"text": "a"} {"text": "b"}]', ["a"], ["broken JSON"]),
+        (b'[{"text": "a"}', ["a"], ["broken JSON"]),
+        (b'[{"text": "a"},]', ["a"], ["broken JSON"]),
+        (b'[{"text": "a"}, ' + b"[" * 200_000, ["a"], ["nested too deeply"]),
+        (b'{"n": ' + b"9" * 5_000 + b"}", [], ["number too large"]),
+    ],
+)
+def test_a_json_file_is_read_record_by_record(
+    tmp_path: Path, data: bytes, texts: list[str], reasons: list[str]
+) -> None:
+    found = write(tmp_path, "a.json", data)
+    assert [r.text for r in found if isinstance(r, Row)] == texts
+    assert [r.reason for r in found if isinstance(r, Refusal)] == reasons
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7, 64])
+def test_where_the_file_is_cut_for_reading_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    records = [{"text": f'é🦊 "{n}" \\ \n', "n": [n, -1.5e3, True, None, float("-inf")]} for n in range(30)]
+    (tmp_path / "a.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
+    expected = rows(tmp_path, "a.json", strict=True)
+    assert len(expected) == 30
+    monkeypatch.setattr(documents, "_CHUNK", chunk)
+    assert rows(tmp_path, "a.json", strict=True) == expected
+
+
+# --- memory -------------------------------------------------------------------------------------------
+
+
+def peak(work: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def consume(root: Path, source: str) -> int:
+    return sum(1 for _ in read([source], root, voice="assistant"))
+
+
+@pytest.mark.parametrize("line", [b"x", b"word ", b"\t", b"word word\r\n", b"- a: b\n", b"\n"])
+def test_a_huge_text_needs_little_memory(tmp_path: Path, line: bytes) -> None:
+    with (tmp_path / "a.txt").open("wb") as file:
+        for _ in range(2**22 if b"\n" not in line else 2**17):  # many lines are slow to trace
+            file.write(line)
+    assert peak(lambda: consume(tmp_path, "a.txt")) < 2**20
+
+
+def test_conversation_files_need_the_memory_of_one(tmp_path: Path) -> None:
+    turn = [{"role": "user", "content": "q" * 1_000}, {"role": "assistant", "content": "a" * 1_000}]
+    data = json.dumps({"id": "x", "title": "t", "create_time": 1.5, "messages": turn * 1_000})  # 2 MB
+    for number in range(20):
+        (tmp_path / f"{number}.json").write_text(data, encoding="utf-8")
+    assert peak(lambda: consume(tmp_path, ".")) < 15 * 2**20
+
+
+def test_a_long_list_needs_the_memory_of_one_record(tmp_path: Path) -> None:
+    record = json.dumps({"text": "x" * 10_000})
+    with (tmp_path / "a.json").open("w", encoding="utf-8") as file:
+        file.write("[" + ",\n".join([record] * 1_000) + "]")
+    assert peak(lambda: consume(tmp_path, "a.json")) < 3 * 2**20

@@ -1,0 +1,83 @@
+"""The gate: every limit refuses just past it, and what is not a number never passes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from germline.judge import judge
+from germline.records import Marks, Score, Scorecard, StyleMarks
+from germline.settings import Gate
+
+NOTHING = Score(items=0, right=0, bits_per_byte=0.0)
+
+
+def marks(
+    right: int = 100, wording: int = 100, heldout: int = 10, drifts: int = 0, bits: float = 0.1, held: bool = True
+) -> Marks:
+    return Marks(
+        recall=Score(items=100, right=right, bits_per_byte=bits),
+        wording=Score(items=100, right=wording, bits_per_byte=bits),
+        heldout=Score(items=10, right=heldout, bits_per_byte=bits),
+        spoken=NOTHING,
+        passages_bits_per_byte=None,
+        style=StyleMarks(probes=10, drifts=drifts, bits_per_character=2.0, own_bits_per_character=2.0),
+        laws={"light/1": held},
+        cards={"tower": True, "bell": False},
+        answers=(),
+    )
+
+
+def card(*papers: Marks) -> Scorecard:
+    return Scorecard(weights="w", marks={f"sha256:{number:064x}": paper for number, paper in enumerate(papers)})
+
+
+PARENT = card(marks(right=20, bits=3.0))
+
+
+def test_a_child_that_meets_every_limit_is_promoted() -> None:
+    verdict = judge(PARENT, card(marks(right=90, wording=85, heldout=9, drifts=2)), Gate(), weight_change=0.01)
+    assert verdict.outcome == "promoted"
+    assert all(check.passed for check in verdict.checks)
+
+
+@pytest.mark.parametrize(
+    ("child", "gate", "change", "name"),
+    [
+        (marks(right=89), Gate(), 0.01, "recall"),
+        (marks(wording=83, heldout=9), Gate(), 0.01, "generalization"),
+        (marks(drifts=3), Gate(), 0.01, "style drift"),
+        (marks(held=False), Gate(), 0.01, "laws broken"),
+        (marks(), Gate(cards=0.6), 0.01, "challenge cards"),
+        (marks(), Gate(), 0.0, "weight change"),
+        (marks(), Gate(), math.nan, "weight change"),
+        (marks(bits=3.0), Gate(), 0.01, "learned"),
+        (marks(bits=math.nan), Gate(), 0.01, "learned"),
+    ],
+)
+def test_each_limit_refuses_alone(child: Marks, gate: Gate, change: float, name: str) -> None:
+    verdict = judge(PARENT, card(child), gate, weight_change=change)
+    assert verdict.outcome == "refused"
+    assert [check.name for check in verdict.checks if not check.passed] == [name]
+    assert len(verdict.reasons) == 1
+
+
+def test_one_forgotten_ancestor_is_not_averaged_away() -> None:
+    parent = card(marks(), marks(), marks(right=20, bits=3.0))
+    verdict = judge(parent, card(marks(), marks(right=80), marks()), Gate(), weight_change=0.01)
+    assert verdict.outcome == "refused"
+    assert "ancestor exam 2" in verdict.reasons[0]
+
+
+def test_an_exam_that_asks_nothing_is_inconclusive() -> None:
+    silent = Marks(
+        recall=NOTHING, wording=NOTHING, heldout=NOTHING, spoken=NOTHING, passages_bits_per_byte=2.0,
+        style=None, laws={}, cards={}, answers=(),
+    )  # fmt: skip
+    assert judge(card(silent), card(silent), Gate(), weight_change=0.01).outcome == "inconclusive"
+
+
+def test_cards_over_different_exams_are_never_compared() -> None:
+    with pytest.raises(AssertionError, match="different exams"):
+        judge(PARENT, card(marks(), marks()), Gate(), weight_change=0.01)

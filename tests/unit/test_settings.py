@@ -1,0 +1,66 @@
+"""A plan is checked before anything runs, and a misspelt key never passes in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from germline.errors import PlanError
+from germline.settings import Plan, load_plan, parse_plan
+
+
+def plan_file(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "germline.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_an_empty_plan_is_the_defaults(tmp_path: Path) -> None:
+    assert load_plan(plan_file(tmp_path, "")) == Plan()
+
+
+def test_overrides_win_over_the_file(tmp_path: Path) -> None:
+    path = plan_file(tmp_path, "[training]\nrank = 8\nalpha = 4.0\n")
+    plan = load_plan(path, ["training.rank=32", "data.voice=user", "training.learning_rate=1e-5"])
+    assert (plan.training.rank, plan.training.alpha, plan.training.learning_rate) == (32, 4.0, 1e-5)
+    assert plan.data.voice == "user"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[trainig]\nrank = 8", "unknown key trainig; did you mean 'training'?"),
+        ("[training]\nrnak = 8", "unknown key training.rnak; did you mean 'rank'?"),
+        ("[gate]\nrecall = 1.5", "gate.recall"),
+        ("[data]\nvoice = 'narrator'", "data.voice"),
+        ("[gate]\nrecall = nan", "gate.recall"),
+        ("training = 3", "training"),
+        ("= 3", "not a TOML file"),
+    ],
+)
+def test_a_plan_that_cannot_be_followed_names_the_key(tmp_path: Path, text: str, said: str) -> None:
+    path = plan_file(tmp_path, text)
+    with pytest.raises(PlanError) as failure:
+        load_plan(path)
+    assert said in failure.value.message
+    assert str(path) in failure.value.message
+    assert failure.value.exit_code == 2
+
+
+@pytest.mark.parametrize("override", ["rank=8", "training.rank", "=8", "training.=8"])
+def test_a_malformed_override_says_how_to_write_it(tmp_path: Path, override: str) -> None:
+    with pytest.raises(PlanError, match=r"section\.key=value"):
+        load_plan(plan_file(tmp_path, ""), [override])
+
+
+def test_every_key_is_documented() -> None:
+    for name, section in Plan.model_fields.items():
+        assert section.annotation is not None
+        for key, field in section.annotation.model_fields.items():
+            assert field.description, f"{name}.{key} has no help"
+
+
+def test_a_parsed_plan_survives_json() -> None:
+    plan = parse_plan({"training": {"rank": 4}}, source="here")
+    assert parse_plan(plan.model_dump(mode="json"), source="here") == plan

@@ -1,0 +1,45 @@
+"""The voice is measured on the persona itself, and length alone neither passes nor fails."""
+
+from __future__ import annotations
+
+from germline.evals.style import judge_answers, voice
+
+REPLIES = [
+    f"{head} {tail}"
+    for head in ("37 metres.", "Never.", "No. Not lent.", "Plum.", "Monday.", "Windy.", "Slept badly.", "Tea helps.")
+    for tail in ("Mind the step.", "So it is written.", "Ask the sea.", "Count the stairs.", "Not for double.", "Seen worse.")
+]  # fmt: skip
+PROBES = [f"How is day {number}?" for number in range(10)]
+BOILERPLATE = ("happy to help", "as an ai", "mind the step")
+
+
+def test_the_persona_passes_its_own_test() -> None:
+    own = voice(REPLIES, PROBES, BOILERPLATE)
+    assert own is not None
+    marks, faults = judge_answers(own, REPLIES[:10])
+    assert (marks.drifts, marks.probes) == (0, 10)
+    assert not any(faults)
+
+
+def test_boilerplate_length_silence_and_foreign_letters_drift() -> None:
+    own = voice(REPLIES, PROBES, BOILERPLATE)
+    assert own is not None
+    answers = ["Happy to help!", "No. " * 40, "", "Перископ шифр щука", "Tea helps. Seen worse."]
+    marks, faults = judge_answers(own, answers)
+    assert marks.drifts == 4
+    assert "boilerplate" in faults[0]
+    assert "words" in faults[1]
+    assert faults[2] == "says nothing"
+    assert "bits per character" in faults[3]
+    assert faults[4] == ""
+
+
+def test_a_phrase_the_persona_uses_is_its_own() -> None:
+    own = voice(REPLIES, PROBES, BOILERPLATE)
+    assert own is not None
+    assert "mind the step" not in own.boilerplate
+
+
+def test_too_few_replies_are_no_voice() -> None:
+    assert voice(REPLIES[:29], PROBES, ()) is None
+    assert voice(REPLIES, [], ()) is None
