@@ -18,12 +18,12 @@ BATCHES = ("2026-01", "2026-02", "2026-03")
 QUESTIONS = ("How tall is the tower?", "Who made the fog horn?", "Can you help me with something?")
 REFUSED = 3
 
-PLAN = """
-[exams]
-probes = "{example}/probes.txt"
-cards = "{example}/cards.toml"
-laws = ["{example}/2026-01/laws/*.law"]
-"""
+SETTINGS = {
+    '# probes = ""': 'probes = "{example}/probes.txt"',
+    '# cards = ""': 'cards = "{example}/cards.toml"',
+    "# laws = []": 'laws = ["{example}/2026-01/laws/*.law"]',
+}
+"""Lines of the starter plan, and what the demo makes of them."""
 
 
 def main() -> int:
@@ -33,9 +33,11 @@ def main() -> int:
         print(f"{home} exists already; remove it, or name another home", file=sys.stderr)
         return 2
     germline("init", str(home), "--from", "demo", "--name", "lighthouse")
-    example = Path(os.path.relpath(EXAMPLE, home.resolve())).as_posix()
-    with (home / "germline.toml").open("a", encoding="utf-8") as plan:
-        plan.write(PLAN.format(example=example))
+    plan = home / "germline.toml"
+    text = plan.read_text(encoding="utf-8")
+    for line, setting in SETTINGS.items():
+        text = text.replace(line, setting.format(example=Path(os.path.relpath(EXAMPLE, home.resolve())).as_posix()))
+    plan.write_text(text, encoding="utf-8")
     promoted = 0
     for batch in BATCHES:
         germline("feed", "--home", str(home), str(EXAMPLE / batch))
@@ -46,8 +48,10 @@ def main() -> int:
     germline("verify", "--home", str(home))
     germline("log", "--home", str(home))
     side_by_side(home)
-    print(f"\n{promoted} of {len(BATCHES)} good generations promoted; the poisoned one was "
-          f"{'refused' if poisoned == REFUSED else 'PROMOTED'}; {(time.monotonic() - began) / 60:.1f} minutes in all")
+    print(
+        f"\n{promoted} of {len(BATCHES)} good generations promoted; the poisoned one was "
+        f"{'refused' if poisoned == REFUSED else 'PROMOTED'}; {(time.monotonic() - began) / 60:.1f} minutes in all"
+    )
     return 0 if promoted >= 2 and poisoned == REFUSED else 1
 
 
@@ -65,7 +69,18 @@ def side_by_side(home: Path) -> None:
     for question in QUESTIONS:
         print(f"\n{question}")
         for generation in ("g0", "HEAD"):
-            command = [sys.executable, "-m", "germline", "chat", generation, "--home", str(home), "--greedy", "--once", question]
+            command = [
+                sys.executable,
+                "-m",
+                "germline",
+                "chat",
+                generation,
+                "--home",
+                str(home),
+                "--greedy",
+                "--once",
+                question,
+            ]
             answer = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
             print(f"  {generation:>4}  {' '.join(answer.split())[:150]}", flush=True)
 

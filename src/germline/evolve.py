@@ -8,31 +8,55 @@ from dataclasses import dataclass
 
 import torch
 
+from germline import examination
 from germline import run as runs
+from germline.checkout import weights
 from germline.corpus.facts import facts as find_facts
 from germline.corpus.split import read_rows
 from germline.curriculum import mix, pack, render
-from germline.evals import exams, suite
+from germline.evals import exams
 from germline.evals.exams import Exam
 from germline.forge import fit as forge_fit
 from germline.forge import loop
 from germline.forge.fit import Fit
 from germline.judge import judge
 from germline.lineage import (
-    ADAPTER, ADAPTER_CONFIG, CONFIG, EXAM, FACTS, HELDOUT, PARENT_SCORECARD, PLAN, SCORECARD, TOKENIZER, TRAIN,
-    TRAINING, WEIGHT_CHANGE, Generation, Lineage, weights,
+    ADAPTER,
+    ADAPTER_CONFIG,
+    CONFIG,
+    EXAM,
+    FACTS,
+    HELDOUT,
+    PARENT_SCORECARD,
+    PLAN,
+    SCORECARD,
+    TOKENIZER,
+    TRAIN,
+    TRAINING,
+    WEIGHT_CHANGE,
+    Lineage,
 )  # fmt: skip
 from germline.model import weights as model_weights
 from germline.model.adapter import LoraConfig
 from germline.model.families import read_config
-from germline.model.rows import Batch
+from germline.model.rows import Batch, Text
 from germline.records import (
-    Digest, Event, Fact, Marks, OnEvent, Row, Scorecard, Spent, Trained, Verdict, canonical_json, plain, scorecard_from,
+    Digest,
+    Event,
+    Fact,
+    OnEvent,
+    Row,
+    Scorecard,
+    Spent,
+    Trained,
+    Verdict,
+    canonical_json,
+    finite,
+    plain,
 )  # fmt: skip
 from germline.run import Run
 from germline.settings import Plan
-from germline.sources import cards, laws, probes
-from germline.speaker import candidate, eos
+from germline.speaker import eos
 from germline.store import disk, generations, ledger, lock, objects
 from germline.store.generations import Manifest
 from germline.store.home import Home
@@ -72,9 +96,10 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
 
         train, heldout = list(read_rows(run.delta.train)), list(read_rows(run.delta.heldout))
         facts = find_facts(train)
-        inherited = [exams.from_bytes(lineage.read(ancestor, EXAM)) for ancestor in _children(lineage, run.parent)]
-        exam = _write_exam(lineage, run, train, heldout, facts, inherited, on_event)
-        parent_card = _sit_parent(lineage, run.parent, [*inherited, exam], plan, fit, on_event)
+        inherited = examination.inherited(lineage, run.parent)
+        exam = examination.write(plan.exams, lineage.home.root, train, heldout, facts, inherited, on_event)
+        papers = [*inherited, exam]
+        parent_card = examination.parent_card(lineage, run.parent, papers, plan.exams, fit.dtype, on_event)
         examined = time.monotonic()
 
         batches = _batches(lineage, run, train, facts)
@@ -82,7 +107,7 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         trained_at = time.monotonic()
 
         child, changes = _merge(lineage, run, trained, on_event)
-        child_card = _sit_child(lineage, run.parent, child, [*inherited, exam], plan, fit, on_event)
+        child_card = examination.child_card(lineage, run.parent, child, papers, plan.exams, fit.dtype, on_event)
         verdict = judge(parent_card, child_card, plan.gate, weight_change=changes["total"])
         spent = Spent(
             seconds_training=trained_at - examined,
@@ -93,75 +118,8 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         )
         manifest = _store(lineage, run, exam, facts, trained, child)
         _record(home, run, manifest, verdict, parent_card, child_card, changes, trained, facts, spent, fit)
-        on_event(Event(kind="verdict", text=f"g{run.number} is {verdict.outcome}", data=plain(verdict)))
+        on_event(Event(kind="verdict", text=f"g{run.number} is {verdict.outcome}", data=finite(verdict)))
         return Outcome(generation=manifest.id, number=run.number, parent=run.parent.number, verdict=verdict)
-
-
-def _children(lineage: Lineage, generation: Generation) -> list[Generation]:
-    """The ancestors that learned something, and so left an exam: all but the founder."""
-    return lineage.ancestry(generation)[1:]
-
-
-def _write_exam(
-    lineage: Lineage,
-    run: Run,
-    train: Sequence[Row],
-    heldout: Sequence[Row],
-    facts: Sequence[Fact],
-    inherited: Sequence[Exam],
-    on_event: OnEvent,
-) -> Exam:
-    root, settings = lineage.home.root, run.plan.exams
-    exam = exams.write(
-        facts, train, heldout, settings, probes=probes(settings, root), laws=laws(settings, root),
-        cards=cards(settings, root), inherited=inherited, prompt_end=render.PROMPT_END,
-    )  # fmt: skip
-    asked = {paper: sum(item.paper == paper for item in exam.items) for paper in ("recall", "wording", "heldout")}
-    on_event(Event(
-        kind="stage", data={"exam": exam.digest, **asked},
-        text=f"exam written before training: {asked['recall']} recall, {asked['wording']} unseen wordings, "
-        f"{asked['heldout']} held-out conversations, {len(exam.laws)} law cards, {len(exam.cards)} challenge cards",
-    ))  # fmt: skip
-    return exam
-
-
-def _sit_parent(
-    lineage: Lineage, parent: Generation, papers: Sequence[Exam], plan: Plan, fit: Fit, on_event: OnEvent
-) -> Scorecard:
-    """The parent's marks: those it was born with, and the new exam's."""
-    known: dict[Digest, Marks] = {}
-    if SCORECARD in parent.birth.files:
-        known = scorecard_from(lineage.json(parent, SCORECARD)).marks
-    on_event(Event(kind="stage", text=f"{parent.name} sits the exam on what it has not learned"))
-    speaker = candidate(lineage, parent, weights(lineage, parent), fit.dtype)
-    marks = {
-        exam.digest: known.get(exam.digest)
-        or suite.sit(speaker, exam, answer_tokens=plan.exams.answer_tokens, prompt_end=render.PROMPT_END)
-        for exam in papers
-    }
-    return Scorecard(weights=parent.manifest.weights.digest, marks=marks)
-
-
-def _sit_child(
-    lineage: Lineage,
-    parent: Generation,
-    child: FileRef,
-    papers: Sequence[Exam],
-    plan: Plan,
-    fit: Fit,
-    on_event: OnEvent,
-) -> Scorecard:
-    """The child's marks on every exam, sat by the merged weights as they lie on disk."""
-    path = objects.cache_path(lineage.home, child.digest)
-    assert path is not None
-    speaker = candidate(lineage, parent, path, fit.dtype)
-    marks: dict[Digest, Marks] = {}
-    for number, exam in enumerate(papers, 1):
-        on_event(Event(kind="exam", text=f"the child sits exam {number} of {len(papers)}", data={"done": number - 1, "total": len(papers)}))
-        marks[exam.digest] = suite.sit(
-            speaker, exam, answer_tokens=plan.exams.answer_tokens, prompt_end=render.PROMPT_END
-        )
-    return Scorecard(weights=child.digest, marks=marks)
 
 
 def _batches(lineage: Lineage, run: Run, train: Sequence[Row], facts: Sequence[Fact]) -> list[Batch]:
@@ -170,23 +128,22 @@ def _batches(lineage: Lineage, run: Run, train: Sequence[Row], facts: Sequence[F
     tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
 
     def pool(rows: Sequence[Row], known: Sequence[Fact]) -> list[mix.Item]:
-        told = [mix.Item((_encoded(render.of_row(row)),), row.kind == "dialog") for row in rows]
+        told = [mix.Item((_encoded(render.of_row(row)),), mix.comes_always(row)) for row in rows]
         return told + [mix.Item(tuple(map(_encoded, render.of_fact(fact))), True) for fact in known if plan.forms]
 
-    def _encoded(example: render.Example) -> mix.Text:
+    def _encoded(example: render.Example) -> Text:
         return mix.encode(example, tokenizer.encode, tokenizer.eos_id)
 
     delta = pool(train, facts)
     ancestors = [
-        pool(list(lineage.rows(ancestor, TRAIN)), lineage.facts(ancestor)) for ancestor in _children(lineage, run.parent)
+        pool(list(lineage.rows(ancestor, TRAIN)), lineage.facts(ancestor))
+        for ancestor in examination.children(lineage, run.parent)
     ]
-    made: list[Batch] = []
-    for epoch in range(plan.epochs):
-        texts = mix.epoch(
-            delta, ancestors, epoch, forms=plan.forms, replay=plan.replay, order=plan.order, seed=run.plan.training.seed
-        )
-        made += pack.batches(texts, row_tokens=plan.row_tokens, batch_tokens=plan.batch_tokens)
-    return made
+    return [
+        batch
+        for texts in mix.epochs(delta, ancestors, plan, run.plan.training.seed)
+        for batch in pack.batches(texts, row_tokens=plan.row_tokens, batch_tokens=plan.batch_tokens)
+    ]
 
 
 def _train(lineage: Lineage, run: Run, batches: Sequence[Batch], fit: Fit, on_event: OnEvent) -> Trained:
@@ -223,9 +180,7 @@ def _lora(plan: Plan) -> LoraConfig:
     return LoraConfig(rank=plan.training.rank, alpha=plan.training.alpha, targets=plan.training.targets)
 
 
-def _store(
-    lineage: Lineage, run: Run, exam: Exam, facts: Sequence[Fact], trained: Trained, child: FileRef
-) -> Manifest:
+def _store(lineage: Lineage, run: Run, exam: Exam, facts: Sequence[Fact], trained: Trained, child: FileRef) -> Manifest:
     """Put all that the child is made of into the store. It is not in the lineage before the ledger names it."""
     home = lineage.home
     training = plain(trained)
@@ -261,7 +216,7 @@ def _record(
     """Append the verdict to the ledger: from here on the child is history. Then clear the run away."""
     delta = run.delta
     body = {
-        "verdict": plain(verdict),
+        "verdict": finite(verdict),
         "parent": run.parent.number,
         "delta": {
             "rows": delta.train_rows, "heldout": delta.heldout_rows, "bytes": delta.train_bytes,
@@ -271,16 +226,16 @@ def _record(
             "steps": trained.steps, "tokens": trained.tokens, "learned_tokens": trained.learned_tokens,
             "first_loss": trained.first_loss, "last_loss": trained.last_loss,
         },
-        "scores": child_card.summary(),
-        "parent_scores": parent_card.summary(),
-        "weight_change": changes["total"],
+        "scores": finite(child_card.summary()),
+        "parent_scores": finite(parent_card.summary()),
+        "weight_change": finite(changes["total"]),
         "environment": forge_fit.fingerprint(fit),
         "spent": plain(spent),
     }  # fmt: skip
     files = {
-        SCORECARD: objects.put(home, canonical_json(child_card)),
-        PARENT_SCORECARD: objects.put(home, canonical_json(parent_card)),
-        WEIGHT_CHANGE: objects.put(home, canonical_json(changes)),
+        SCORECARD: objects.put(home, canonical_json(finite(child_card))),
+        PARENT_SCORECARD: objects.put(home, canonical_json(finite(parent_card))),
+        WEIGHT_CHANGE: objects.put(home, canonical_json(finite(changes))),
     }
     ledger.append(home, verdict.outcome, manifest.id, run.number, body, files=files)
     runs.end(home, run)

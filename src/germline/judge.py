@@ -32,8 +32,8 @@ def judge(parent: Scorecard, child: Scorecard, gate: Gate, *, weight_change: flo
         *_cards(child, gate),
         _at_least("weight change", weight_change, gate.weight_change, f"weights moved by {weight_change:.2%}"),
     ]
-    outcome = "promoted" if all(check.passed for check in checks) else "refused"
-    return Verdict(outcome=outcome, checks=tuple(checks))
+    passed = all(check.passed for check in checks)
+    return Verdict(outcome="promoted" if passed else "refused", checks=tuple(checks))
 
 
 def _recall(child: Scorecard, gate: Gate) -> list[Check]:

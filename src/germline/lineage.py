@@ -1,6 +1,6 @@
 """A lineage as it stands: who descends from whom, what each generation holds, where its weights lie.
 
-Reading only. Nothing here imports torch, except the one function that rebuilds merged weights.
+Reading only, and without torch: `log`, `show` and `diff` answer at once. Weights are `checkout`'s business.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import Any
 
 from germline.errors import StoreDamaged
 from germline.records import Digest, Fact, Row
-from germline.store import disk, generations, ledger, objects
+from germline.store import generations, ledger, objects
 from germline.store.generations import Manifest
 from germline.store.home import Home
 from germline.store.ledger import Entry
-from germline.store.objects import FileRef
 
 CONFIG, TOKENIZER, WEIGHTS, ORIGIN = "config.json", "tokenizer.json", "model.safetensors", "origin.json"
 """What a founder holds."""
@@ -103,52 +102,3 @@ class Lineage:
         from germline.corpus.split import read_rows
 
         return read_rows(self.path(generation, name))
-
-
-def weights(lineage: Lineage, generation: Generation) -> Path:
-    """The merged weights of a generation, checked by hash before they are handed out.
-
-    A founder's are an object. A child's are a cache: where they are missing they are merged again from the
-    parent's and the adapter, byte for byte, and anything else than the recorded hash is StoreDamaged.
-    """
-    if WEIGHTS in generation.manifest.files:
-        return _checked(lineage.path(generation, WEIGHTS), generation.manifest.weights)
-    cached = objects.cache_path(lineage.home, generation.manifest.weights.digest)
-    if cached is not None:
-        return _checked(cached, generation.manifest.weights)
-    return _rebuild(lineage, generation)
-
-
-def _checked(path: Path, expected: FileRef) -> Path:
-    if objects.hash_file(path) != expected:
-        raise StoreDamaged(
-            f"{path}: these weights are not what their name says",
-            hint="germline verify finds all damage; a file under cache/ may be deleted, it is rebuilt",
-        )
-    return path
-
-
-def _rebuild(lineage: Lineage, generation: Generation) -> Path:
-    from germline.model import adapter
-    from germline.model.weights import merge_file
-
-    assert generation.manifest.parent is not None
-    parent = weights(lineage, lineage.generation(generation.manifest.parent))
-    config = lineage.json(generation, ADAPTER_CONFIG)
-    scale = adapter.LoraConfig(rank=config["r"], alpha=config["lora_alpha"]).scale
-    disk.make_directory(lineage.home.cache)
-    staged = disk.temporary_path(lineage.home.cache)
-    lineage.read(generation, ADAPTER)  # re-hashed before it is trusted
-    with disk.new_file(staged) as file:
-        merge_file(parent, lineage.path(generation, ADAPTER), scale, file)
-    made = objects.hash_file(staged)
-    if made != generation.manifest.weights:
-        disk.remove(staged)
-        raise StoreDamaged(
-            f"{generation.name}: merging its adapter again gives {made.digest}, not {generation.manifest.weights.digest}",
-            hint="germline verify",
-        )
-    objects.put_in_cache(lineage.home, staged)
-    path = objects.cache_path(lineage.home, made.digest)
-    assert path is not None
-    return path

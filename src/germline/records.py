@@ -28,9 +28,9 @@ def canonical_json(value: object) -> bytes:
 
     Raises ValueError for NaN and infinities: a number that cannot be compared is never written down.
     """
-    return json.dumps(
-        plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
-    ).encode("utf-8")
+    return json.dumps(plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode(
+        "utf-8"
+    )
 
 
 def plain(value: object) -> Any:
@@ -44,6 +44,16 @@ def plain(value: object) -> Any:
     if isinstance(value, Path):
         return value.as_posix()
     return value
+
+
+def finite(value: object) -> Any:
+    """`plain(value)` with every float that is NaN or infinite as None: a model that broke is recorded, too."""
+    value = plain(value)
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def digest_of(data: bytes) -> Digest:
@@ -270,7 +280,6 @@ class Scorecard:
         """(passed, asked)."""
         results = [passed for marks in self.marks.values() for passed in marks.cards.values()]
         return sum(results), len(results)
-
 
     def summary(self) -> dict[str, float | int | None]:
         """The few numbers a table shows; None where nothing was asked. `spoken` is over all exams."""

@@ -1,9 +1,9 @@
 """An evolve in flight: its directory under `runs/`, which outlives a kill and is gone once the child is born.
 
-    runs/g4/run.json      parent, number, plan and delta, written once the delta is whole
-    runs/g4/delta/        the immutable snapshot of what is to be learned
-    runs/g4/checkpoint…   the state of training (forge.resume)
-    runs/g4/trained.json  written when training has ended
+runs/g4/run.json      parent, number, plan and delta, written once the delta is whole
+runs/g4/delta/        the immutable snapshot of what is to be learned
+runs/g4/checkpoint…   the state of training (forge.resume)
+runs/g4/trained.json  written when training has ended
 """
 
 from __future__ import annotations
@@ -116,9 +116,7 @@ def _read_delta(lineage: Lineage, plan: Plan, directory: Path, number: int, on_e
     rows = read(plan.data.sources, lineage.home.root, voice=plan.data.voice, strict=plan.data.strict)
     head = lineage.head
     try:
-        delta = snapshot(
-            keep(rows, seen=_learned(lineage, head)), directory / "delta", heldout_share=plan.data.heldout
-        )
+        delta = snapshot(keep(rows, seen=_learned(lineage, head)), directory / "delta", heldout_share=plan.data.heldout)
         run = Run(directory=directory, parent=head, number=number, plan=plan, delta=delta)
         if not delta.train_rows:
             raise DataError(

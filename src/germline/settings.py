@@ -26,24 +26,26 @@ class Data(Section):
     """Directories, globs or files to learn from, relative to the home. Nothing else is ever read."""
     voice: Literal["assistant", "user"] = "assistant"
     """Which side of a conversation is the persona, whose words are learned."""
-    heldout: float = Field(default=0.05, ge=0.0, le=0.5)
+    heldout: float = Field(default=0.1, ge=0.0, le=0.5)
     """Share of the rows that is never trained on, chosen by content hash."""
     strict: bool = True
     """Stop at a broken JSON line and name it; false counts it as refused and goes on."""
 
 
 class Curriculum(Section):
-    epochs: int = Field(default=4, ge=1, le=100)
-    """How often each row is seen."""
+    epochs: int = Field(default=6, ge=1, le=100)
+    """How often facts and conversations are seen."""
+    documents: int = Field(default=2, ge=0, le=100)
+    """In how many of the epochs documents are read; facts and conversations come in every one."""
     forms: int = Field(default=4, ge=0, le=11)
     """Renderings of each fact per epoch, taken in turn from the taught wordings. 0: text as it stands."""
-    replay: float = Field(default=0.3, ge=0.0, lt=1.0)
+    replay: float = Field(default=0.2, ge=0.0, lt=1.0)
     """Share of the training tokens that is ancestors' data, dealt equally among the ancestors."""
     order: Literal["mixed", "questions-first", "documents-first"] = "mixed"
     """What comes first within an epoch."""
     row_tokens: int = Field(default=512, ge=32, le=8192)
     """Longest row, in tokens. Longer documents continue in the next row."""
-    batch_tokens: int = Field(default=1024, ge=32)
+    batch_tokens: int = Field(default=384, ge=32)
     """Tokens per optimizer step, padding included."""
 
 
@@ -54,7 +56,7 @@ class Training(Section):
     """LoRA alpha: updates are scaled by alpha / rank."""
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     """Linear layers that get an adapter."""
-    learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
+    learning_rate: float = Field(default=3e-3, gt=0.0, le=1.0)
     """Peak learning rate of AdamW."""
     warmup: float = Field(default=0.05, ge=0.0, lt=1.0)
     """Share of the steps that warm up from zero; after it the rate decays linearly to zero."""
@@ -77,7 +79,7 @@ class Training(Section):
 class Exams(Section):
     choices: int = Field(default=6, ge=2, le=20)
     """Options per question, the right one included; distractors are answers of the same kind."""
-    replies: int = Field(default=48, ge=0)
+    replies: int = Field(default=32, ge=0)
     """Most conversations of a delta that become exam questions (chosen by content hash)."""
     answer_tokens: int = Field(default=40, ge=1)
     """Longest spoken answer."""
@@ -128,6 +130,8 @@ def load_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PlanError(f"{path}: there is no such plan", hint="`germline plan cat` prints one to start from") from None
+    except OSError as error:
+        raise PlanError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PlanError(f"{path}: not a TOML file: {error}") from None
     for override in overrides:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
+from germline.checkout import weights
 from germline.curriculum.render import prompt
 from germline.evals.suite import Candidate
-from germline.lineage import CONFIG, TOKENIZER, Generation, Lineage, weights
+from germline.lineage import CONFIG, TOKENIZER, Generation, Lineage
 from germline.model import weights as model_weights
 from germline.model.decoder import Decoder
 from germline.model.families import read_config
@@ -30,9 +31,7 @@ def candidate(lineage: Lineage, generation: Generation, path: Path, dtype: torch
     founder = lineage.founder_of(generation)
     tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
     decoder = model_weights.load(read_config(lineage.json(founder, CONFIG)), path, dtype)
-    return Candidate(
-        decoder=decoder, tokenize=tokenizer.encode, detokenize=tokenizer.decode, end=tokenizer.eos_id
-    )
+    return Candidate(decoder=decoder, tokenize=tokenizer.encode, detokenize=tokenizer.decode, end=tokenizer.eos_id)
 
 
 @dataclass(frozen=True, slots=True)

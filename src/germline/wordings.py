@@ -37,9 +37,7 @@ UNSEEN_QUESTIONS = (
 
 def say(form: str, fact: Fact) -> str:
     """`form` filled with the fact, its first letter raised."""
-    text = form.format(
-        a=fact.attribute, s=fact.subject, S=_raised(fact.subject), v=fact.value, V=_raised(fact.value)
-    )
+    text = form.format(a=fact.attribute, s=fact.subject, S=_raised(fact.subject), v=fact.value, V=_raised(fact.value))
     return _raised(text)
 
 

@@ -82,9 +82,7 @@ def write_gguf(path: Path, metadata: dict[str, Any], tensors: dict[str, Any]) ->
     return path
 
 
-BYTE_LETTERS = [
-    chr(n) for n in [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100), *range(0x100, 0x144)]
-]
+BYTE_LETTERS = [chr(n) for n in [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100), *range(0x100, 0x144)]]
 
 
 def byte_level_metadata(pre: str = "smollm") -> dict[str, Any]:

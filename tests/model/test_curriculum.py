@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from germline.curriculum import mix, pack, render
 from germline.model.rows import Text
 from germline.records import Row, Turn
+from germline.settings import Curriculum
 
 
 def text(number: int, length: int) -> Text:
@@ -50,15 +51,16 @@ def items(count: int, start: int = 1, wordings: int = 1) -> list[mix.Item]:
     ]
 
 
-def epoch(delta: list[mix.Item], ancestors: list[list[mix.Item]], number: int = 0, **changes: object) -> list[Text]:
-    options = {"forms": 2, "replay": 0.3, "order": "mixed", "seed": 0} | changes
-    return mix.epoch(delta, ancestors, number, **options)  # type: ignore[arg-type]
+def epochs(
+    delta: list[mix.Item], ancestors: list[list[mix.Item]], seed: int = 0, **changes: object
+) -> list[list[Text]]:
+    plan = Curriculum.model_validate({"epochs": 10, "documents": 10, "forms": 2, "replay": 0.3} | changes)
+    return list(mix.epochs(delta, ancestors, plan, seed))
 
 
 def test_the_whole_delta_comes_every_epoch_and_replay_has_its_share() -> None:
     delta, old, older = items(70), items(50, 200), items(50, 400)
-    for number in range(4):
-        chosen = epoch(delta, [old, older], number)
+    for chosen in epochs(delta, [old, older]):
         assert {t.tokens for item in delta for t in item.wordings} <= {t.tokens for t in chosen}
         replayed = [t for t in chosen if t.tokens[0] >= 200_000]
         assert abs(len(replayed) / len(chosen) - 0.3) < 0.03
@@ -68,7 +70,7 @@ def test_the_whole_delta_comes_every_epoch_and_replay_has_its_share() -> None:
 
 def test_replay_deals_every_item_before_any_comes_again() -> None:
     old = items(50, 200)
-    dealt = [t.tokens for number in range(10) for t in epoch(items(70), [old], number) if t.tokens[0] >= 200_000]
+    dealt = [t.tokens for texts in epochs(items(70), [old]) for t in texts if t.tokens[0] >= 200_000]
     counts = Counter(dealt)
     assert len(counts) == 50
     assert max(counts.values()) - min(counts.values()) <= 1
@@ -76,22 +78,31 @@ def test_replay_deals_every_item_before_any_comes_again() -> None:
 
 def test_wordings_take_turns() -> None:
     delta = items(5, wordings=6)
-    seen = Counter(t.tokens for number in range(3) for t in epoch(delta, [], number))
+    seen = Counter(t.tokens for texts in epochs(delta, [], epochs=3) for t in texts)
     assert set(seen.values()) == {1}
     assert len(seen) == 30
 
 
 def test_the_order_is_a_function_of_the_seed() -> None:
     delta = items(40)
-    assert epoch(delta, []) == epoch(delta, [])
-    assert epoch(delta, []) != epoch(delta, [], seed=1)
-    assert epoch(delta, [], 0) != epoch(delta, [], 1)
+    assert epochs(delta, []) == epochs(delta, [])
+    assert epochs(delta, []) != epochs(delta, [], seed=1)
+    first, second, *_ = epochs(delta, [])
+    assert first != second
+    assert sorted(t.tokens for t in first) == sorted(t.tokens for t in second)
+
+
+def test_documents_are_read_in_some_epochs_and_questions_in_all() -> None:
+    delta = items(40)
+    counts = Counter(t.tokens for texts in epochs(delta, [], documents=3) for t in texts)
+    assert {counts[item.wordings[0].tokens] for item in delta if item.question} == {10}
+    assert {counts[item.wordings[0].tokens] for item in delta if not item.question} == {3}
 
 
 def test_questions_can_lead() -> None:
     delta = items(40)
     questions = {item.wordings[0].tokens for item in delta if item.question}
-    asked = [t.tokens in questions for t in epoch(delta, [], order="questions-first")]
+    asked = [t.tokens in questions for t in epochs(delta, [], order="questions-first")[0]]
     assert asked == sorted(asked, reverse=True)
 
 

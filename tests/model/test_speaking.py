@@ -48,7 +48,9 @@ def test_sampling_is_a_function_of_its_seed(small: Decoder) -> None:
 
 
 def test_a_tiny_nucleus_is_greedy(small: Decoder) -> None:
-    assert generate(small, PROMPTS, limit=8, end=96, sampling=Sampling(top_p=1e-6)) == generate(small, PROMPTS, limit=8, end=96)
+    assert generate(small, PROMPTS, limit=8, end=96, sampling=Sampling(top_p=1e-6)) == generate(
+        small, PROMPTS, limit=8, end=96
+    )
 
 
 def tokenize(text: str) -> list[int]:

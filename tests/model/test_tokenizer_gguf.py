@@ -85,9 +85,7 @@ def test_ten_thousand_strings_as_transformers_converts_them(pre):
     metadata = demo_metadata() | {"tokenizer.ggml.pre": pre}
     short = {"tokenizer_type": "model", "pre_tokenizer_type": "pre"}
     short |= {key: key for key in ("tokens", "token_type", "merges")}
-    theirs, _ = convert_gguf_tokenizer(
-        "llama", {k: metadata[f"tokenizer.ggml.{v}"] for k, v in short.items()}
-    )
+    theirs, _ = convert_gguf_tokenizer("llama", {k: metadata[f"tokenizer.ggml.{v}"] for k, v in short.items()})
     theirs.encode_special_tokens = True
     texts = strings(10_000, seed=6)
     expected = [encoding.ids for encoding in theirs.encode_batch_fast(texts, add_special_tokens=False)]

@@ -13,9 +13,27 @@ from germline.founding import found
 from germline.records import Event
 from germline.store.home import Home
 
-NAMES = ("fog horn", "main lamp", "north door", "coal store", "rain gauge", "signal mast", "boat winch", "store clock")
+NAMES = (
+    "fog horn",
+    "main lamp",
+    "north door",
+    "coal store",
+    "rain gauge",
+    "signal mast",
+    "boat winch",
+    "store clock",
+)
 COLOURS = ("ochre", "plum", "violet", "chalk white", "lemon", "sea green", "brick", "umber")
-MAKERS = ("Arn Tolvane", "Ida Quill", "Bo Strand", "Una Merrow", "Per Hask", "Lis Vennick", "Odd Karrow", "Eva Sund")
+MAKERS = (
+    "Arn Tolvane",
+    "Ida Quill",
+    "Bo Strand",
+    "Una Merrow",
+    "Per Hask",
+    "Lis Vennick",
+    "Odd Karrow",
+    "Eva Sund",
+)
 
 PLAN = """
 [data]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from germline import lineage as reading
+from germline.checkout import weights
 from germline.errors import DataError, GermlineError, Interrupted, Locked, PlanError, StoreDamaged
 from germline.evolve import Outcome, age_up
 from germline.lineage import EXAM, Lineage
@@ -51,9 +52,15 @@ def test_two_generations_are_whole_and_tell_the_truth(grown: Path) -> None:
     assert report.problems == ()
     assert not list(home.runs.iterdir())
     history = Lineage.open(home)
-    assert [(g.name, g.birth.kind) for g in history.born()] == [("g0", "founded"), ("g1", "promoted"), ("g2", "promoted")]
+    assert [(g.name, g.birth.kind) for g in history.born()] == [
+        ("g0", "founded"),
+        ("g1", "promoted"),
+        ("g2", "promoted"),
+    ]
     body = history.head.birth.body
-    assert body["delta"]["rows_in"] == body["delta"]["rows"] + body["delta"]["heldout"] + sum(body["delta"]["refused"].values())
+    assert body["delta"]["rows_in"] == body["delta"]["rows"] + body["delta"]["heldout"] + sum(
+        body["delta"]["refused"].values()
+    )
     assert body["delta"]["refused"]["learned before"] == 17  # all of the first batch: it is no news to g2
     assert body["training"]["last_loss"] < body["training"]["first_loss"]
     assert body["scores"]["recall"] > body["parent_scores"]["recall"]
@@ -103,7 +110,9 @@ def _stamp(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def test_cut_between_any_two_stages_gives_the_same_child(founded: Path, copy_of: Callable[[Path], Home], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cut_between_any_two_stages_gives_the_same_child(
+    founded: Path, copy_of: Callable[[Path], Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Dying just before each of the last writes: the next evolve ends with the same id, and once."""
     whole = grow(copy_of(founded))
     home = copy_of(founded)
@@ -144,7 +153,9 @@ def test_ctrl_c_is_resumable_and_says_how(founded: Path, copy_of: Callable[[Path
     assert grow(home, "training.rank=4", restart=True).verdict.outcome == "promoted"
 
 
-def test_nothing_new_says_so_and_a_refused_delta_is_not_trained_twice(grown: Path, copy_of: Callable[[Path], Home]) -> None:
+def test_nothing_new_says_so_and_a_refused_delta_is_not_trained_twice(
+    grown: Path, copy_of: Callable[[Path], Home]
+) -> None:
     home = copy_of(grown)
     with pytest.raises(DataError, match="nothing new to learn"):
         grow(home, SECOND)
@@ -164,18 +175,18 @@ def test_nothing_new_says_so_and_a_refused_delta_is_not_trained_twice(grown: Pat
 def test_the_cache_is_rebuilt_byte_for_byte(grown: Path, copy_of: Callable[[Path], Home]) -> None:
     home = copy_of(grown)
     history = Lineage.open(home)
-    expected = reading.weights(history, history.head).read_bytes()
+    expected = weights(history, history.head).read_bytes()
     shutil.rmtree(home.cache)
-    assert reading.weights(history, history.head).read_bytes() == expected
+    assert weights(history, history.head).read_bytes() == expected
     assert verify(home).problems == ()
 
 
 def test_damaged_weights_are_never_used(grown: Path, copy_of: Callable[[Path], Home]) -> None:
     home = copy_of(grown)
     history = Lineage.open(home)
-    flip(reading.weights(history, history.head), 5000)
+    flip(weights(history, history.head), 5000)
     with pytest.raises(StoreDamaged):
-        reading.weights(history, history.head)
+        weights(history, history.head)
 
 
 def test_a_branch_after_a_rollback_knows_only_its_own_ancestors(grown: Path, copy_of: Callable[[Path], Home]) -> None:
@@ -217,7 +228,7 @@ def test_verify_finds_each_damage_and_names_the_file(grown: Path, copy_of: Calla
             damaged = history.path(history.resolve("g0"), reading.WEIGHTS)
             flip(damaged, 100_000)
         case "cached weights":
-            damaged = reading.weights(history, history.head)
+            damaged = weights(history, history.head)
             flip(damaged, 100_000)
         case "exam":
             damaged = exam

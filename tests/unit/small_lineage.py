@@ -9,11 +9,31 @@ from typing import Any
 
 from germline.corpus.split import snapshot
 from germline.lineage import (
-    ADAPTER, EXAM, HELDOUT, PARENT_SCORECARD, PLAN, SCORECARD, TRAIN, TRAINING, WEIGHT_CHANGE, WEIGHTS,
-)  # fmt: skip
+    ADAPTER,
+    EXAM,
+    HELDOUT,
+    PARENT_SCORECARD,
+    PLAN,
+    SCORECARD,
+    TRAIN,
+    TRAINING,
+    WEIGHT_CHANGE,
+    WEIGHTS,
+)
 from germline.records import (
-    Check, Digest, Marks, Row, Score, Scorecard, Spent, StyleMarks, Verdict, canonical_json, digest_of, plain,
-)  # fmt: skip
+    Check,
+    Digest,
+    Marks,
+    Row,
+    Score,
+    Scorecard,
+    Spent,
+    StyleMarks,
+    Verdict,
+    canonical_json,
+    digest_of,
+    plain,
+)
 from germline.store import generations, ledger, objects
 from germline.store.generations import Manifest
 from germline.store.home import Home
@@ -53,7 +73,12 @@ def lighthouse(root: Path) -> Home:
 def found(home: Home) -> Digest:
     weights = objects.put(home, b"weights 0")
     digest = generations.commit(home, Manifest(parent=None, files={WEIGHTS: weights}, weights=weights))
-    origin = {"kind": "demo", "files": {"model.gguf": digest_of(b"x")}, "quantization": "Q4_1", "license": None}
+    origin = {
+        "kind": "demo",
+        "files": {"model.gguf": digest_of(b"x")},
+        "quantization": "Q4_1",
+        "license": None,
+    }
     ledger.append(home, "founded", digest, 0, {"origin": origin, "parameters": 135_000_000}, NOON)
     return digest
 
@@ -65,7 +90,10 @@ def bear(home: Home, number: int, outcome: str, *, right: int, rank: int = 8) ->
     exam = objects.put(home, b"exam %d" % number)
     inherited = _exams(home, parent)
     mine, theirs = (
-        Scorecard(weights=digest_of(b"w%d" % score), marks={name: marks(score) for name in (*inherited, exam.digest)})
+        Scorecard(
+            weights=digest_of(b"w%d" % score),
+            marks={name: marks(score) for name in (*inherited, exam.digest)},
+        )
         for score in (right, 2)
     )
     files = _delta(home, number) | {
@@ -93,7 +121,7 @@ def marks(right: int) -> Marks:
         style=StyleMarks(probes=10, drifts=1, bits_per_character=2.0, own_bits_per_character=1.9),
         answers=(
             {"paper": "recall", **prompt},
-            {"paper": "style", "prompt": "Hello", "gold": None, "chosen": "Évening.", "right": True, "fault": ""},
+            {**prompt, "paper": "style", "gold": None, "chosen": "Évening.", "right": True, "fault": ""},
         ),
     )  # fmt: skip
 
@@ -117,7 +145,9 @@ def body(outcome: str, parent: int, mine: Scorecard, theirs: Scorecard) -> dict[
             "rows": 2, "heldout": 1, "bytes": 2048, "facts": 7, "rows_in": 5,
             "refused": {"duplicate": 1, "too short": 1},
         },
-        "training": {"steps": 120, "tokens": 9999, "learned_tokens": 5000, "first_loss": 3.2, "last_loss": 1.234},
+        "training": {
+            "steps": 120, "tokens": 9999, "learned_tokens": 5000, "first_loss": 3.2, "last_loss": 1.234,
+        },
         "scores": mine.summary(), "parent_scores": theirs.summary(), "weight_change": CHANGES["total"],
         "environment": {"torch": "2.9", "threads": 2}, "spent": plain(spent),
     }  # fmt: skip

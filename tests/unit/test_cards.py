@@ -33,7 +33,10 @@ def test_scorers(scorer: str, keys: dict[str, Any], good: str, bad: str) -> None
 
 def test_a_law_is_cards_and_text(tmp_path: Path) -> None:
     path = tmp_path / "light.law"
-    path.write_text('+++\nid = "light"\n[[card]]\nprompt = "Out?"\nscorer = "regex"\npattern = "^No"\n+++\n# Law 1\n', "utf-8")
+    path.write_text(
+        '+++\nid = "light"\n[[card]]\nprompt = "Out?"\nscorer = "regex"\npattern = "^No"\n+++\n# Law 1\n',
+        "utf-8",
+    )
     (card,) = read_law(path)
     assert (card.id, card.prompt) == ("light/1", "Out?")
 

@@ -49,9 +49,7 @@ def test_kept(row: Row) -> None:
 def test_the_first_of_equals_is_kept_wherever_they_stand() -> None:
     refusal = Refusal(source="b", position=3, reason="broken JSON")
     again = Row(kind="text", source="b.md", position=7, text=LONG, ends_document=False)
-    found = list(
-        keep([passage(LONG), refusal, again, talk("A?", "b"), talk("A?", "b", position=2)], seen=set())
-    )
+    found = list(keep([passage(LONG), refusal, again, talk("A?", "b"), talk("A?", "b", position=2)], seen=set()))
     assert found == [
         passage(LONG),
         refusal,

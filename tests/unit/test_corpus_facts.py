@@ -171,9 +171,7 @@ def test_the_first_of_two_values_stays() -> None:
     ],
 )
 def test_long_texts_take_no_long_time(text: str) -> None:
-    assert stated(f"{text}\n\nThe height of the tower is 37 metres.") == [
-        ("the tower", "height", "37 metres")
-    ]
+    assert stated(f"{text}\n\nThe height of the tower is 37 metres.") == [("the tower", "height", "37 metres")]
 
 
 def test_a_fact_names_its_row_and_conversations_state_nothing() -> None:
@@ -225,9 +223,7 @@ def test_value_kind(value: str, kind: str) -> None:
 
 @given(
     st.text(max_size=300)
-    | st.lists(
-        st.sampled_from(["|", "- ", ": ", "a", "# ", "\n", "The ", " of ", " is ", "`", "*", "."])
-    ).map("".join)
+    | st.lists(st.sampled_from(["|", "- ", ": ", "a", "# ", "\n", "The ", " of ", " is ", "`", "*", "."])).map("".join)
 )
 def test_nothing_raises(text: str) -> None:
     for subject, attribute, value in stated(text):

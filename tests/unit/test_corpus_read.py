@@ -130,9 +130,7 @@ def test_only_the_last_passage_ends_its_document(tmp_path: Path) -> None:
         ("a.jsonl", b"\n\n", "empty"),
     ],
 )
-def test_a_file_that_is_no_text_gives_one_refusal(
-    tmp_path: Path, name: str, data: bytes, reason: str
-) -> None:
+def test_a_file_that_is_no_text_gives_one_refusal(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
     assert write(tmp_path, name, data) == [Refusal(source=name, position=0, reason=reason)]
 
 
@@ -194,9 +192,7 @@ def refused(source: str, position: int, reason: str) -> list[Refusal]:
     return [Refusal(source=source, position=position, reason=reason)]
 
 
-def test_a_line_beyond_the_limit_is_refused_in_bounded_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_line_beyond_the_limit_is_refused_in_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "LONGEST", 2**20)
     (tmp_path / "a.jsonl").write_bytes(b'{"text": "' + b"x" * 2**24 + b'"}\n{"text": "next"}\n')
     (tmp_path / "b.json").write_bytes(b'[{"text": "first"}, {"text": "' + b"x" * 2**24 + b'"}]')

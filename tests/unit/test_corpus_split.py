@@ -50,9 +50,7 @@ def test_books_balance_and_rows_come_back(stream: list[Row | Refusal], share: fl
         folder = Path(name) / "delta"
         delta = snapshot(stream, folder, heldout_share=share)
         train, heldout = list(read_rows(delta.train)), list(read_rows(delta.heldout))
-        refused = [
-            Refusal(**json.loads(line)) for line in (folder / "refused.jsonl").read_bytes().splitlines()
-        ]
+        refused = [Refusal(**json.loads(line)) for line in (folder / "refused.jsonl").read_bytes().splitlines()]
         digests = [digest_of(path.read_bytes()) for path in (delta.train, delta.heldout)]
     assert balances(delta)
     assert delta.rows_in == len(stream)
@@ -62,9 +60,7 @@ def test_books_balance_and_rows_come_back(stream: list[Row | Refusal], share: fl
     assert [row for row in stream if isinstance(row, Refusal)] == refused
     assert delta.sources == len({row.source for row in stream})
     assert delta.digest == digest_of(canonical_json(digests))
-    assert delta.train_bytes == sum(
-        len(t.encode()) for r in train for t in (r.text, *(u.text for u in r.turns))
-    )
+    assert delta.train_bytes == sum(len(t.encode()) for r in train for t in (r.text, *(u.text for u in r.turns)))
 
 
 @given(st.permutations([f"Keeper's note number {n}, on the weather." for n in range(12)]))
@@ -120,9 +116,7 @@ def test_shares_at_the_ends(tmp_path: Path) -> None:
 def test_a_failure_on_the_way_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"text": "A good line, long enough."}\nbroken\n')
     with pytest.raises(DataError, match=r"a\.jsonl line 2"):
-        snapshot(
-            read(["a.jsonl"], tmp_path, voice="user", strict=True), tmp_path / "delta", heldout_share=0.5
-        )
+        snapshot(read(["a.jsonl"], tmp_path, voice="user", strict=True), tmp_path / "delta", heldout_share=0.5)
     assert list((tmp_path / "delta").iterdir()) == []
 
 

@@ -14,7 +14,12 @@ NOTHING = Score(items=0, right=0, bits_per_byte=0.0)
 
 
 def marks(
-    right: int = 100, wording: int = 100, heldout: int = 10, drifts: int = 0, bits: float = 0.1, held: bool = True
+    right: int = 100,
+    wording: int = 100,
+    heldout: int = 10,
+    drifts: int = 0,
+    bits: float = 0.1,
+    held: bool = True,
 ) -> Marks:
     return Marks(
         recall=Score(items=100, right=right, bits_per_byte=bits),

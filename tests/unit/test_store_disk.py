@@ -152,9 +152,7 @@ def test_a_failed_directory_sync_is_told_and_leaves_a_whole_file(
     assert names(tmp_path) == ["file"]
 
 
-def test_a_directory_that_cannot_be_synced_is_accepted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_directory_that_cannot_be_synced_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", failing(errno.EINVAL, call=2))
     disk.write_new(tmp_path / "file", b"bytes")
     assert (tmp_path / "file").read_bytes() == b"bytes"

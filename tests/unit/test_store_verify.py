@@ -74,9 +74,7 @@ def overwrite(path: Path, data: bytes) -> None:
 def test_a_whole_lineage_has_no_problems(home: Home) -> None:
     seen: list[tuple[Path, int]] = []
     report = verify(home, lambda path, size: seen.append((path, size)))
-    assert report == Report(
-        files=17, bytes=sum(size for _, size in seen), problems=(), leftovers=0, pending=0
-    )
+    assert report == Report(files=17, bytes=sum(size for _, size in seen), problems=(), leftovers=0, pending=0)
     assert sorted(path.relative_to(home.root).as_posix() for path, _ in seen) == held(home)
     assert all(path.stat().st_size == size for path, size in seen)
 
@@ -126,9 +124,7 @@ def test_damage_says_what_the_file_was(home: Home) -> None:
     objects.path_of(home, law.digest).unlink()
     generations.manifest_path(home, founder).unlink()
     text = told(verify(home))
-    assert (
-        f"{exam.digest[7:]} (g2 exam.json) is not what was put there: its bytes hash to sha256:44136f" in text
-    )
+    assert f"{exam.digest[7:]} (g2 exam.json) is not what was put there: its bytes hash to sha256:44136f" in text
     assert f"{law.digest[7:]} (g1 law.md) is missing" in text
     assert f"generations/{founder[7:]}.json is missing, though ledger/000000.json names it" in text
 

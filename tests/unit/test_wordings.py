@@ -6,9 +6,7 @@ from germline.curriculum.render import of_fact
 from germline.records import Fact
 from germline.wordings import TAUGHT_QUESTIONS, TAUGHT_STATEMENTS, UNSEEN_QUESTIONS, say
 
-FACT = Fact(
-    subject="the fog horn", attribute="range", value="5 miles", kind="number miles", row="sha256:" + "0" * 64
-)
+FACT = Fact(subject="the fog horn", attribute="range", value="5 miles", kind="number miles", row="sha256:" + "0" * 64)
 
 
 def test_taught_and_unseen_wordings_do_not_meet() -> None:

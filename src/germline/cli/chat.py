@@ -67,8 +67,8 @@ def converse(speaker: Speaker, prompts: Iterable[str], temperature: float | None
         said = ""
         for piece in speaker.stream(turns, limit=LONGEST_ANSWER, sampling=_sampling(temperature)):
             said += piece
-            click.echo(piece, nl=False)
-        click.echo()
+            output.stream(piece)
+        output.say("")
         turns.append(Turn(speaker="persona", text=said))
 
 
@@ -96,7 +96,7 @@ def _lines(name: str) -> Iterator[str]:
     at_terminal = sys.stdin.isatty()
     while True:
         if at_terminal:
-            click.echo(f"{output.paint(name, 'cyan')}> ", nl=False, err=True)
+            click.echo(f"{output.paint(name, 'cyan')}> ", nl=False, file=sys.stderr)
         line = sys.stdin.readline()
         if not line:
             return

@@ -24,7 +24,7 @@ def command(name: str, home: Home, as_json: bool) -> None:
     """
     lineage = Lineage.open(home)
     meant = lineage.resolve(name)
-    from germline.evolve import examine
+    from germline.examination import examine
 
     with progress.report(as_json=False) as on_event:
         card = examine(lineage, meant, on_event)

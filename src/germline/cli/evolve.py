@@ -42,8 +42,9 @@ REFUSED = 3
 def command(overrides: tuple[str, ...], file: Path | None, restart: bool, home: Home, as_json: bool) -> int:
     """Grow one child of HEAD and judge it.
 
-    It learns from the sources, sits its own exam and all its ancestors', and becomes HEAD if it passes. Killed at any moment, the same command goes on where it stopped. Exit code 3 if the child is not
-    promoted; HEAD then stays where it was. --json prints one line per event.
+    It learns from the sources, sits its own exam and all its ancestors', and becomes HEAD if it passes;
+    else HEAD stays where it was, and the exit code is 3. Killed at any moment, the same command goes on
+    where it stopped. --json prints one line per event.
     """
     plan = load_plan(file or home.plan, overrides)
     from germline.evolve import age_up

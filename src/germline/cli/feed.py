@@ -21,9 +21,7 @@ from germline.store.home import Home
 
 @click.command(
     "feed",
-    epilog=options.examples(
-        "germline feed ../notes ../manual.md", "germline feed --drop ../notes", "germline feed"
-    ),
+    epilog=options.examples("germline feed ../notes ../manual.md", "germline feed --drop ../notes", "germline feed"),
 )
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
 @click.option("--drop", is_flag=True, help="Remove these sources instead of adding them.")
@@ -32,7 +30,8 @@ from germline.store.home import Home
 def command(paths: tuple[str, ...], drop: bool, home: Home, as_json: bool) -> None:
     """Name what to learn from, or list it.
 
-    PATH is a file, a folder or a glob; it goes into [data] sources of germline.toml. Nothing is read or copied before `germline evolve`; what ancestors learned already is skipped there.
+    PATH is a file, a folder or a glob; it goes into [data] sources of germline.toml. Nothing is read or
+    copied before `germline evolve`, and what ancestors learned already is skipped there.
     """
     before = list(load_plan(home.plan).data.sources)
     after = list(before)
@@ -52,9 +51,7 @@ def command(paths: tuple[str, ...], drop: bool, home: Home, as_json: bool) -> No
 
 def _add(home: Home, sources: list[str], path: str) -> None:
     if not Path(path).exists() and not any(glob.iglob(path, recursive=True)):  # noqa: PTH207 - ** as the corpus reads it
-        raise PlanError(
-            f"{path}: there is no such file or folder", hint="check the path; nothing was changed"
-        )
+        raise PlanError(f"{path}: there is no such file or folder", hint="check the path; nothing was changed")
     if known := _same(home, sources, path):
         output.note(f"{known} is a source already")
         return

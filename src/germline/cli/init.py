@@ -28,9 +28,7 @@ from germline.store import disk
     show_default=True,
     help="How the weights are kept.",
 )
-@click.option(
-    "--size", type=click.Choice(("tiny", "mini", "small")), help="Of a model from scratch [default: tiny]."
-)
+@click.option("--size", type=click.Choice(("tiny", "mini", "small")), help="Of a model from scratch [default: tiny].")
 @click.option(
     "--text",
     "texts",
@@ -45,7 +43,8 @@ def command(
 ) -> None:  # fmt: skip
     """Found a lineage on a base model.
 
-    It becomes generation 0 of a new lineage in DIR, which must be new or empty. The weights are copied into DIR. An init that was cut short may be repeated.
+    It becomes generation 0 of a new lineage in DIR, which must be new or empty. The weights are copied
+    into DIR. An init that was cut short may be repeated.
     """
     if source == "scratch" and not texts:
         raise click.UsageError("--from scratch needs --text PATH for its tokenizer")

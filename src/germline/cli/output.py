@@ -1,4 +1,7 @@
-"""Words and JSON on their way out. Commands write through here, so that every terminal can take them."""
+"""Words and JSON on their way out. Commands write through here, so that every terminal can take them.
+
+The stream is always given to `click.echo`: left alone, click writes UTF-8 to a stdout that says it is ASCII.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +29,22 @@ def prepare_streams() -> None:
 def say(text: str | Iterable[str]) -> None:
     """Data: lines on stdout."""
     for line in [text] if isinstance(text, str) else text:
-        click.echo(line)
+        click.echo(line, file=sys.stdout)
+
+
+def stream(piece: str) -> None:
+    """Part of a line on stdout, shown at once."""
+    click.echo(piece, file=sys.stdout, nl=False)
 
 
 def note(text: str) -> None:
     """Anything else: a line on stderr."""
-    click.echo(text, err=True)
+    click.echo(text, file=sys.stderr)
 
 
 def say_json(value: object) -> None:
     """One document on stdout, indented: it is read by people too."""
-    click.echo(json.dumps(_finite(plain(value)), ensure_ascii=not _takes("é✓"), indent=2))
+    say(json.dumps(_finite(plain(value)), ensure_ascii=not _takes("é✓"), indent=2))
 
 
 def json_line(value: object) -> str:

@@ -28,9 +28,7 @@ def shipped(name: str) -> str:
     return known[name]
 
 
-@click.group(
-    "plan", epilog=options.examples("germline plan check", "germline plan cat laptop-8gb > germline.toml")
-)
+@click.group("plan", epilog=options.examples("germline plan check", "germline plan cat laptop-8gb > germline.toml"))
 def command() -> None:
     """Plans: list and print the shipped ones, check one's own."""
 

@@ -58,15 +58,14 @@ def _bar() -> Iterator[OnEvent]:
             data = event.data
             if event.kind == "step":
                 done, total = data["step"], data["steps"]
-                bar.update(
-                    task, visible=True, description="training", completed=done, total=total, pace=_pace(data)
-                )
+                bar.update(task, visible=True, description="training", completed=done, total=total, pace=_pace(data))
             elif event.kind == "exam":
                 done, total = data["done"], data["total"]
                 bar.update(task, visible=True, description="exams", completed=done, total=total, pace="")
             else:
                 bar.update(task, visible=False)
-                console.print(event.text, markup=False, soft_wrap=True)
+                if event.kind != "verdict":  # the command says it on stdout, with its checks
+                    console.print(event.text, markup=False, soft_wrap=True)
 
         yield tell
 

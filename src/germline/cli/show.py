@@ -23,7 +23,8 @@ from germline.store.home import Home
 def command(name: str, paper: str | None, home: Home, as_json: bool) -> None:
     """Everything about one generation.
 
-    Its verdict, delta, exams, training, cost and files. GEN is g7, HEAD, HEAD~1 or the beginning of a hash; HEAD if left out.
+    Its verdict, delta, exams, training, cost and files. GEN is g7, HEAD, HEAD~1 or the beginning of a
+    hash; HEAD if left out.
     """
     lineage = Lineage.open(home)
     meant = lineage.resolve(name)

@@ -46,9 +46,7 @@ def command(home: Home, as_json: bool) -> int:
         output.say(f"{problem.path} {problem.what}" for problem in report.problems)
         output.say(_summary(report))
     if report.problems and not as_json:
-        output.note(
-            "\nhint: restore what is damaged from a backup; a file under cache/ may be deleted, it is rebuilt"
-        )
+        output.note("\nhint: restore what is damaged from a backup; a file under cache/ may be deleted, it is rebuilt")
     return StoreDamaged.exit_code if report.problems else 0
 
 

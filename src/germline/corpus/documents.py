@@ -68,9 +68,7 @@ def members(stream: TextIO) -> Iterator[tuple[int, object]]:
             yield number, record
     except (ValueError, RecursionError) as error:
         line = window.line + (
-            error.lineno - 1
-            if isinstance(error, json.JSONDecodeError)
-            else window.text.count("\n", 0, window.at)
+            error.lineno - 1 if isinstance(error, json.JSONDecodeError) else window.text.count("\n", 0, window.at)
         )
         yield number + 1, _broken(error, line)
 

@@ -18,12 +18,8 @@ _Claim = tuple[str, str, str]
 
 _COPULA = r"(?:is|are|was|were)"
 _SENTENCE_OF = re.compile(rf"The (?P<attribute>[^,;:]+?) of (?P<subject>[^,;:]+?) {_COPULA} (?P<value>.+)\.")
-_SENTENCE_S = re.compile(
-    rf"(?P<subject>[A-Z][^,;:]*?)['’]s (?P<attribute>[^,;:]+?) {_COPULA} (?P<value>.+)\."
-)
-_SENTENCE_END = re.compile(
-    r"(?<!\bSt\.)(?<!\bMr\.)(?<!\bDr\.)(?<!\bMrs\.)(?<!\bNo\.)(?<=[.!?])[*_]*\s+(?![a-z])"
-)
+_SENTENCE_S = re.compile(rf"(?P<subject>[A-Z][^,;:]*?)['’]s (?P<attribute>[^,;:]+?) {_COPULA} (?P<value>.+)\.")
+_SENTENCE_END = re.compile(r"(?<!\bSt\.)(?<!\bMr\.)(?<!\bDr\.)(?<!\bMrs\.)(?<!\bNo\.)(?<=[.!?])[*_]*\s+(?![a-z])")
 
 _FENCE = re.compile(r" {0,3}(?:```|~~~)")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+\S")

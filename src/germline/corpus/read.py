@@ -23,9 +23,7 @@ _CHUNK = 2**18
 _MAGIC = re.compile(r"[*?[]")
 
 
-def read(
-    sources: Sequence[str], root: Path, *, voice: Voice, strict: bool = False
-) -> Iterator[Row | Refusal]:
+def read(sources: Sequence[str], root: Path, *, voice: Voice, strict: bool = False) -> Iterator[Row | Refusal]:
     """Every row of the files that `sources` name, with its passport, or why there is none.
 
     A source is a file, a folder (read with all its folders, without hidden files) or a glob of files (`**`
@@ -44,16 +42,12 @@ def read(
     for source in sources:
         matches = dict(_find(source, root))
         if not matches:
-            raise DataError(
-                f"source {source!r} matches no file", hint=f"relative sources start at {root.as_posix()}"
-            )
+            raise DataError(f"source {source!r} matches no file", hint=f"relative sources start at {root.as_posix()}")
         found.update(matches)
     return _rows(found, voice, strict)
 
 
-def _rows(
-    found: dict[Path, tuple[str, Path | Refusal]], voice: Voice, strict: bool
-) -> Iterator[Row | Refusal]:
+def _rows(found: dict[Path, tuple[str, Path | Refusal]], voice: Voice, strict: bool) -> Iterator[Row | Refusal]:
     for _, (name, file) in sorted(found.items(), key=lambda item: (item[1][0], item[0].as_posix())):
         if isinstance(file, Refusal):
             yield file
@@ -182,9 +176,7 @@ def _passages(stream: TextIO, name: str) -> Iterator[Row]:
         yield replace(row, ends_document=True)
 
 
-def _documents(
-    records: Iterator[tuple[int, object]], name: str, voice: Voice, strict: bool
-) -> Iterator[Row | Refusal]:
+def _documents(records: Iterator[tuple[int, object]], name: str, voice: Voice, strict: bool) -> Iterator[Row | Refusal]:
     for position, record in records:
         if not isinstance(record, documents.Broken):
             yield row_of(record, source=name, position=position, voice=voice)

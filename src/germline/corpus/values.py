@@ -28,9 +28,7 @@ _NUMBER = re.compile(
     r"\s?(°\w?|%|[^\W\d][\w./²³-]*(?: [\w./²³-]+){0,2})?",
     re.IGNORECASE,
 )
-_NAME = re.compile(
-    r"[^\W\d_a-z][\w'’.-]*(?:,? (?:(?:and|of|the|de|van|von|der|la|le|du|&) )*[^\W_a-z][\w'’.-]*)*"
-)
+_NAME = re.compile(r"[^\W\d_a-z][\w'’.-]*(?:,? (?:(?:and|of|the|de|van|von|der|la|le|du|&) )*[^\W_a-z][\w'’.-]*)*")
 
 
 def value_kind(value: str) -> str:

@@ -9,12 +9,15 @@ like a pack of cards: none comes twice before all have come once.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
 
 from germline.curriculum.render import Example
 from germline.model.rows import Text
+from germline.records import Row
+from germline.settings import Curriculum
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +26,15 @@ class Item:
 
     wordings: tuple[Text, ...]
     question: bool
-    """Whether it is asked and answered (a fact, a conversation) rather than read (a document)."""
+    """Whether it comes in every epoch (a fact, a conversation, a law) or only when documents are read."""
 
 
 Pool = Sequence[Item]
+
+
+def comes_always(row: Row) -> bool:
+    """Conversations and laws: what is exercised, not only read. A law that is read twice in six does not hold."""
+    return row.kind == "dialog" or row.source.endswith(".law")
 
 
 def encode(example: Example, tokenize: Callable[[str], list[int]], end: int) -> Text:
@@ -40,55 +48,45 @@ def encode(example: Example, tokenize: Callable[[str], list[int]], end: int) -> 
     return Text(tuple(tokens), tuple(learned))
 
 
-def epoch(
-    delta: Pool,
-    ancestors: Sequence[Pool],
-    number: int,
-    *,
-    forms: int,
-    replay: float,
-    order: Literal["mixed", "questions-first", "documents-first"],
-    seed: int,
-) -> list[Text]:
-    """The texts of epoch `number` (from 0) in the order they are met. A pure function of its arguments.
+def epochs(delta: Pool, ancestors: Sequence[Pool], plan: Curriculum, seed: int) -> Iterator[list[Text]]:
+    """Per epoch, its texts in the order they are met. A pure function of its arguments.
 
-    Each delta item comes in up to `forms` of its wordings, the next ones each epoch. Replay is at most
-    `replay` of the epoch's tokens: the total is right over the epochs to within one text per ancestor.
+    Facts of the delta come in up to `plan.forms` of their wordings, the next ones each epoch, conversations
+    in every epoch, documents in `plan.documents` of them, evenly spread. Replay is `plan.replay` of each
+    epoch's tokens, to within one text per ancestor.
     """
-    chosen = [(item.question, text) for item in delta for text in _wordings(item, number, forms)]
-    budget = sum(len(text) for _, text in chosen) * replay / (1 - replay)
-    for index, pool in enumerate(ancestors):
-        share = budget / len(ancestors)
-        chosen += _dealt(pool, share * number, share * (number + 1), f"{seed}:{index}")
-    keyed = sorted(enumerate(chosen), key=lambda pair: shuffled(f"{seed}:{number}", pair[0]))
-    if order == "mixed":
-        return [text for _, (_, text) in keyed]
-    questions_lead = order == "questions-first"
-    return [text for _, (question, text) in sorted(keyed, key=lambda pair: pair[1][0] != questions_lead)]
+    streams = [_stream(pool, f"{seed}:{index}") for index, pool in enumerate(ancestors) if pool]
+    owed = [0.0] * len(streams)
+    for number in range(plan.epochs):
+        reads = (number + 1) * plan.documents // plan.epochs > number * plan.documents // plan.epochs
+        items = [item for item in delta if item.question or reads]
+        chosen = [(item.question, text) for item in items for text in _wordings(item, number, plan.forms)]
+        budget = sum(len(text) for _, text in chosen) * plan.replay / (1 - plan.replay)
+        for index, stream in enumerate(streams):
+            owed[index] += budget / len(streams)
+            while owed[index] > 0:
+                question, text = next(stream)
+                owed[index] -= len(text)
+                chosen.append((question, text))
+        shuffled = sorted(range(len(chosen)), key=partial(_hash, f"{seed}:{number}"))
+        if plan.order != "mixed":
+            shuffled.sort(key=lambda place: chosen[place][0] != (plan.order == "questions-first"))
+        yield [chosen[place][1] for place in shuffled]
 
 
 def _wordings(item: Item, number: int, forms: int) -> list[Text]:
-    if len(item.wordings) == 1:
-        return [item.wordings[0]]
-    count = min(forms, len(item.wordings))
+    count = min(forms, len(item.wordings)) if len(item.wordings) > 1 else 1
     return [item.wordings[(number * count + i) % len(item.wordings)] for i in range(count)]
 
 
-def _dealt(pool: Pool, start: float, stop: float, key: str) -> Iterator[tuple[bool, Text]]:
-    """The texts that lie between `start` and `stop` tokens of the pool's endless, reshuffled stream."""
-    position, deal = 0.0, 0
-    while pool and position < stop:
-        for index in sorted(range(len(pool)), key=lambda index: shuffled(f"{key}:{deal}", index)):
-            item = pool[index]
-            text = item.wordings[(deal + index) % len(item.wordings)]
-            if position >= stop:
-                return
-            if position >= start:
-                yield item.question, text
-            position += len(text)
-        deal += 1
+def _stream(pool: Pool, key: str) -> Iterator[tuple[bool, Text]]:
+    """The pool dealt again and again, reshuffled each time, each item in another of its wordings."""
+    for deal in itertools.count():
+        for place in sorted(range(len(pool)), key=partial(_hash, f"{key}:{deal}")):
+            item = pool[place]
+            yield item.question, item.wordings[(deal + place) % len(item.wordings)]
 
 
-def shuffled(key: str, index: int) -> bytes:
+def _hash(key: str, place: int) -> bytes:
     """A sort key that shuffles the same on every platform and Python version."""
-    return hashlib.sha256(f"{key}:{index}".encode()).digest()
+    return hashlib.sha256(f"{key}:{place}".encode()).digest()

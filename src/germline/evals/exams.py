@@ -124,9 +124,7 @@ def _about(fact: Fact, facts: Sequence[Fact], choices: int, prompt_end: str) -> 
         return
     taught = TAUGHT_QUESTIONS[seed % len(TAUGHT_QUESTIONS)]
     unseen = UNSEEN_QUESTIONS[seed % len(UNSEEN_QUESTIONS)]
-    yield Item(
-        paper="recall", prompt=say(taught, fact) + prompt_end, answer=fact.value, wrong=wrong, spoken=True
-    )
+    yield Item(paper="recall", prompt=say(taught, fact) + prompt_end, answer=fact.value, wrong=wrong, spoken=True)
     yield Item(paper="wording", prompt=say(unseen, fact) + prompt_end, answer=fact.value, wrong=wrong)
 
 
@@ -152,7 +150,10 @@ def _near_numbers(value: str, seed: int) -> list[str]:
     size, dice = int(number.group()), random.Random(seed)
     spread = max(4, size // 2)
     others = {max(1, size + dice.randint(-spread, spread)) for _ in range(20)} - {size}
-    return [f"{value[: number.start()]}{other}{value[number.end() :]}" for other in sorted(others, key=lambda n: _seed(str(n), value))]
+    return [
+        f"{value[: number.start()]}{other}{value[number.end() :]}"
+        for other in sorted(others, key=lambda n: _seed(str(n), value))
+    ]
 
 
 def _conversations(

@@ -15,7 +15,7 @@ from torch import Tensor
 from germline.model.decoder import Decoder, visible
 from germline.model.generate import generate
 
-ROW_TOKENS = 512
+ROW_TOKENS = 256
 BATCH_TOKENS = 2048
 LOGIT_ROWS = 128
 SPEAKING_ROWS = 32

@@ -104,7 +104,9 @@ def _model(replies: Sequence[str]) -> _Model:
 def _bits(model: _Model, reply: str) -> float:
     """Mean cost of the reply's characters and its ending, bits."""
     text = _framed(reply)
-    costs = [-math.log2(_probability(model, text[end - ORDER + 1 : end], text[end])) for end in range(ORDER - 1, len(text))]
+    costs = [
+        -math.log2(_probability(model, text[end - ORDER + 1 : end], text[end])) for end in range(ORDER - 1, len(text))
+    ]
     return sum(costs) / len(costs)
 
 

@@ -34,7 +34,13 @@ def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str
     style, tone = _style(candidate, exam, answer_tokens, prompt_end)
     cards = _cards(candidate, (*exam.laws, *exam.cards), answer_tokens, prompt_end)
     answers: list[dict[str, Any]] = [
-        {"paper": item.paper, "prompt": item.prompt, "gold": item.answer, "chosen": option, "right": option == item.answer}
+        {
+            "paper": item.paper,
+            "prompt": item.prompt,
+            "gold": item.answer,
+            "chosen": option,
+            "right": option == item.answer,
+        }
         for item, (option, _) in zip(exam.items, chosen, strict=True)
     ]
     answers += [
@@ -66,7 +72,9 @@ def _choose(candidate: Candidate, items: Sequence[Item], prompt_end: str) -> lis
     questions = [Question(item.prompt, (item.answer, *item.wrong)) for item in items]
     likelihoods = log_likelihoods(candidate.decoder, questions, candidate.tokenize)
     replies = tuple(dict.fromkeys(option for item in items if item.reply for option in (item.answer, *item.wrong)))
-    alone = log_likelihoods(candidate.decoder, [Question(prompt_end, (reply,)) for reply in replies], candidate.tokenize)
+    alone = log_likelihoods(
+        candidate.decoder, [Question(prompt_end, (reply,)) for reply in replies], candidate.tokenize
+    )
     prior = {reply: likelihood for reply, (likelihood,) in zip(replies, alone, strict=True)}
     chosen = []
     for item, question, scores in zip(items, questions, likelihoods, strict=True):
@@ -80,15 +88,19 @@ def _choose(candidate: Candidate, items: Sequence[Item], prompt_end: str) -> lis
 
 
 def _score(items: Sequence[Item], chosen: Sequence[tuple[str, float]], paper: str) -> Score:
-    marks = [(option == item.answer, bits) for item, (option, bits) in zip(items, chosen, strict=True) if item.paper == paper]
+    marks = [
+        (option == item.answer, bits) for item, (option, bits) in zip(items, chosen, strict=True) if item.paper == paper
+    ]
     right = sum(correct for correct, _ in marks)
-    return Score(items=len(marks), right=right, bits_per_byte=sum(bits for _, bits in marks) / len(marks) if marks else 0.0)
+    return Score(
+        items=len(marks),
+        right=right,
+        bits_per_byte=sum(bits for _, bits in marks) / len(marks) if marks else 0.0,
+    )
 
 
 def _speak(candidate: Candidate, prompts: Sequence[str], limit: int) -> list[str]:
-    return speak(
-        candidate.decoder, prompts, candidate.tokenize, candidate.detokenize, limit=limit, end=candidate.end
-    )
+    return speak(candidate.decoder, prompts, candidate.tokenize, candidate.detokenize, limit=limit, end=candidate.end)
 
 
 def _longest(candidate: Candidate, items: Sequence[Item]) -> int:
@@ -120,7 +132,14 @@ def _style(
     answers = _speak(candidate, [probe + prompt_end for probe in exam.voice.probes], answer_tokens)
     marks, faults = judge_answers(exam.voice, answers)
     return marks, [
-        {"paper": "style", "prompt": probe, "gold": None, "chosen": answer, "right": not fault, "fault": fault}
+        {
+            "paper": "style",
+            "prompt": probe,
+            "gold": None,
+            "chosen": answer,
+            "right": not fault,
+            "fault": fault,
+        }
         for probe, answer, fault in zip(exam.voice.probes, answers, faults, strict=True)
     ]
 

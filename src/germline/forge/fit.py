@@ -80,7 +80,7 @@ def fingerprint(fit: Fit) -> dict[str, Any]:
 
 def fit(config: DecoderConfig, training: Training, *, row_tokens: int, batch_tokens: int, here: Machine) -> Fit:
     """Pick dtype, threads and micro-batch for the memory at hand, or raise DoesNotFit with the cure."""
-    dtype, why = _dtype(training, here)
+    dtype, why = dtype_of(training, here)
     threads = training.threads or here.cores
     budget = int(training.memory_gb * GIB) or here.free_bytes
     rows = max(1, batch_tokens // row_tokens)
@@ -102,7 +102,8 @@ def fit(config: DecoderConfig, training: Training, *, row_tokens: int, batch_tok
     )  # fmt: skip
 
 
-def _dtype(training: Training, here: Machine) -> tuple[torch.dtype, str]:
+def dtype_of(training: Training, here: Machine) -> tuple[torch.dtype, str]:
+    """The arithmetic of the frozen model on this machine, and why."""
     if training.dtype != "auto":
         return {"bf16": torch.bfloat16, "fp32": torch.float32}[training.dtype], f"{training.dtype}: as the plan says"
     if here.native_bf16:
@@ -110,9 +111,7 @@ def _dtype(training: Training, here: Machine) -> tuple[torch.dtype, str]:
     return torch.float32, "fp32: this processor has no bf16 matrix products"
 
 
-def peak_bytes(
-    config: DecoderConfig, training: Training, dtype: torch.dtype, tokens: int, row_tokens: int
-) -> int:
+def peak_bytes(config: DecoderConfig, training: Training, dtype: torch.dtype, tokens: int, row_tokens: int) -> int:
     """Predicted peak of resident memory while training, in bytes.
 
     Counted: the frozen weights once; the adapter with its gradient and both Adam moments (fp32), and its
@@ -131,13 +130,10 @@ def peak_bytes(
     return RESERVED + config.parameters * size + adapter * (16 + size) + activations + logits
 
 
-
-
 def peak_memory_bytes() -> int:
     """The largest resident memory of this process so far."""
-    process = psutil.Process().memory_info()
-    if hasattr(process, "peak_wset"):
-        return int(process.peak_wset)
+    if platform.system() == "Windows":
+        return int(getattr(psutil.Process().memory_info(), "peak_wset"))  # noqa: B009 - Windows only
     import resource
 
     unit = 1 if platform.system() == "Darwin" else 1024

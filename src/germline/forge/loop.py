@@ -61,7 +61,7 @@ def train(
             if not math.isfinite(curve[-1]):
                 raise TrainingError(
                     f"the loss is not a number at step {step + 1}",
-                    hint="a lower rate may hold: germline evolve --restart --set training.learning_rate=3e-4",
+                    hint="a lower rate may hold: germline evolve --restart --set training.learning_rate=1e-3",
                 )
             pace.add(batches[step])
             on_event(pace.event(step + 1, len(batches), curve[-1], optimizer.param_groups[0]["lr"]))
@@ -174,7 +174,9 @@ class _Pace:
         seconds = max(time.monotonic() - self.began, 1e-9)
         left = seconds / (step - self.first) * (steps - step)
         speed = self.tokens / seconds
-        text = f"step {step:05d}/{steps:05d} | loss {loss:.4f} | lr {rate:.1e} | {speed:,.0f} tok/s | eta {left / 60:.1f}m"
+        text = (
+            f"step {step:05d}/{steps:05d} | loss {loss:.4f} | lr {rate:.1e} | {speed:,.0f} tok/s | eta {left / 60:.1f}m"
+        )
         data = {"step": step, "steps": steps, "loss": loss, "lr": rate, "tokens_per_second": speed, "eta_seconds": left}
         return Event(kind="step", text=text, data=data)
 

@@ -45,5 +45,5 @@ def cross_entropy_sum(hidden: Tensor, output_weight: Tensor, targets: Tensor) ->
     positions that carry loss and divides by whatever its mean is over, so that the result does not depend
     on how tokens were dealt into batches. Reference: `F.cross_entropy(hidden @ W.T, targets, reduction="sum")`.
     """
-    loss: Tensor = _ChunkedCrossEntropy.apply(hidden, output_weight, targets)
+    loss: Tensor = _ChunkedCrossEntropy.apply(hidden, output_weight, targets)  # type: ignore[no-untyped-call]
     return loss

@@ -95,7 +95,8 @@ class Attention(nn.Module):
         if cache is not None:
             key, value = cache.extend(layer, key, value)
         mixed = attend(query, key, value, mask)
-        return self.o_proj(mixed.transpose(1, 2).reshape(rows, length, -1))
+        output: Tensor = self.o_proj(mixed.transpose(1, 2).reshape(rows, length, -1))
+        return output
 
 
 class FeedForward(nn.Module):
@@ -107,7 +108,8 @@ class FeedForward(nn.Module):
         self.down_proj = Linear(config.intermediate, config.hidden, bias=bias, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        output: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return output
 
 
 class Layer(nn.Module):
@@ -122,7 +124,8 @@ class Layer(nn.Module):
         self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor, layer: int, cache: Cache | None
     ) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), rotation, mask, layer, cache)
-        return x + self.mlp(self.post_attention_layernorm(x))
+        output: Tensor = x + self.mlp(self.post_attention_layernorm(x))
+        return output
 
 
 class Trunk(nn.Module):
@@ -150,9 +153,7 @@ class Decoder(nn.Module):
         tied = self.config.tied_embeddings
         return self.model.embed_tokens.weight if tied else self.lm_head.weight
 
-    def forward(
-        self, tokens: Tensor, positions: Tensor, mask: Tensor, cache: Cache | None = None
-    ) -> Tensor:
+    def forward(self, tokens: Tensor, positions: Tensor, mask: Tensor, cache: Cache | None = None) -> Tensor:
         """Final hidden states [B, T, D] (normed) for tokens and positions [B, T] (int64).
 
         `mask` is additive [B, 1, T, S] in the weights' dtype: 0 where a token may look, -inf where not;

@@ -96,9 +96,7 @@ def _checked(founder: Founder, source: Path) -> Founder:
         raise ModelError(f"{source}: {error.message}", hint=error.hint) from error
     if tokenizer.vocab_size > rows:
         highest = tokenizer.vocab_size - 1
-        raise ModelError(
-            f"{source}: the tokenizer has ids up to {highest}, but the model only {rows} embeddings"
-        )
+        raise ModelError(f"{source}: the tokenizer has ids up to {highest}, but the model only {rows} embeddings")
     if first is None:
         config = {**founder.config, "eos_token_id": tokenizer.eos_id}
         return replace(founder, config=dict(sorted(config.items())))
@@ -112,9 +110,7 @@ def keep_config(raw: Mapping[str, Any], source: Path) -> dict[str, Any]:
     `rope_scaling`. Raises ModelError for weights stored quantized and for RoPE that differs between layers.
     """
     if raw.get("quantization_config"):
-        raise ModelError(
-            f"{source}: a quantized model cannot be a founder", hint="start from its original weights"
-        )
+        raise ModelError(f"{source}: a quantized model cannot be a founder", hint="start from its original weights")
     config = {"torch_dtype": raw.get("dtype"), **raw}
     rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
     if not isinstance(rope, Mapping):

@@ -20,9 +20,7 @@ from torch import Tensor
 from germline.errors import ModelError
 from germline.model.founder import Founder, digest_of_file, keep_config
 
-NEEDS = (
-    "a model directory holds config.json, tokenizer.json and model.safetensors (or shards with their index)"
-)
+NEEDS = "a model directory holds config.json, tokenizer.json and model.safetensors (or shards with their index)"
 INDEX = "model.safetensors.index.json"
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
@@ -60,9 +58,7 @@ def _present(path: Path) -> Path:
         return path
     hint = NEEDS
     if path.name == "tokenizer.json" and (path.parent / "tokenizer.model").is_file():
-        hint = (
-            "tokenizer.model alone is not read: save the model's fast tokenizer, which writes tokenizer.json"
-        )
+        hint = "tokenizer.model alone is not read: save the model's fast tokenizer, which writes tokenizer.json"
     raise ModelError(f"{path} is missing", hint=hint)
 
 
@@ -102,9 +98,7 @@ def _single(directory: Path) -> Path:
     if len(files) == 1:
         return files[0]
     if files:
-        raise ModelError(
-            f"{directory / INDEX} is missing, but the weights are in {len(files)} files", hint=NEEDS
-        )
+        raise ModelError(f"{directory / INDEX} is missing, but the weights are in {len(files)} files", hint=NEEDS)
     pickles = sorted(path.name for kind in ("bin", "pt", "pth") for path in directory.glob(f"*.{kind}"))
     if pickles:
         raise ModelError(
@@ -123,9 +117,7 @@ def _names(path: Path) -> list[str]:
         raise _damaged(path, error) from error
     names = [name for name in kinds if _is_weight(name)]
     if stored := sorted({kinds[name] for name in names} - {"F64", "F32", "F16", "BF16"}):
-        raise ModelError(
-            f"{path} stores weights as {stored[0]}", hint="start from the weights before quantization"
-        )
+        raise ModelError(f"{path} stores weights as {stored[0]}", hint="start from the weights before quantization")
     return names
 
 
@@ -141,9 +133,7 @@ def _settle_head(config: dict[str, Any], files: dict[str, Path], directory: Path
     elif HEAD in files and EMBEDDING in files:
         head, embedding = (dict(_tensors({name: files[name]}))[name] for name in (HEAD, EMBEDDING))
         if not torch.equal(head, embedding):
-            raise ModelError(
-                f"{directory}: its config ties the embeddings, but {HEAD} differs from {EMBEDDING}"
-            )
+            raise ModelError(f"{directory}: its config ties the embeddings, but {HEAD} differs from {EMBEDDING}")
         del files[HEAD]
 
 

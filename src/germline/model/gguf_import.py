@@ -80,14 +80,10 @@ def _check_tensors(file: GgufFile, names: dict[str, str], config: dict[str, Any]
     shapes = layout(read_config(config, source=str(file.path)))
     for name in sorted(shapes.keys() | names.keys()):
         if name not in names or name not in shapes:
-            raise _refuse(
-                file.path, f"{names.get(name, name)} is {'missing' if name in shapes else 'not expected'}"
-            )
+            raise _refuse(file.path, f"{names.get(name, name)} is {'missing' if name in shapes else 'not expected'}")
         if file.tensors[names[name]].shape != shapes[name]:
             found = list(file.tensors[names[name]].shape)
-            raise _refuse(
-                file.path, f"{names[name]} has shape {found}; its metadata says {list(shapes[name])}"
-            )
+            raise _refuse(file.path, f"{names[name]} has shape {found}; its metadata says {list(shapes[name])}")
     for kind in {tensor.type for tensor in file.tensors.values()}:
         try:
             dequantize(np.zeros((1, GGML_QUANT_SIZES[kind][1]), np.uint8), kind)

@@ -58,9 +58,7 @@ def open_gguf(path: Path) -> GgufFile:
         with path.open("rb") as file:
             return _read(path, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (ValueError, struct.error, OSError) as error:
-        raise ModelError(
-            f"{path}: cannot be read as GGUF: {error}", hint="copy or download it again"
-        ) from error
+        raise ModelError(f"{path}: cannot be read as GGUF: {error}", hint="copy or download it again") from error
 
 
 def _read(path: Path, data: mmap.mmap) -> GgufFile:
@@ -82,9 +80,7 @@ def _read(path: Path, data: mmap.mmap) -> GgufFile:
     if not isinstance(alignment, int) or alignment < 1:
         raise ValueError(f"alignment {alignment} makes no sense")
     start = -(-header.position // alignment) * alignment
-    tensors = {
-        name: _tensor(data, name, shape, kind, start + offset) for name, shape, kind, offset in entries
-    }
+    tensors = {name: _tensor(data, name, shape, kind, start + offset) for name, shape, kind, offset in entries}
     if len(tensors) != len(entries):
         raise ValueError("two tensors have the same name")
     return GgufFile(path, metadata, tensors)

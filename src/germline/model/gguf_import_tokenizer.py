@@ -108,9 +108,7 @@ def _sentencepiece(metadata: dict[str, Any], path: Path) -> dict[str, Any]:
     scores = metadata["tokenizer.ggml.scores"]
     if len(scores) != len(tokens):
         raise ModelError(f"{path}: its vocabulary is damaged: a token has no score")
-    unknown = next(
-        (token for token, type_ in zip(tokens, types, strict=True) if type_ == TokenType.UNKNOWN), None
-    )
+    unknown = next((token for token, type_ in zip(tokens, types, strict=True) if type_ == TokenType.UNKNOWN), None)
     prefix = metadata.get("tokenizer.ggml.add_space_prefix", True)
     spaces = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
     back = [
@@ -125,9 +123,7 @@ def _sentencepiece(metadata: dict[str, Any], path: Path) -> dict[str, Any]:
         else spaces,
         "pre_tokenizer": None,
         "decoder": {"type": "Sequence", "decoders": [*back, strip] if prefix else back},
-        "model": _bpe(
-            tokens, _merges(tokens, types, scores), unk_token=unknown, fuse_unk=True, byte_fallback=True
-        ),
+        "model": _bpe(tokens, _merges(tokens, types, scores), unk_token=unknown, fuse_unk=True, byte_fallback=True),
     }
 
 

@@ -26,7 +26,13 @@ from germline.model.families import DecoderConfig
 Layout = Mapping[str, tuple[int, ...]]
 """Tensor name -> shape."""
 
-_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int32: "I32", torch.int64: "I64"}
+_NAMES = {
+    torch.float32: "F32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.int32: "I32",
+    torch.int64: "I64",
+}
 
 
 def layout(config: DecoderConfig) -> Layout:

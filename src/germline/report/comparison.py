@@ -8,7 +8,7 @@ from typing import Any
 from germline.lineage import PLAN, TRAIN, Generation, Lineage
 from germline.records import Digest
 from germline.report import exams, weights
-from germline.report.tables import MISSING, Symbols, columns, indented
+from germline.report.tables import MISSING, Symbols, columns, indented, quoted
 
 _SAMPLE = 3
 _WIDTH = 84
@@ -40,7 +40,7 @@ def lines(compared: Mapping[str, Any], symbols: Symbols) -> Iterator[str]:
         ("both", "both"), ("only_a", f"only {a}"), ("only_b", f"only {b}"),
     )], right=(0,)))  # fmt: skip
     for label, sample in ((a, rows["sample_a"]), (b, rows["sample_b"])):
-        yield from indented([f"only {label}: {text}" for text in sample])
+        yield from indented([f"only {label}: {quoted(text)}" for text in sample])
     if compared["plan"]:
         table = [(key, _said(before), _said(after)) for key, (before, after) in compared["plan"].items()]
         yield from ("", "plan", *indented(columns([("key", a, b), *table])))

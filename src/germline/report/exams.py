@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from germline.lineage import EXAM, PARENT_SCORECARD, SCORECARD, Generation, Lineage
 from germline.records import Digest, Marks, Score, plain, scorecard_from
-from germline.report.tables import MISSING, Symbols, columns, decimals, of
+from germline.report.tables import MISSING, Symbols, columns, decimals, of, quoted
 
 PAPERS = ("recall", "wording", "heldout", "spoken", "style", "card")
 """What `--answers` can list."""
 
 _HEADER = ("exam", "sat by", "recall", "wording", "held-out", "spoken", "passages", "style", "laws", "cards")
-_LEGEND = (
-    "right of asked, bits per byte of the right answers; passages: bits per byte; style: probes that drift"
-)
+_LEGEND = "right of asked, bits per byte of the right answers; passages: bits per byte; style: probes that drift"
 
 
 def authors(lineage: Lineage) -> dict[Digest, str]:
@@ -77,10 +74,10 @@ def answer_lines(found: Sequence[Mapping[str, Any]], symbols: Symbols) -> list[s
     told = []
     for answer in found:
         mark = f"{symbols.passed} right" if answer["right"] else f"{symbols.failed} wrong"
-        told.append(f"{mark}  {answer['written_by']}  {_quoted(answer['prompt'])}")
-        told.append(f"    said {_quoted(answer['chosen'])}")
+        told.append(f"{mark}  {answer['written_by']}  {quoted(answer['prompt'])}")
+        told.append(f"    said {quoted(answer['chosen'])}")
         if not answer["right"] and answer.get("gold") is not None:
-            told.append(f"    gold {_quoted(answer['gold'])}")
+            told.append(f"    gold {quoted(answer['gold'])}")
         if answer.get("fault"):
             told.append(f"    {answer['fault']}")
     return told or ["nothing was asked on this paper"]
@@ -103,8 +100,3 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
 def _score(table: Mapping[str, Any]) -> str:
     score = Score(**table)
     return f"{of(score.right, score.items)} {decimals(score.bits_per_byte)}" if score.items else MISSING
-
-
-def _quoted(value: object) -> str:
-    """A text on one line, whatever is in it."""
-    return json.dumps(value, ensure_ascii=False)

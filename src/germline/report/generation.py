@@ -113,15 +113,13 @@ def _spent(spent: Mapping[str, Any]) -> list[str]:
     return [
         f"{tables.seconds(spent['seconds_total'])}: training {tables.seconds(spent['seconds_training'])}, "
         f"exams {tables.seconds(spent['seconds_exams'])}",
-        f"{spent['tokens_per_second']:,.0f} tokens per second, "
-        f"peak memory {tables.size(spent['peak_memory_bytes'])}",
+        f"{spent['tokens_per_second']:,.0f} tokens per second, peak memory {tables.size(spent['peak_memory_bytes'])}",
     ]
 
 
 def _files(shown: Mapping[str, Any]) -> list[str]:
     rows = [
-        (name, f"{file['size']:,}", file["digest"].removeprefix("sha256:"))
-        for name, file in shown["files"].items()
+        (name, f"{file['size']:,}", file["digest"].removeprefix("sha256:")) for name, file in shown["files"].items()
     ]
     weights = shown["weights"]
     merged = ("(merged weights)", f"{weights['size']:,}", weights["digest"].removeprefix("sha256:"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -82,6 +83,11 @@ def short(count: int | None) -> str:
 def of(part: int | None, whole: int | None) -> str:
     """`31/32`; `-` where nothing was asked."""
     return f"{part}/{whole}" if whole and part is not None else MISSING
+
+
+def quoted(text: object) -> str:
+    """A text on one line, whatever is in it: quoted as in JSON, so that no control character gets through."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def size(count: int) -> str:

@@ -132,9 +132,7 @@ def make_directory(path: Path) -> None:
     with explained(path), suppress(FileExistsError):
         path.mkdir()
     if not path.is_dir():
-        raise GermlineError(
-            f"{path} is not a directory", hint=f"move {path} away, then run the command again"
-        )
+        raise GermlineError(f"{path} is not a directory", hint=f"move {path} away, then run the command again")
     sync_directory(path.parent)
 
 

@@ -54,9 +54,7 @@ def commit(home: Home, manifest: Manifest) -> Digest:
     """
     for name, reference in manifest.files.items():
         if not _NAME.fullmatch(name):
-            raise GermlineError(
-                f"{name!r} cannot name a file of a generation", hint="use a-z, 0-9, '.', '_' and '-'"
-            )
+            raise GermlineError(f"{name!r} cannot name a file of a generation", hint="use a-z, 0-9, '.', '_' and '-'")
         path = place(home.objects, reference.digest)
         if (size := reading.require_regular(path).st_size) != reference.size:
             raise damaged(path, f"({name}) has {size} bytes, not {reference.size}")

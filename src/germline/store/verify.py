@@ -135,9 +135,7 @@ def _named(
     return objects, merged
 
 
-def _content(
-    inspection: Inspection, directory: Path, wanted: Mapping[FileRef, str], *, required: bool
-) -> None:
+def _content(inspection: Inspection, directory: Path, wanted: Mapping[FileRef, str], *, required: bool) -> None:
     """Each file under `directory` is what its name says and is wanted; what is required is there."""
     labels = {reference.digest: f"({label}) " for reference, label in wanted.items()}
     sizes: dict[Digest, int] = {}

@@ -52,9 +52,7 @@ class Tokenizer:
             raise ModelError("the tokenizer has no token that ends a document", hint="name its eos_token_id")
         tokenizer = cls(backend, eos_id=found)
         special = {index: t.content for index, t in backend.get_added_tokens_decoder().items() if t.special}
-        for (index, name), ids in zip(
-            special.items(), tokenizer.encode_batch([*special.values()]), strict=True
-        ):
+        for (index, name), ids in zip(special.items(), tokenizer.encode_batch([*special.values()]), strict=True):
             if index in ids:
                 raise ModelError(f"the tokenizer takes the text {name!r} for its control id {index}")
         return tokenizer
@@ -102,9 +100,7 @@ class Tokenizer:
         if not kinds & {"ByteLevel", "ByteFallback"}:
             raise ModelError("the bytes of a token are not known for this kind of tokenizer")
         spell = _byte_level if "ByteLevel" in kinds else _byte_fallback
-        pieces = {
-            index: spell(piece) for piece, index in self._backend.get_vocab(with_added_tokens=True).items()
-        }
+        pieces = {index: spell(piece) for piece, index in self._backend.get_vocab(with_added_tokens=True).items()}
         plain = {index: b"" if token.special else token.content.encode() for index, token in added.items()}
         return pieces | plain
 

@@ -23,9 +23,7 @@ def train(texts: Iterable[str], *, vocab_size: int) -> bytes:
     PlanError when `vocab_size` cannot hold the bytes and the special tokens; DataError without any text.
     """
     if vocab_size < LETTERS + len(SPECIAL_TOKENS):
-        raise PlanError(
-            f"vocab_size {vocab_size} is too small", hint=f"at least {LETTERS + len(SPECIAL_TOKENS)}"
-        )
+        raise PlanError(f"vocab_size {vocab_size} is too small", hint=f"at least {LETTERS + len(SPECIAL_TOKENS)}")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]

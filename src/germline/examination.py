@@ -1,0 +1,120 @@
+"""Who sits which exam: a generation's own and every ancestor's, in the order they were written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from germline import sources
+from germline.checkout import weights
+from germline.curriculum.render import PROMPT_END
+from germline.evals import exams, suite
+from germline.evals.exams import Exam
+from germline.forge import fit as forge_fit
+from germline.lineage import EXAM, PLAN, SCORECARD, Generation, Lineage
+from germline.records import Digest, Event, Fact, Marks, OnEvent, Row, Scorecard, scorecard_from
+from germline.settings import Exams, parse_plan
+from germline.speaker import candidate
+from germline.store import objects
+from germline.store.objects import FileRef
+
+
+def children(lineage: Lineage, generation: Generation) -> list[Generation]:
+    """`generation` and its ancestors as far as they learned something and left an exam: all but the founder."""
+    return lineage.ancestry(generation)[1:]
+
+
+def inherited(lineage: Lineage, generation: Generation) -> list[Exam]:
+    """The exams of `generation` and its ancestors, the oldest first."""
+    return [exams.from_bytes(lineage.read(child, EXAM)) for child in children(lineage, generation)]
+
+
+def write(
+    settings: Exams,
+    root: Path,
+    train: Sequence[Row],
+    heldout: Sequence[Row],
+    facts: Sequence[Fact],
+    inherited: Sequence[Exam],
+    on_event: OnEvent,
+) -> Exam:
+    """The exam on a delta, with the owner's probes, laws and cards as the plan names them from `root`."""
+    exam = exams.write(
+        facts, train, heldout, settings, probes=sources.probes(settings, root), laws=sources.laws(settings, root),
+        cards=sources.cards(settings, root), inherited=inherited, prompt_end=PROMPT_END,
+    )  # fmt: skip
+    asked = {paper: sum(item.paper == paper for item in exam.items) for paper in ("recall", "wording", "heldout")}
+    text = (
+        f"exam written before training: {asked['recall']} recall, {asked['wording']} unseen wordings, "
+        f"{asked['heldout']} held-out conversations, {len(exam.laws)} law cards, {len(exam.cards)} challenge cards"
+    )
+    on_event(Event(kind="stage", text=text, data={"exam": exam.digest, **asked}))
+    return exam
+
+
+def parent_card(
+    lineage: Lineage,
+    parent: Generation,
+    papers: Sequence[Exam],
+    settings: Exams,
+    dtype: torch.dtype,
+    on_event: OnEvent,
+) -> Scorecard:
+    """The parent's marks: those its birth recorded, and the new exam's, which it sits now."""
+    known: dict[Digest, Marks] = {}
+    if SCORECARD in parent.birth.files:
+        known = scorecard_from(lineage.json(parent, SCORECARD)).marks
+    on_event(Event(kind="stage", text=f"{parent.name} sits the exam on what it has not learned"))
+    unknown = [paper for paper in papers if paper.digest not in known]
+    path = weights(lineage, parent)
+    marks = known | _sit(lineage, parent, path, unknown, settings, dtype, lambda event: None)
+    return Scorecard(
+        weights=parent.manifest.weights.digest, marks={paper.digest: marks[paper.digest] for paper in papers}
+    )
+
+
+def child_card(
+    lineage: Lineage,
+    parent: Generation,
+    child: FileRef,
+    papers: Sequence[Exam],
+    settings: Exams,
+    dtype: torch.dtype,
+    on_event: OnEvent,
+) -> Scorecard:
+    """The marks of a child of `parent` on all papers, sat by its merged weights as they lie on disk."""
+    path = objects.cache_path(lineage.home, child.digest)
+    assert path is not None
+    return Scorecard(weights=child.digest, marks=_sit(lineage, parent, path, papers, settings, dtype, on_event))
+
+
+def examine(lineage: Lineage, generation: Generation, on_event: OnEvent) -> Scorecard:
+    """Sit all exams of a generation's line again, now. The founder, who has none, sits those of HEAD's line."""
+    line = lineage.head if generation.manifest.parent is None else generation
+    papers = inherited(lineage, line)
+    plan = parse_plan(lineage.json(line, PLAN), source=f"{line.name} plan.json") if papers else None
+    marks: dict[Digest, Marks] = {}
+    if plan is not None:
+        dtype, _ = forge_fit.dtype_of(plan.training, forge_fit.machine())
+        marks = _sit(lineage, generation, weights(lineage, generation), papers, plan.exams, dtype, on_event)
+    return Scorecard(weights=generation.manifest.weights.digest, marks=marks)
+
+
+def _sit(
+    lineage: Lineage,
+    generation: Generation,
+    path: Path,
+    papers: Sequence[Exam],
+    settings: Exams,
+    dtype: torch.dtype,
+    on_event: OnEvent,
+) -> dict[Digest, Marks]:
+    speaker = candidate(lineage, generation, path, dtype)
+    marks: dict[Digest, Marks] = {}
+    for number, exam in enumerate(papers):
+        text = f"sitting exam {number + 1} of {len(papers)}"
+        on_event(Event(kind="exam", text=text, data={"done": number, "total": len(papers)}))
+        marks[exam.digest] = suite.sit(speaker, exam, answer_tokens=settings.answer_tokens, prompt_end=PROMPT_END)
+    return marks

@@ -1,0 +1,223 @@
+"""Commands that only look: log, show, diff, verify, plan; and what all of them have in common."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from germline.cli import main
+from germline.cli.commands import COMMANDS
+from germline.settings import Plan, load_plan
+from germline.store.home import Home
+from tests.unit.small_lineage import lighthouse
+
+READERS = ("log", "show g2", "diff g1 g2", "verify", "plan check", "feed")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return lighthouse(tmp_path_factory.mktemp("reading") / "home")
+
+
+@pytest.fixture(autouse=True)
+def here(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GERMLINE_HOME", str(home.root))
+
+
+@pytest.mark.parametrize("line", READERS)
+def test_a_reader_speaks_words_on_stdout_or_one_json_document(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line.split()) == 0
+    words = capsys.readouterr()
+    assert words.out and not words.err
+    assert main([*line.split(), "--json"]) == 0
+    assert isinstance(json.loads(capsys.readouterr().out), dict)
+
+
+def test_the_keys_of_the_log(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["log", "--json"])
+    record = json.loads(capsys.readouterr().out)
+    assert (record["lineage"], record["head"], len(record["entries"])) == ("Östrel", "g1", 5)
+    assert {"id", "kind", "generation", "parent", "head", "time", "body"} <= record["entries"][1].keys()
+
+
+def test_show_without_a_name_is_head(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show"]) == 0
+    assert capsys.readouterr().out.startswith("g1  sha256:")
+
+
+def test_home_may_stand_before_or_after_the_command(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("GERMLINE_HOME")
+    monkeypatch.chdir(tmp_path)
+    assert main(["--home", str(home.root), "log"]) == 0
+    assert main(["log", "--home", str(home.root)]) == 0
+    before, after = capsys.readouterr().out.split("\n\n", 2)[0], home.name
+    assert before.startswith(after)
+
+
+@pytest.mark.parametrize("line", [*READERS[:5], "chat", "evolve", "eval", "rollback g1"])
+def test_without_a_lineage_the_exit_code_is_10(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GERMLINE_HOME", str(tmp_path))
+    assert main(line.split()) == 10
+    told = capsys.readouterr()
+    assert not told.out
+    assert told.err.startswith("error: there is no lineage in")
+    assert "\n\nhint: germline init" in told.err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("logg", "did you mean 'log'?"),
+        ("show g9", "there is no generation 'g9'"),
+        ("show g1 --answers recal", "recal"),
+        ("diff g1", "missing argument 'B'"),
+        ("log --jsn", "no such option"),
+        ("plan cat laptop", "there is no shipped plan 'laptop'"),
+        ("plan check absent.toml", "there is no such plan"),
+        ("plan check .", "is a directory"),
+        ("plan check -S training.rnk=3", "did you mean 'rank'?"),
+        ("plan check -S training", "section.key=value"),
+        ("evolve -S gate.recal=0.5", "did you mean 'recall'?"),
+        ("chat g1 --generation g2", "once"),
+        ("chat --temperature 0", "temperature"),
+    ],
+)
+def test_bad_input_is_one_error_with_exit_code_2(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line.split()) == 2
+    told = capsys.readouterr()
+    assert not told.out
+    assert told.err.startswith("error: ") and said in told.err
+    assert "Traceback" not in told.err
+
+
+def test_with_json_a_failure_ends_in_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "g9", "--json"]) == 2
+    told = capsys.readouterr()
+    assert not told.out
+    exit_line = json.loads(told.err)
+    assert exit_line.keys() == {"event", "code", "message", "hint"}
+    assert (exit_line["event"], exit_line["code"]) == ("exit", 2)
+
+
+def test_damage_is_listed_with_exit_code_4(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = Home(Path(shutil.copytree(home.root, tmp_path / "home")))
+    entry = home.ledger / "000001.json"
+    entry.chmod(0o644)
+    entry.write_bytes(entry.read_bytes().replace(b'"rows":2', b'"rows":3'))
+    assert main(["--home", str(home.root), "verify"]) == 4
+    assert "ledger/000001.json was edited" in capsys.readouterr().out
+    assert main(["--home", str(home.root), "log"]) == 4
+    assert main(["--home", str(home.root), "verify", "--json"]) == 4
+    report = json.loads(capsys.readouterr().out)
+    assert not report["whole"] and report["report"]["problems"][0]["path"] == "ledger/000001.json"
+
+
+def test_verify_lists_damage_of_the_identity_too(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(Path(shutil.copytree(home.root, tmp_path / "home")))
+    home.identity.chmod(0o644)
+    home.identity.write_bytes(b"{}")
+    assert main(["--home", str(home.root), "verify"]) == 4
+    assert "lineage.json" in capsys.readouterr().out
+    monkeypatch.delenv("GERMLINE_HOME")
+    monkeypatch.chdir(home.objects)
+    assert main(["verify"]) == 4
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_ends_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    *_, last = capsys.readouterr().out.split("Examples:\n")
+    assert last.strip().startswith(f"germline {command}")
+
+
+def test_the_help_lists_every_command_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    told = capsys.readouterr().out
+    assert [line.split()[0] for line in told.split("Commands:\n")[1].split("\n\n")[0].splitlines()] == list(COMMANDS)
+    assert all(f"\n    {code} " in told for code in (0, 1, 2, 3, 4, 5, 10, 11, 130))
+    assert "..." not in told.split("Commands:\n")[1]
+
+
+def test_plans_are_shipped_and_can_be_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "ls", "--json"]) == 0
+    names = list(json.loads(capsys.readouterr().out))
+    assert names == ["laptop-8gb", "tiny-cpu"]
+    for name in names:
+        assert main(["plan", "cat", name]) == 0
+        path = tmp_path / f"{name}.toml"
+        path.write_text(capsys.readouterr().out, encoding="ascii")
+        load_plan(path)
+    assert load_plan(tmp_path / "laptop-8gb.toml").training.memory_gb == 5.0
+
+
+def test_what_the_starter_plan_calls_a_default_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["plan", "cat", "tiny-cpu"])
+    head, _, text = capsys.readouterr().out.partition("[data]")
+    assert "germline" in head
+    told = [line for line in text.splitlines() if line.startswith("# ") and " = " in line]
+    path = tmp_path / "all.toml"
+    path.write_text(
+        "[data]" + "\n".join(line.removeprefix("# ") if line in told else line for line in text.splitlines())
+    )
+    assert load_plan(path) == Plan()
+    assert len(told) > 30
+
+
+def test_check_tells_defaults_from_the_owner_s_values(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "check", "-S", "gate.recall=0.95", "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)["values"]
+    assert values["training.rank"] == {"value": 8, "from": "germline.toml"}
+    assert values["training.alpha"] == {"value": 32.0, "from": "default"}
+    assert values["gate.recall"] == {"value": 0.95, "from": "--set"}
+
+
+def run(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "germline", *line.split()], capture_output=True, text=True, encoding="utf-8",
+        errors="replace", env=environment, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_looking_never_loads_torch(home: Home) -> None:
+    code = f"""
+import sys
+from germline.cli import main
+for line in {(*READERS, "--help", "evolve --help", "chat --help", "rollback g1", "plan ls")!r}:
+    assert main(line.split()) == 0, line
+    loaded = {{"torch", "numpy", "tokenizers", "safetensors"}} & sys.modules.keys()
+    assert not loaded, (line, loaded)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_terminal_that_is_not_utf_8_gets_words_it_can_show(home: Home) -> None:
+    done = run("show g2", PYTHONIOENCODING="ascii", GERMLINE_HOME=str(home.root), NO_COLOR="1")
+    assert done.returncode == 0
+    assert "+ passed  recall" in done.stdout
+    done = run("log", PYTHONIOENCODING="ascii", GERMLINE_HOME=str(home.root))
+    assert done.stdout.startswith("?strel: 4 generations")
+    done = run("log --json", PYTHONIOENCODING="ascii", GERMLINE_HOME=str(home.root))
+    assert json.loads(done.stdout)["lineage"] == "Östrel"
+
+
+def test_a_reader_that_goes_away_is_no_failure_to_shout_about(home: Home) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "germline", "log"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout and process.stderr
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=60) == 1
+    process.stderr.close()

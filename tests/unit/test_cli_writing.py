@@ -1,0 +1,313 @@
+"""Commands that change something or take long, without a model."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from germline.cli import chat, main
+from germline.errors import DoesNotFit, Interrupted
+from germline.lineage import Generation, Lineage
+from germline.records import Event, OnEvent, Scorecard, digest_of
+from germline.settings import load_plan
+from germline.store import lock
+from germline.store.home import Home
+from tests.unit.small_lineage import bear, found, lighthouse, marks, verdict
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return lighthouse(tmp_path_factory.mktemp("writing") / "home").root
+
+
+@pytest.fixture
+def home(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    home = Home(Path(shutil.copytree(original, tmp_path / "home")))
+    monkeypatch.setenv("GERMLINE_HOME", str(home.root))
+    monkeypatch.chdir(tmp_path)
+    return home
+
+
+def fake(monkeypatch: pytest.MonkeyPatch, name: str, **functions: object) -> None:
+    """Put a module without torch in the place of one that needs it."""
+    module = ModuleType(f"germline.{name}")
+    module.__dict__.update(functions)
+    monkeypatch.setitem(sys.modules, f"germline.{name}", module)
+    monkeypatch.setattr(f"germline.{name}", module, raising=False)
+
+
+# --- feed ---------------------------------------------------------------------------------------------
+
+
+def test_feed_adds_and_drops_and_keeps_every_comment(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "notes").mkdir()
+    (home.root / "inside.txt").touch()
+    before = home.plan.read_text(encoding="utf-8")
+    assert main(["feed", "notes", "home/inside.txt"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["../notes", "inside.txt"]
+    text = home.plan.read_text(encoding="utf-8")
+    assert load_plan(home.plan).data.sources == ("../notes", "inside.txt")
+    assert "# my plan" in text and "# what to learn" in text
+    assert main(["feed", "--drop", "../notes", "home/inside.txt"]) == 0
+    assert load_plan(home.plan).data.sources == ()
+    assert home.plan.read_text(encoding="utf-8").split("[training]")[1] == before.split("[training]")[1]
+
+
+def test_feed_says_what_is_there_already(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "notes").mkdir()
+    main(["feed", "notes"])
+    written = home.plan.read_bytes()
+    capsys.readouterr()
+    assert main(["feed", str(tmp_path / "notes"), "--json"]) == 0
+    told = capsys.readouterr()
+    assert told.err == "../notes is a source already\n"
+    assert json.loads(told.out) == {"sources": ["../notes"], "added": [], "dropped": []}
+    assert home.plan.read_bytes() == written
+
+
+def test_feed_takes_globs_and_refuses_what_is_not_there(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "a.md").touch()
+    assert main(["feed", "*.md"]) == 0
+    assert main(["feed", "absent", "a.md"]) == 2
+    assert main(["feed", "*.law"]) == 2
+    assert main(["feed", "--drop", "../*.mdd"]) == 2
+    assert "did you mean '../*.md'?" in capsys.readouterr().err
+    assert load_plan(home.plan).data.sources == ("../*.md",)
+
+
+def test_feed_writes_a_section_that_is_missing(home: Home, tmp_path: Path) -> None:
+    home.plan.write_text("[gate]\nrecall = 0.95 # mine\n", encoding="utf-8")
+    assert main(["feed", str(tmp_path)]) == 0
+    assert load_plan(home.plan).data.sources == ("..",)
+    assert "recall = 0.95 # mine" in home.plan.read_text(encoding="utf-8")
+
+
+def test_feed_does_not_touch_a_plan_it_cannot_read(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    home.plan.write_text("[data]\nsorces = []\n", encoding="utf-8")
+    assert main(["feed", str(tmp_path)]) == 2
+    assert "unknown key data.sorces; did you mean 'sources'?" in capsys.readouterr().err
+    assert home.plan.read_text(encoding="utf-8") == "[data]\nsorces = []\n"
+
+
+# --- rollback -----------------------------------------------------------------------------------------
+
+
+def test_rollback_moves_head_and_deletes_nothing(home: Home, capsys: Captured) -> None:
+    assert main(["rollback", "g2"]) == 0
+    assert capsys.readouterr().out == "HEAD is g2 (it was g1)\n"
+    lineage = Lineage.open(home)
+    assert (lineage.head.name, lineage.entries[-1].body, len(lineage.born())) == ("g2", {"from": 1}, 4)
+    assert main(["rollback", "HEAD~2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["head"] == "g0"
+
+
+def test_rollback_to_head_writes_nothing(home: Home, capsys: Captured) -> None:
+    before = len(Lineage.open(home).entries)
+    assert main(["rollback", "HEAD"]) == 0
+    assert "already" in capsys.readouterr().out
+    assert len(Lineage.open(home).entries) == before
+
+
+def test_a_refused_generation_cannot_become_head(home: Home, capsys: Captured) -> None:
+    assert main(["rollback", "g3"]) == 2
+    assert "g3 cannot be HEAD: it was refused" in capsys.readouterr().err
+    assert Lineage.open(home).head.name == "g1"
+
+
+def test_a_lineage_at_work_is_locked(home: Home, capsys: Captured) -> None:
+    with lock.hold(home):
+        assert main(["rollback", "g2"]) == 11
+        assert main(["log"]) == 0
+    assert "another germline is working" in capsys.readouterr().err
+
+
+# --- init ---------------------------------------------------------------------------------------------
+
+
+def test_init_founds_and_leaves_a_plan_to_start_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def do_found(root: Path, source: str, *, on_event: OnEvent, **settings: Any) -> Lineage:
+        asked.update(settings, source=source)
+        on_event(Event(kind="stage", text="reading 135M parameters"))
+        home = Home.create(root, settings["name"])
+        found(home)
+        return Lineage.open(home)
+
+    fake(monkeypatch, "founding", found=do_found)
+    assert main(["init", str(tmp_path / "aria"), "--from", "demo"]) == 0
+    told = capsys.readouterr()
+    assert told.err == "reading 135M parameters\n"
+    assert told.out.startswith("aria is founded: g0 sha256:") and "germline feed" in told.out
+    assert asked == {"name": "aria", "dtype": "bf16", "size": "tiny", "texts": (), "source": "demo"}
+    assert load_plan(tmp_path / "aria" / "germline.toml").data.sources == ()
+    assert main(["--home", str(tmp_path / "aria"), "feed", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("line", ["init x --from scratch", "init x --from demo --size mini", "init x"])
+def test_init_asks_for_what_a_founder_needs(line: str, capsys: Captured) -> None:
+    assert main(line.split()) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+# --- evolve -------------------------------------------------------------------------------------------
+
+
+def age_up(outcome: str, steps: int = 200) -> Any:
+    """An age_up that tells its story and bears a child without learning anything."""
+
+    def grow(home: Home, plan: object, on_event: OnEvent, *, restart: bool = False) -> object:
+        on_event(Event(kind="stage", text="training g4"))
+        for step in range(1, steps + 1):
+            data = {
+                "step": step,
+                "steps": steps,
+                "loss": 2.0,
+                "lr": 1e-3,
+                "tokens_per_second": 9.0,
+                "eta_seconds": 1.0,
+            }
+            on_event(Event(kind="step", text=f"step {step:05d}/{steps:05d} | loss 2.0", data=data))
+        on_event(Event(kind="exam", text="the child sits exam 1 of 1", data={"done": 0, "total": 1}))
+        child = bear(home, 4, outcome, right=9)
+        return SimpleNamespace(generation=child, number=4, parent=1, verdict=verdict(outcome))
+
+    return grow
+
+
+def test_evolve_ends_with_verdict_checks_child_and_what_is_next(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    fake(monkeypatch, "evolve", age_up=age_up("promoted"))
+    assert main(["evolve"]) == 0
+    told = capsys.readouterr()
+    first, *checks, child, following = told.out.splitlines()
+    assert first == "verdict: promoted; HEAD is g4"
+    assert len(checks) == 2 and all("passed" in check for check in checks)
+    assert child.startswith("child: g4 sha256:") and following == "next: germline chat"
+    steps = [line for line in told.err.splitlines() if line.startswith("step ")]
+    assert 20 <= len(steps) <= 22
+    assert steps[0].startswith("step 00001/") and steps[-1].startswith("step 00200/")
+    assert "\x1b" not in told.err + told.out
+
+
+@pytest.mark.parametrize("outcome", ["refused", "inconclusive"])
+def test_evolve_exits_with_3_when_the_gate_says_no(
+    outcome: str, home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    fake(monkeypatch, "evolve", age_up=age_up(outcome))
+    assert main(["evolve"]) == 3
+    told = capsys.readouterr().out
+    assert told.startswith(f"verdict: {outcome}; HEAD is g1\n")
+    assert told.endswith("next: germline show g4 --answers recall\n")
+
+
+def test_evolve_json_is_a_line_per_event(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    fake(monkeypatch, "evolve", age_up=age_up("refused"))
+    assert main(["evolve", "--json"]) == 3
+    told = capsys.readouterr()
+    lines = [json.loads(line) for line in told.out.splitlines()]
+    assert [line["event"] for line in lines].count("step") == 200
+    assert {"event", "text", "data"} == lines[0].keys()
+    last = lines[-1]
+    assert (last["event"], last["id"], last["head"], last["verdict"]["outcome"]) == (
+        "outcome",
+        "g4",
+        "g1",
+        "refused",
+    )
+    assert not told.err
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (DoesNotFit("too big", hint="smaller"), 5),
+        (Interrupted("stopped after step 3", hint="`germline evolve` goes on"), 130),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_evolve_that_does_not_end(
+    failure: BaseException, code: int, home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    fake(monkeypatch, "evolve", age_up=fail)
+    assert main(["evolve"]) == code
+    assert "\n\nhint: " in capsys.readouterr().err
+
+
+def test_evolve_on_a_terminal_shows_stages_and_a_bar(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    fake(monkeypatch, "evolve", age_up=age_up("promoted"))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    assert main(["evolve"]) == 0
+    told = capsys.readouterr()
+    assert "training g4" in told.err
+    assert "step 00001" not in told.err
+
+
+def test_eval_compares_with_what_the_birth_recorded(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    def examine(lineage: Lineage, generation: Any, on_event: OnEvent) -> Scorecard:
+        exam = generation.manifest.files["exam.json"].digest
+        return Scorecard(weights=digest_of(b"w9"), marks={exam: marks(scored)})
+
+    fake(monkeypatch, "evolve", examine=examine)
+    scored = 9
+    assert main(["eval", "g1"]) == 0
+    assert capsys.readouterr().out.endswith("the same as its birth recorded, to the last digit\n")
+    scored = 8
+    assert main(["eval", "g1"]) == 0
+    assert "recall was 0.9 and is 0.8" in capsys.readouterr().out
+    assert main(["eval", "g1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["as_recorded"] is False
+
+
+# --- chat ---------------------------------------------------------------------------------------------
+
+
+class Echo:
+    """A speaker that says how many turns it heard, and the last of them."""
+
+    def stream(self, turns: list[Any], *, limit: int, sampling: object) -> Iterator[str]:
+        yield f"{len(turns)}: "
+        yield turns[-1].text
+
+
+def test_chat_in_a_pipe_answers_line_by_line_and_remembers(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr(chat, "_load", lambda lineage, generation: Echo())
+    monkeypatch.setattr(sys, "stdin", io.StringIO("hello\n\nhow high?\n"))
+    assert main(["chat", "--greedy"]) == 0
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("1: hello\n3: how high?\n", "")
+
+
+def test_chat_once(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    met: list[str] = []
+
+    def load(lineage: Lineage, generation: Generation) -> Echo:
+        met.append(generation.name)
+        return Echo()
+
+    monkeypatch.setattr(chat, "_load", load)
+    assert main(["chat", "--generation", "g2", "--greedy", "--once", "Moin"]) == 0
+    assert (capsys.readouterr().out, met) == ("1: Moin\n", ["g2"])
