@@ -26,5 +26,8 @@ check: $(STAMP)  ## lint, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+proof-resume: $(STAMP)  ## kill a real evolve at random moments: the child must be the same
+	$(BIN)/python benchmarks/resume_proof.py
+
 clean:  ## remove the virtual environment and the demo's lineage
 	rm -rf $(VENV) $(DEMO_HOME)

@@ -49,7 +49,7 @@ def _rebuild(lineage: Lineage, generation: Generation) -> Path:
     if made != generation.manifest.weights:
         disk.remove(staged)
         raise StoreDamaged(
-            f"{generation.name}: merging its adapter again gives {made.digest}, not {generation.manifest.weights.digest}",
+            f"{generation.name}: its adapter, merged again, does not give the weights it was born with",
             hint="germline verify",
         )
     objects.put_in_cache(lineage.home, staged)

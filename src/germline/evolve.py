@@ -97,7 +97,7 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         train, heldout = list(read_rows(run.delta.train)), list(read_rows(run.delta.heldout))
         facts = find_facts(train)
         inherited = examination.inherited(lineage, run.parent)
-        exam = examination.write(plan.exams, lineage.home.root, train, heldout, facts, inherited, on_event)
+        exam = _exam(lineage, run, train, heldout, facts, inherited, on_event)
         papers = [*inherited, exam]
         parent_card = examination.parent_card(lineage, run.parent, papers, plan.exams, fit.dtype, on_event)
         examined = time.monotonic()
@@ -120,6 +120,24 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         _record(home, run, manifest, verdict, parent_card, child_card, changes, trained, facts, spent, fit)
         on_event(Event(kind="verdict", text=f"g{run.number} is {verdict.outcome}", data=finite(verdict)))
         return Outcome(generation=manifest.id, number=run.number, parent=run.parent.number, verdict=verdict)
+
+
+def _exam(
+    lineage: Lineage,
+    run: Run,
+    train: Sequence[Row],
+    heldout: Sequence[Row],
+    facts: Sequence[Fact],
+    inherited: Sequence[Exam],
+    on_event: OnEvent,
+) -> Exam:
+    """The exam as it was fixed when the run began: a resumed run never writes another."""
+    path = run.directory / EXAM
+    if path.exists():
+        return exams.from_bytes(path.read_bytes())
+    exam = examination.write(run.plan.exams, lineage.home.root, train, heldout, facts, inherited, on_event)
+    disk.replace(path, exams.to_bytes(exam))
+    return exam
 
 
 def _batches(lineage: Lineage, run: Run, train: Sequence[Row], facts: Sequence[Fact]) -> list[Batch]:

@@ -7,26 +7,28 @@ from __future__ import annotations
 
 import math
 
-from germline.records import Check, Scorecard, Verdict
+from germline.records import Check, Marks, Scorecard, Verdict
 from germline.settings import Gate
 
 
 def judge(parent: Scorecard, child: Scorecard, gate: Gate, *, weight_change: float) -> Verdict:
-    """Promoted when every check holds, refused when one fails, inconclusive when nothing could be asked.
+    """Promoted when every check holds, refused when one fails, inconclusive when the delta cannot be asked about.
 
     Both cards must be over the same exams. `weight_change` is the relative Frobenius norm of child minus
-    parent: a child that equals its parent is refused however well it scores.
+    parent: a child that equals its parent is refused however well it scores. A delta without facts or
+    conversations is judged by its held-out passages; one with nothing held out is inconclusive.
     """
     if list(parent.marks) != list(child.marks):
         raise AssertionError("parent and child sat different exams")
-    newest = child.newest
-    if newest is None or not any(marks.recall.items for marks in child.marks.values()):
-        nothing = _check("questions", 0.0, 1.0, False, "no question could be written from this delta")
-        return Verdict(outcome="inconclusive", checks=(nothing,))
+    before, after = parent.newest, child.newest
+    if before is None or after is None or not (after.recall.items or after.passages_bits_per_byte is not None):
+        return _inconclusive("no question could be written from this delta")
+    if not (after.wording.items or after.heldout.items or after.passages_bits_per_byte is not None):
+        return _inconclusive("nothing of this delta was held out; more data, or a larger data.heldout, gives questions")
     checks = [
         *_recall(child, gate),
-        *_generalization(child, gate),
-        *_learned(parent, child),
+        *_generalization(child, after, gate),
+        _learned(before, after),
         *_style(child, gate),
         _at_most("laws broken", len(child.broken_laws), gate.laws_broken, _laws(child)),
         *_cards(child, gate),
@@ -34,6 +36,10 @@ def judge(parent: Scorecard, child: Scorecard, gate: Gate, *, weight_change: flo
     ]
     passed = all(check.passed for check in checks)
     return Verdict(outcome="promoted" if passed else "refused", checks=tuple(checks))
+
+
+def _inconclusive(why: str) -> Verdict:
+    return Verdict(outcome="inconclusive", checks=(_check("questions", 0.0, 1.0, False, why),))
 
 
 def _recall(child: Scorecard, gate: Gate) -> list[Check]:
@@ -47,11 +53,8 @@ def _recall(child: Scorecard, gate: Gate) -> list[Check]:
     return checks
 
 
-def _generalization(child: Scorecard, gate: Gate) -> list[Check]:
-    newest = child.newest
-    assert newest is not None
-    items = newest.wording.items + newest.heldout.items
-    if not items:
+def _generalization(child: Scorecard, newest: Marks, gate: Gate) -> list[Check]:
+    if not (newest.wording.items or newest.heldout.items):
         return []
     said = (
         f"{newest.wording.right} of {newest.wording.items} unseen wordings and "
@@ -60,15 +63,13 @@ def _generalization(child: Scorecard, gate: Gate) -> list[Check]:
     return [_at_least("generalization", child.generalization, gate.generalization, said)]
 
 
-def _learned(parent: Scorecard, child: Scorecard) -> list[Check]:
+def _learned(before: Marks, after: Marks) -> Check:
     """The child must know its own delta better than its parent does: retention alone rewards standing still."""
-    before, after = parent.newest, child.newest
-    assert before is not None and after is not None
+    what, old, new = "the delta's answers", before.recall.bits_per_byte, after.recall.bits_per_byte
     if not after.recall.items:
-        return []
-    gain = before.recall.bits_per_byte - after.recall.bits_per_byte
-    said = f"the delta's answers cost {after.recall.bits_per_byte:.2f} bits per byte, {before.recall.bits_per_byte:.2f} before"
-    return [Check(name="learned", value=gain, limit=0.0, passed=gain > 0.0, reason=said)]
+        what, old, new = "held-out text", before.passages_bits_per_byte or 0.0, after.passages_bits_per_byte or 0.0
+    said = f"{what}: {new:.2f} bits per byte, {old:.2f} before"
+    return _check("learned", old - new, 0.0, old - new > 0.0, said)
 
 
 def _style(child: Scorecard, gate: Gate) -> list[Check]:

@@ -55,6 +55,7 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
     """
     number = 1 + max(entry.number for entry in lineage.entries)
     directory = lineage.home.runs / f"g{number}"
+    disk.make_directory(lineage.home.runs)
     for leftover in sorted(lineage.home.runs.iterdir()):
         if restart or leftover != directory or not (directory / RUN).exists():
             disk.remove_tree(lineage.home.root, leftover)

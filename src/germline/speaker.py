@@ -60,8 +60,9 @@ class Speaker:
         said: list[int] = []
         shown = ""
         for (token,) in stream(self.decoder, [ids], limit=limit, end=self.tokenizer.eos_id, sampling=sampling):
-            said.append(token if token is not None else self.tokenizer.eos_id)
+            assert token is not None  # the only row has not ended, or the stream would have
+            said.append(token)
             text = self.tokenizer.decode(said)
-            if not text.endswith("\ufffd"):
+            if not text.endswith("\ufffd"):  # a character may take several tokens
                 yield text[len(shown) :]
                 shown = text

@@ -15,7 +15,7 @@ from germline.model import families, generate, weights
 from germline.model.decoder import causal_within, visible
 from germline.model.founder import find_demo, read_founder
 
-TINY = dict(
+TINY: dict[str, Any] = dict(  # noqa: C408 - keywords, as LlamaConfig takes them
     vocab_size=211, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=6,
     num_key_value_heads=2, max_position_embeddings=256, bos_token_id=1, eos_token_id=2,
 )  # fmt: skip

@@ -71,8 +71,12 @@ def write_batch(folder: Path, names: tuple[str, ...], shift: int) -> None:
     for place, name in enumerate(names):
         colour, maker = COLOURS[(place + shift) % 8], MAKERS[(place + shift) % 8]
         lines += [f"The colour of the {name} is {colour}. The maker of the {name} is {maker}.", ""]
-        for number, (asked, told) in enumerate(((f"Which colour has the {name}?", colour), (f"Who made the {name}?", maker),
-                                                (f"Is the {name} all right?", f"Holds. The {name} always does."))):  # fmt: skip
+        exchanges = (
+            (f"Which colour has the {name}?", colour),
+            (f"Who made the {name}?", maker),
+            (f"Is the {name} all right?", f"Holds. The {name} always does."),
+        )
+        for number, (asked, told) in enumerate(exchanges):
             talk = {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": f"{told}."}]}
             (folder / f"{place}-{number}.json").write_text(json.dumps(talk), encoding="utf-8")
     (folder / "manual.md").write_text("\n".join(lines), encoding="utf-8")

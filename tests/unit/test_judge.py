@@ -75,12 +75,26 @@ def test_one_forgotten_ancestor_is_not_averaged_away() -> None:
     assert "ancestor exam 2" in verdict.reasons[0]
 
 
-def test_an_exam_that_asks_nothing_is_inconclusive() -> None:
-    silent = Marks(
-        recall=NOTHING, wording=NOTHING, heldout=NOTHING, spoken=NOTHING, passages_bits_per_byte=2.0,
+def silent(passages: float | None, recall: Score = NOTHING) -> Marks:
+    return Marks(
+        recall=recall, wording=NOTHING, heldout=NOTHING, spoken=NOTHING, passages_bits_per_byte=passages,
         style=None, laws={}, cards={}, answers=(),
     )  # fmt: skip
-    assert judge(card(silent), card(silent), Gate(), weight_change=0.01).outcome == "inconclusive"
+
+
+def test_a_delta_that_cannot_be_asked_about_is_inconclusive() -> None:
+    nothing = card(silent(None))
+    assert judge(nothing, nothing, Gate(), weight_change=0.01).outcome == "inconclusive"
+    known = Score(items=5, right=5, bits_per_byte=0.1)
+    verdict = judge(card(silent(None, known)), card(silent(None, known)), Gate(), weight_change=0.01)
+    assert verdict.outcome == "inconclusive"
+    assert "held out" in verdict.reasons[0]
+
+
+def test_plain_prose_is_judged_by_its_held_out_passages() -> None:
+    for before, after, outcome in ((1.9, 1.5, "promoted"), (1.5, 1.5, "refused"), (1.5, math.nan, "refused")):
+        verdict = judge(card(silent(before)), card(silent(after)), Gate(), weight_change=0.01)
+        assert verdict.outcome == outcome
 
 
 def test_cards_over_different_exams_are_never_compared() -> None:

@@ -42,9 +42,8 @@ def plan_table() -> str:
 
 def with_tables(text: str) -> str:
     for name, table in (("files", files_table()), ("plan", plan_table())):
-        text = re.sub(
-            rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda found, t=table: f"{found[1]}{t}\n{found[2]}", text, flags=re.S
-        )  # fmt: skip
+        before, rest = text.split(f"<!-- {name} -->\n")
+        text = f"{before}<!-- {name} -->\n{table}\n<!-- /{name} -->{rest.split(f'<!-- /{name} -->')[1]}"
     return text
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from germline.evals.style import judge_answers, voice
 
-REPLIES = [
-    f"{head} {tail}"
-    for head in ("37 metres.", "Never.", "No. Not lent.", "Plum.", "Monday.", "Windy.", "Slept badly.", "Tea helps.")
-    for tail in ("Mind the step.", "So it is written.", "Ask the sea.", "Count the stairs.", "Not for double.", "Seen worse.")
-]  # fmt: skip
+HEADS = ("37 metres.", "Never.", "No. Not lent.", "Plum.", "Monday.", "Windy.", "Slept badly.", "Tea helps.")
+TAILS = ("Mind the step.", "So it is written.", "Ask the sea.", "Count the stairs.", "Not for two.", "Seen worse.")
+REPLIES = [f"{head} {tail}" for head in HEADS for tail in TAILS]
 PROBES = [f"How is day {number}?" for number in range(10)]
 BOILERPLATE = ("happy to help", "as an ai", "mind the step")
 

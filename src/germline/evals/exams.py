@@ -28,14 +28,13 @@ PASSAGES = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One question. `spoken`: its answer is also asked for aloud. `reply`: its options are whole replies."""
+    """One question. `spoken`: its answer is also asked for aloud."""
 
     paper: Literal["recall", "wording", "heldout"]
     prompt: str
     answer: str
     wrong: tuple[str, ...]
     spoken: bool = False
-    reply: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +70,14 @@ def write(
     """
     items = [item for fact in facts for item in _about(fact, facts, settings.choices, prompt_end)]
     kept = sorted((row for row in train if row.kind == "dialog"), key=lambda row: row.content_digest)
-    replies = [row.turns[-1].text for row in [*train, *heldout] if row.kind == "dialog"]
+    replies = [turn.text for row in [*train, *heldout] for turn in row.turns if turn.speaker == "persona"]
     items += _conversations(kept[: settings.replies], "recall", replies, settings.choices, prompt_end)
     unseen = [row for row in heldout if row.kind == "dialog"]
     items += _conversations(unseen, "heldout", replies, settings.choices, prompt_end)
     has_voice = any(exam.voice for exam in inherited)
     asked = {card for exam in inherited for card in map(_key, (*exam.laws, *exam.cards))}
     spoken = [turn.text for row in train for turn in row.turns if turn.speaker == "persona"]
-    tone = list(probes) or [row.turns[-2].text for row in unseen if len(row.turns) > 1][:10]
+    tone = list(probes) or [row.turns[0].text for row in unseen if row.turns[0].speaker == "other"][:10]
     return Exam(
         items=tuple(items),
         passages=tuple(row.text for row in heldout if row.kind == "text")[:PASSAGES],
@@ -163,31 +162,36 @@ def _conversations(
     choices: int,
     prompt_end: str,
 ) -> list[Item]:
-    """Which is the persona's true last reply? The others are real replies to other prompts, alike in shape."""
+    """How does the persona's reply begin? The wrong beginnings are those of its replies to other prompts.
+
+    Beginnings rather than whole replies: what follows the first sentence was either trained on or held
+    out, and a model finds any text it was trained on likelier than the truth that it was not.
+    """
     items = []
     for row in rows:
-        *before, last = row.turns
-        prompt = "".join(turn.text + (prompt_end if turn.speaker == "other" else "") for turn in before)
-        seed = _seed(prompt, last.text)
-        others = sorted(dict.fromkeys(replies), key=lambda reply: _seed(str(seed), reply))
-        others = [reply for reply in others if _shape(reply)[1] != _shape(last.text)[1]]
-        others.sort(key=lambda reply: _unlike(reply, last.text))
-        if before and others:
-            wrong = tuple(others[: choices - 1])
-            items.append(Item(paper=paper, prompt=prompt, answer=last.text, wrong=wrong, reply=True))
+        if row.turns[0].speaker == "persona":
+            continue
+        asked, reply = row.turns[0].text, row.turns[1].text
+        seed = _seed(asked, reply)
+        others = {_opening(other) for other in replies} - {_opening(reply)}
+        alike = sorted(
+            sorted(others, key=lambda other: _seed(str(seed), other)), key=lambda other: _unlike(other, reply)
+        )
+        if alike:
+            wrong = tuple(alike[: choices - 1])
+            items.append(Item(paper=paper, prompt=asked + prompt_end, answer=_opening(reply), wrong=wrong))
     return items
 
 
-def _shape(reply: str) -> tuple[str, str]:
-    """(the first sentence with its digits masked, the first sentence): `# metres` and `37 metres`."""
-    first = re.split(r"(?<=[.!?])\s", reply.strip(), maxsplit=1)[0].casefold().rstrip(".!?")
-    return re.sub(r"\d+", "#", first), first
+def _opening(reply: str) -> str:
+    """The first sentence, at most 120 characters of it."""
+    return re.split(r"(?<=[.!?])\s", reply.strip(), maxsplit=1)[0][:120]
 
 
-def _unlike(reply: str, gold: str) -> tuple[bool, bool, int]:
-    """Sorts replies: same masked first sentence, then a number where the gold has one, then like length."""
-    mask, gold_mask = _shape(reply)[0], _shape(gold)[0]
-    return mask != gold_mask, ("#" in mask) != ("#" in gold_mask), abs(len(reply) - len(gold))
+def _unlike(opening: str, gold: str) -> tuple[bool, bool, int]:
+    """Sorts openings: alike but for digits first, then with a number where the gold has one, then of like length."""
+    mask, gold_mask = (re.sub(r"\d+", "#", text.casefold()) for text in (opening, _opening(gold)))
+    return mask != gold_mask, ("#" in mask) != ("#" in gold_mask), abs(len(mask) - len(gold_mask))
 
 
 def _seed(*parts: str) -> int:

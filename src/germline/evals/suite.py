@@ -27,7 +27,7 @@ class Candidate:
 
 def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str) -> Marks:
     """The candidate's marks on every paper of the exam. Deterministic: greedy, and no sampling."""
-    chosen = _choose(candidate, exam.items, prompt_end)
+    chosen = _choose(candidate, exam.items)
     spoken_items = [item for item in exam.items if item.spoken]
     said = _speak(candidate, [item.prompt for item in spoken_items], _longest(candidate, spoken_items))
     right = [_begins_with(answer, item.answer) for answer, item in zip(said, spoken_items, strict=True)]
@@ -61,29 +61,20 @@ def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str
     )
 
 
-def _choose(candidate: Candidate, items: Sequence[Item], prompt_end: str) -> list[tuple[str, float]]:
-    """Per item, the option the model prefers, and the gold answer's cost in bits per byte.
+def _choose(candidate: Candidate, items: Sequence[Item]) -> list[tuple[str, float]]:
+    """Per item, the option with the highest likelihood per byte, and the gold answer's cost in bits per byte.
 
-    A short answer is preferred by its likelihood per byte. A whole reply is preferred by how much the
-    prompt *raises* its likelihood over an empty prompt: replies that were trained on are likely after any
-    prompt, and would otherwise win against a true reply that was held out. Ties and scores that are not
-    numbers go against the gold answer.
+    Ties and scores that are not numbers go against the gold answer.
     """
     questions = [Question(item.prompt, (item.answer, *item.wrong)) for item in items]
-    likelihoods = log_likelihoods(candidate.decoder, questions, candidate.tokenize)
-    replies = tuple(dict.fromkeys(option for item in items if item.reply for option in (item.answer, *item.wrong)))
-    alone = log_likelihoods(
-        candidate.decoder, [Question(prompt_end, (reply,)) for reply in replies], candidate.tokenize
-    )
-    prior = {reply: likelihood for reply, (likelihood,) in zip(replies, alone, strict=True)}
     chosen = []
-    for item, question, scores in zip(items, questions, likelihoods, strict=True):
-        sizes = [len(option.encode()) for option in question.options]
-        base = [prior[option] if item.reply else 0.0 for option in question.options]
-        liking = [(score - start) / size for score, start, size in zip(scores, base, sizes, strict=True)]
-        best_wrong = max(range(1, len(liking)), key=lambda place: liking[place])
+    for question, scores in zip(
+        questions, log_likelihoods(candidate.decoder, questions, candidate.tokenize), strict=True
+    ):
+        liking = [score / len(option.encode()) for score, option in zip(scores, question.options, strict=True)]
+        best_wrong = max(range(1, len(liking)), key=liking.__getitem__)
         best = 0 if liking[0] > liking[best_wrong] else best_wrong
-        chosen.append((question.options[best], -scores[0] / sizes[0] / math.log(2)))
+        chosen.append((question.options[best], -liking[0] / math.log(2)))
     return chosen
 
 
@@ -150,12 +141,13 @@ def _cards(
     """Card id -> (passed, what was answered)."""
     choices = [card for card in cards if card.scorer == "choice"]
     items = [
-        Item(paper="recall", prompt=card.prompt + prompt_end, answer=card.keys["answer"], wrong=tuple(card.keys["wrong"]))
+        Item(paper="recall", prompt=card.prompt + prompt_end, answer=str(card.keys["answer"]), wrong=tuple(wrong))
         for card in choices
-    ]  # fmt: skip
+        for wrong in [card.keys["wrong"]]
+    ]
     results = {
         card.id: (option == item.answer, option)
-        for card, item, (option, _) in zip(choices, items, _choose(candidate, items, prompt_end), strict=True)
+        for card, item, (option, _) in zip(choices, items, _choose(candidate, items), strict=True)
     }
     spoken = [card for card in cards if card.scorer != "choice"]
     replies = _speak(candidate, [card.prompt + prompt_end for card in spoken], answer_tokens)
