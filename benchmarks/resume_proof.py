@@ -60,8 +60,10 @@ def main() -> int:
         RESULT.write_text(
             "# A killed run ends as the child it would have been\n\n"
             "`make proof-resume`: SmolLM2-135M, one generation.\n\n"
-            "| date | machine | seed | SIGKILLs | after | ids | id |\n| --- | --- | --- | --- | --- | --- | --- |\n", "utf-8"
-        )  # fmt: skip
+            "| date | machine | seed | SIGKILLs | after | ids | id |\n"
+            "| --- | --- | --- | --- | --- | --- | --- |\n",
+            encoding="utf-8",
+        )
     with RESULT.open("a", encoding="utf-8") as file:
         file.write(line)
     print(line)

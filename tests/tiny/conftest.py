@@ -1,4 +1,8 @@
-"""A small world with its own facts, voice and law, and a founder of a million random weights."""
+"""A small world with its own facts, voice and law, and a founder of a million random weights.
+
+An adapter on random weights learns little, so the gate is left open here: these tests are about what is kept,
+resumed, found and named. That a real model learns and a poisoned one is refused is what `make demo` shows.
+"""
 
 from __future__ import annotations
 

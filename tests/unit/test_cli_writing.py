@@ -269,7 +269,7 @@ def test_eval_compares_with_what_the_birth_recorded(
         exam = generation.manifest.files["exam.json"].digest
         return Scorecard(weights=digest_of(b"w9"), marks={exam: marks(scored)})
 
-    fake(monkeypatch, "evolve", examine=examine)
+    fake(monkeypatch, "examination", examine=examine)
     scored = 9
     assert main(["eval", "g1"]) == 0
     assert capsys.readouterr().out.endswith("the same as its birth recorded, to the last digit\n")
