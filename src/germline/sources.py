@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 
 from germline.errors import PlanError
@@ -25,10 +26,7 @@ def laws(settings: Exams, root: Path) -> tuple[Card, ...]:
     """The cards of every law, in the order of their files' names. A pattern that finds no law is an error."""
     paths: list[Path] = []
     for pattern in settings.laws:
-        base = Path(pattern)
-        found = sorted(base.parent.glob(base.name)) if base.is_absolute() else sorted(root.glob(pattern))
-        if not found and not base.is_absolute():
-            found = sorted((root / pattern).parent.resolve().glob(base.name))
+        found = sorted(root / name for name in glob.glob(pattern, root_dir=root))  # noqa: PTH207 - takes `..` and absolute
         if not found:
             raise PlanError(f"exams.laws: {pattern!r} matches no file", hint=f"paths start at {root}")
         paths += found

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from germline.errors import ModelError, did_you_mean
+from germline.errors import ModelError
 
 FAMILIES = ("llama",)
 """Supported `model_type` values. Llama covers Llama 2, 3, 3.1, 3.2 and SmolLM 1 and 2."""
@@ -59,7 +59,7 @@ def read_config(config: Mapping[str, Any], *, source: str = "config.json") -> De
     """The decoder's shape from a Hugging Face config. ModelError names the family or the missing key."""
     family = config.get("model_type")
     if family not in FAMILIES:
-        hint = did_you_mean(str(family), FAMILIES)
+        hint = f"supported: {', '.join(FAMILIES)}"
         raise ModelError(f"{source}: germline does not know the model family {family!r}", hint=hint)
     if config.get("hidden_act", "silu") != "silu":
         raise ModelError(f"{source}: a Llama with hidden_act {config['hidden_act']!r} is not supported")
