@@ -82,7 +82,7 @@ def side_by_side(home: Path) -> None:
                 question,
             ]
             answer = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
-            print(f"  {generation:>4}  {' '.join(answer.split())[:150]}", flush=True)
+            print(f"  {generation:>4}  {' '.join(answer.split())[:100]}", flush=True)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,8 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
 
         child, changes = _merge(lineage, run, trained, on_event)
         child_card = examination.child_card(lineage, run.parent, child, papers, plan.exams, fit.dtype, on_event)
-        verdict = judge(parent_card, child_card, plan.gate, weight_change=changes["total"])
+        names = [ancestor.name for ancestor in examination.children(lineage, run.parent)]
+        verdict = judge(parent_card, child_card, plan.gate, weight_change=changes["total"], ancestors=names)
         spent = Spent(
             seconds_training=trained_at - examined,
             seconds_exams=(examined - began) + (time.monotonic() - trained_at),

@@ -6,16 +6,20 @@ Every check states its number, its limit and its reason. A value that is not a n
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from germline.records import Check, Marks, Scorecard, Verdict
 from germline.settings import Gate
 
 
-def judge(parent: Scorecard, child: Scorecard, gate: Gate, *, weight_change: float) -> Verdict:
+def judge(
+    parent: Scorecard, child: Scorecard, gate: Gate, *, weight_change: float, ancestors: Sequence[str] = ()
+) -> Verdict:
     """Promoted when every check holds, refused when one fails, inconclusive when the delta cannot be asked about.
 
     Both cards must be over the same exams. `weight_change` is the relative Frobenius norm of child minus
-    parent: a child that equals its parent is refused however well it scores. A delta without facts or
+    parent: a child that equals its parent is refused however well it scores. `ancestors` names who wrote the
+    inherited exams, in their order, for the reasons. A delta without facts or
     conversations is judged by its held-out passages; one with nothing held out is inconclusive.
     """
     if list(parent.marks) != list(child.marks):
@@ -26,7 +30,7 @@ def judge(parent: Scorecard, child: Scorecard, gate: Gate, *, weight_change: flo
     if not (after.wording.items or after.heldout.items or after.passages_bits_per_byte is not None):
         return _inconclusive("nothing of this delta was held out; more data, or a larger data.heldout, gives questions")
     checks = [
-        *_recall(child, gate),
+        *_recall(child, gate, ancestors),
         *_generalization(child, after, gate),
         _learned(before, after),
         *_style(child, gate),
@@ -42,13 +46,14 @@ def _inconclusive(why: str) -> Verdict:
     return Verdict(outcome="inconclusive", checks=(_check("questions", 0.0, 1.0, False, why),))
 
 
-def _recall(child: Scorecard, gate: Gate) -> list[Check]:
+def _recall(child: Scorecard, gate: Gate, ancestors: Sequence[str]) -> list[Check]:
     """One check per exam that asks anything: the average must not hide a forgotten ancestor."""
     checks = []
-    for place, (exam, marks) in enumerate(child.marks.items(), 1):
+    for place, (exam, marks) in enumerate(child.marks.items()):
         if marks.recall.items:
-            age = "its own delta" if place == len(child.marks) else f"ancestor exam {place} ({exam[7:15]})"
-            said = f"recalls {marks.recall.right} of {marks.recall.items} of {age}"
+            author = ancestors[place] if place < len(ancestors) else f"exam {exam[7:15]}"
+            what = "its own delta" if place == len(child.marks) - 1 else f"what {author} was taught"
+            said = f"recalls {marks.recall.right} of {marks.recall.items} of {what}"
             checks.append(_at_least("recall", marks.recall.accuracy, gate.recall, said))
     return checks
 

@@ -70,9 +70,10 @@ def test_each_limit_refuses_alone(child: Marks, gate: Gate, change: float, name:
 
 def test_one_forgotten_ancestor_is_not_averaged_away() -> None:
     parent = card(marks(), marks(), marks(right=20, bits=3.0))
-    verdict = judge(parent, card(marks(), marks(right=80), marks()), Gate(), weight_change=0.01)
+    child = card(marks(), marks(right=80), marks())
+    verdict = judge(parent, child, Gate(), weight_change=0.01, ancestors=("g1", "g2"))
     assert verdict.outcome == "refused"
-    assert "ancestor exam 2" in verdict.reasons[0]
+    assert verdict.reasons == ("recalls 80 of 100 of what g2 was taught",)
 
 
 def silent(passages: float | None, recall: Score = NOTHING) -> Marks:
