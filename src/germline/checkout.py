@@ -53,6 +53,4 @@ def _rebuild(lineage: Lineage, generation: Generation) -> Path:
             hint="germline verify",
         )
     objects.put_in_cache(lineage.home, staged)
-    path = objects.cache_path(lineage.home, made.digest)
-    assert path is not None
-    return path
+    return objects.place(lineage.home.cache, made.digest)

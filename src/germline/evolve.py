@@ -34,6 +34,7 @@ from germline.lineage import (
     TRAIN,
     TRAINING,
     WEIGHT_CHANGE,
+    WEIGHTS,
     Lineage,
 )  # fmt: skip
 from germline.model import weights as model_weights
@@ -62,6 +63,9 @@ from germline.store.generations import Manifest
 from germline.store.home import Home
 from germline.store.objects import FileRef
 from germline.tokenizer.text import Tokenizer
+
+KEYFRAME_EVERY = 8
+"""Every so many generations the merged weights are kept as an object, so that no rebuild walks a longer chain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,9 +194,7 @@ def _merge(lineage: Lineage, run: Run, trained: Trained, on_event: OnEvent) -> t
     with disk.new_file(staged) as file:
         model_weights.merge_file(parent, trained.adapter, scale, file)
     child = objects.put_in_cache(lineage.home, staged)
-    path = objects.cache_path(lineage.home, child.digest)
-    assert path is not None
-    return child, model_weights.relative_change(parent, path)
+    return child, model_weights.relative_change(parent, objects.place(lineage.home.cache, child.digest))
 
 
 def _lora(plan: Plan) -> LoraConfig:
@@ -214,6 +216,8 @@ def _store(lineage: Lineage, run: Run, exam: Exam, facts: Sequence[Fact], traine
         PLAN: objects.put(home, run.plan_bytes),
         TRAINING: objects.put(home, canonical_json(training)),
     }
+    if (len(examination.children(lineage, run.parent)) + 1) % KEYFRAME_EVERY == 0:
+        files[WEIGHTS] = objects.put_file(home, objects.place(home.cache, child.digest))
     manifest = Manifest(parent=run.parent.digest, files=files, weights=child, about={"kind": "child"})
     generations.commit(home, manifest)
     return manifest

@@ -85,8 +85,7 @@ def child_card(
     on_event: OnEvent,
 ) -> Scorecard:
     """The marks of a child of `parent` on all papers, sat by its merged weights as they lie on disk."""
-    path = objects.cache_path(lineage.home, child.digest)
-    assert path is not None
+    path = objects.place(lineage.home.cache, child.digest)
     return Scorecard(weights=child.digest, marks=_sit(lineage, parent, path, papers, settings, dtype, on_event))
 
 

@@ -184,6 +184,22 @@ def test_the_cache_is_rebuilt_byte_for_byte(grown: Path, copy_of: Callable[[Path
     assert verify(home).problems == ()
 
 
+def test_a_keyframe_is_kept_whole(
+    founded: Path, copy_of: Callable[[Path], Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights are an object: with the cache gone they are read, not rebuilt."""
+    monkeypatch.setattr("germline.evolve.KEYFRAME_EVERY", 2)
+    home = copy_of(founded)
+    grow(home)
+    grow(home, SECOND)
+    shutil.rmtree(home.cache)
+    history = Lineage.open(home)
+    assert [reading.WEIGHTS in g.manifest.files for g in history.born()] == [True, False, True]
+    assert weights(history, history.head).is_relative_to(home.objects)
+    assert not home.cache.exists()
+    assert verify(home).problems == ()
+
+
 def test_damaged_weights_are_never_used(grown: Path, copy_of: Callable[[Path], Home]) -> None:
     home = copy_of(grown)
     history = Lineage.open(home)
