@@ -101,7 +101,9 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         train, heldout = list(read_rows(run.delta.train)), list(read_rows(run.delta.heldout))
         facts = find_facts(train)
         inherited = examination.inherited(lineage, run.parent)
-        exam = _exam(lineage, run, train, heldout, facts, inherited, on_event)
+        exam = examination.fixed(
+            run.directory / EXAM, plan.exams, home.root, train, heldout, facts, inherited, on_event
+        )
         papers = [*inherited, exam]
         parent_card = examination.parent_card(lineage, run.parent, papers, plan.exams, fit.dtype, on_event)
         examined = time.monotonic()
@@ -118,31 +120,13 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
             seconds_training=trained_at - examined,
             seconds_exams=(examined - began) + (time.monotonic() - trained_at),
             seconds_total=time.monotonic() - began,
-            tokens_per_second=trained.tokens / max(trained_at - examined, 1e-9),
+            tokens_per_second=None if run.resumed else trained.tokens / (trained_at - examined),
             peak_memory_bytes=forge_fit.peak_memory_bytes(),
         )
         manifest = _store(lineage, run, exam, facts, trained, child)
         _record(home, run, manifest, verdict, parent_card, child_card, changes, trained, facts, spent, fit)
         on_event(Event(kind="verdict", text=f"g{run.number} is {verdict.outcome}", data=finite(verdict)))
         return Outcome(generation=manifest.id, number=run.number, parent=run.parent.number, verdict=verdict)
-
-
-def _exam(
-    lineage: Lineage,
-    run: Run,
-    train: Sequence[Row],
-    heldout: Sequence[Row],
-    facts: Sequence[Fact],
-    inherited: Sequence[Exam],
-    on_event: OnEvent,
-) -> Exam:
-    """The exam as it was fixed when the run began: a resumed run never writes another."""
-    path = run.directory / EXAM
-    if path.exists():
-        return exams.from_bytes(path.read_bytes())
-    exam = examination.write(run.plan.exams, lineage.home.root, train, heldout, facts, inherited, on_event)
-    disk.replace(path, exams.to_bytes(exam))
-    return exam
 
 
 def _batches(lineage: Lineage, run: Run, train: Sequence[Row], facts: Sequence[Fact]) -> list[Batch]:

@@ -17,7 +17,7 @@ from germline.lineage import EXAM, PLAN, SCORECARD, Generation, Lineage
 from germline.records import Digest, Event, Fact, Marks, OnEvent, Row, Scorecard, scorecard_from
 from germline.settings import Exams, parse_plan
 from germline.speaker import candidate
-from germline.store import objects
+from germline.store import disk, objects
 from germline.store.objects import FileRef
 
 
@@ -31,7 +31,8 @@ def inherited(lineage: Lineage, generation: Generation) -> list[Exam]:
     return [exams.from_bytes(lineage.read(child, EXAM)) for child in children(lineage, generation)]
 
 
-def write(
+def fixed(
+    kept: Path,
     settings: Exams,
     root: Path,
     train: Sequence[Row],
@@ -40,11 +41,17 @@ def write(
     inherited: Sequence[Exam],
     on_event: OnEvent,
 ) -> Exam:
-    """The exam on a delta, with the owner's probes, laws and cards as the plan names them from `root`."""
+    """The exam on a delta, with the owner's probes, laws and cards as the plan names them from `root`.
+
+    Written once, to the file `kept`: a resumed run never writes another, whatever became of those files.
+    """
+    if kept.exists():
+        return exams.from_bytes(kept.read_bytes())
     exam = exams.write(
         facts, train, heldout, settings, probes=sources.probes(settings, root), laws=sources.laws(settings, root),
         cards=sources.cards(settings, root), inherited=inherited, prompt_end=PROMPT_END,
     )  # fmt: skip
+    disk.replace(kept, exams.to_bytes(exam))
     asked = {paper: sum(item.paper == paper for item in exam.items) for paper in ("recall", "wording", "heldout")}
     text = (
         f"exam written before training: {asked['recall']} recall, {asked['wording']} unseen wordings, "

@@ -142,18 +142,6 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
-    """One training text: spans in order, each learned or only read. Whether EOS follows each is explicit."""
-
-    spans: tuple[tuple[str, bool], ...]
-    """(text, learned): a prompt is read and not learned; a passage is learned whole."""
-    end: bool = True
-    """Whether the last span is followed by a learned EOS."""
-    origin: str = "delta"
-    """`delta` or `replay`: counted apart in the training report."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
     """What training left behind. Nothing here depends on the clock."""
 
@@ -173,12 +161,13 @@ class Trained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What a generation cost. Kept in the ledger, never part of an identity."""
+    """What a generation cost the process that finished it. Kept in the ledger, never part of an identity."""
 
     seconds_training: float
     seconds_exams: float
     seconds_total: float
-    tokens_per_second: float
+    tokens_per_second: float | None
+    """None for a resumed run, part of whose tokens another process trained."""
     peak_memory_bytes: int
 
 

@@ -34,6 +34,8 @@ class Run:
     number: int
     plan: Plan
     delta: Delta
+    resumed: bool = False
+    """Whether an earlier process began it."""
 
     @property
     def plan_bytes(self) -> bytes:
@@ -99,7 +101,7 @@ def _resumed(lineage: Lineage, plan: Plan, directory: Path, number: int, on_even
         raise PlanError(f"the plan changed since {directory.name} was begun: {changed[0]}", hint=restart)
     delta = Delta(**{**table["delta"], "train": directory / TRAIN, "heldout": directory / HELDOUT})
     on_event(Event(kind="note", text=f"going on with {directory.name}, begun before"))
-    return Run(directory=directory, parent=lineage.head, number=number, plan=plan, delta=delta)
+    return Run(directory=directory, parent=lineage.head, number=number, plan=plan, delta=delta, resumed=True)
 
 
 def _differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -174,9 +174,7 @@ def test_the_rate_warms_up_and_decays_to_zero() -> None:
 
 
 def machine(free: int, bf16: bool = True) -> fit.Machine:
-    return fit.Machine(
-        cores=2, memory_bytes=free, free_bytes=free, native_bf16=bf16, capability="AVX512", processor="x"
-    )
+    return fit.Machine(cores=2, free_bytes=free, native_bf16=bf16)
 
 
 def test_fit_shrinks_before_it_refuses() -> None:

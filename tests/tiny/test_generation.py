@@ -95,6 +95,7 @@ def test_killed_in_training_and_resumed_gives_the_same_child(founded: Path, copy
         assert Lineage.open(home).head.number == 0
     resumed = grow(home)
     assert resumed.generation == whole.generation
+    assert Lineage.open(home).head.birth.body["spent"]["tokens_per_second"] is None
     assert verify(home).problems == ()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import torch
 
+from germline import __version__
 from germline.errors import DoesNotFit
 from germline.model.families import DecoderConfig
 from germline.settings import Training
@@ -27,11 +28,8 @@ class Machine:
     """What matters for training here. `native_bf16`: the processor multiplies bf16 matrices in hardware."""
 
     cores: int
-    memory_bytes: int
     free_bytes: int
     native_bf16: bool
-    capability: str
-    processor: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,32 +41,26 @@ class Fit:
     micro_rows: int
     """Rows of the longest kind that go through the model at once; a step accumulates over the rest."""
     peak_bytes: int
-    budget_bytes: int
     reasons: tuple[str, ...]
 
 
 def machine() -> Machine:
-    memory = psutil.virtual_memory()
-    capability = torch.backends.cpu.get_cpu_capability()
     return Machine(
         cores=psutil.cpu_count(logical=False) or psutil.cpu_count() or 1,
-        memory_bytes=memory.total,
-        free_bytes=memory.available,
+        free_bytes=psutil.virtual_memory().available,
         native_bf16=_native_bf16(),
-        capability=capability,
-        processor=platform.processor() or platform.machine(),
     )
 
 
 def _native_bf16() -> bool:
-    features = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    features = torch.cpu.get_capabilities()
     return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
 
 
 def fingerprint(fit: Fit) -> dict[str, Any]:
     """What exactness is promised within: change any of it and the last bits may differ."""
     return {
-        "germline": 1,
+        "germline": __version__,
         "torch": torch.__version__,
         "dtype": str(fit.dtype).removeprefix("torch."),
         "threads": fit.threads,
@@ -94,7 +86,7 @@ def fit(config: DecoderConfig, training: Training, *, row_tokens: int, batch_tok
             hint="close other programs, or try --set curriculum.row_tokens=128 --set training.rank=8",
         )
     return Fit(
-        dtype=dtype, threads=threads, micro_rows=rows, peak_bytes=peak, budget_bytes=budget,
+        dtype=dtype, threads=threads, micro_rows=rows, peak_bytes=peak,
         reasons=(
             f"{why}",
             f"{threads} threads: {'as the plan says' if training.threads else 'one per core'}",

@@ -113,7 +113,7 @@ def _spent(spent: Mapping[str, Any]) -> list[str]:
     return [
         f"{tables.seconds(spent['seconds_total'])}: training {tables.seconds(spent['seconds_training'])}, "
         f"exams {tables.seconds(spent['seconds_exams'])}",
-        f"{spent['tokens_per_second']:,.0f} tokens per second, peak memory {tables.size(spent['peak_memory_bytes'])}",
+        f"{_speed(spent['tokens_per_second'])}, peak memory {tables.size(spent['peak_memory_bytes'])}",
     ]
 
 
@@ -124,3 +124,11 @@ def _files(shown: Mapping[str, Any]) -> list[str]:
     weights = shown["weights"]
     merged = ("(merged weights)", f"{weights['size']:,}", weights["digest"].removeprefix("sha256:"))
     return columns([("name", "bytes", "sha256"), *rows, merged], right=(1,), gap=1)
+
+
+def _speed(tokens_per_second: float | None) -> str:
+    return (
+        "resumed: no speed for the whole run"
+        if tokens_per_second is None
+        else f"{tokens_per_second:,.0f} tokens per second"
+    )
