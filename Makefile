@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_HOME ?= demo
 
-.PHONY: demo test check proof-resume clean
+.PHONY: demo test check proof-resume bench clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt
@@ -28,6 +28,10 @@ check: $(STAMP)  ## lint, types, and who may import whom
 
 proof-resume: $(STAMP)  ## kill a real evolve at random moments: the child must be the same
 	$(BIN)/python benchmarks/resume_proof.py
+
+bench: $(STAMP)  ## training speed and memory beside TRL + PEFT: about half an hour
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python benchmarks/forge_bench.py --out benchmarks/forge_bench_$$(date +%F).md
 
 clean:  ## remove the virtual environment and the demo's lineage
 	rm -rf $(VENV) $(DEMO_HOME)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -35,8 +35,8 @@ def fixed(
     kept: Path,
     settings: Exams,
     root: Path,
-    train: Sequence[Row],
-    heldout: Sequence[Row],
+    train: Iterable[Row],
+    heldout: Iterable[Row],
     facts: Sequence[Fact],
     inherited: Sequence[Exam],
     on_event: OnEvent,

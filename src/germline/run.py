@@ -2,6 +2,7 @@
 
 runs/g4/run.json      parent, number, plan and delta, written once the delta is whole
 runs/g4/delta/        the immutable snapshot of what is to be learned
+runs/g4/batches/      what every step of training reads (curriculum.batches)
 runs/g4/checkpoint…   the state of training (forge.resume)
 runs/g4/trained.json  written when training has ended
 """
@@ -9,19 +10,18 @@ runs/g4/trained.json  written when training has ended
 from __future__ import annotations
 
 import json
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from germline.corpus.clean import keep
+from germline.corpus.clean import Digests, keep
 from germline.corpus.read import read
 from germline.corpus.split import snapshot
 from germline.errors import DataError, GermlineError, PlanError
 from germline.lineage import HELDOUT, PLAN, TRAIN, Generation, Lineage
-from germline.records import Delta, Digest, Event, OnEvent, Trained, canonical_json, digest_of, plain
+from germline.records import Delta, Event, OnEvent, Trained, canonical_json, digest_of, plain
 from germline.settings import Plan, parse_plan
-from germline.store import disk
+from germline.store import disk, objects
 from germline.store.home import Home
 
 RUN, TRAINED = "run.json", "trained.json"
@@ -142,19 +142,19 @@ def _books(delta: Delta) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in delta.refused.items())
 
 
-def _learned(lineage: Lineage, head: Generation) -> AbstractSet[Digest]:
+def _learned(lineage: Lineage, head: Generation) -> Digests:
     """Content of every row that HEAD or an ancestor of it was given, held out or not."""
-    return {
+    return Digests(
         row.content_digest
         for generation in lineage.ancestry(head)[1:]
         for name in (TRAIN, HELDOUT)
         for row in lineage.rows(generation, name)
-    }
+    )
 
 
 def _refuse_a_repeat(lineage: Lineage, run: Run) -> None:
     """The same parent, delta and plan give the same child: it need not be trained to be refused again."""
-    train, plan = digest_of(run.delta.train.read_bytes()), digest_of(run.plan_bytes)
+    train, plan = objects.hash_file(run.delta.train).digest, digest_of(run.plan_bytes)
     for generation in lineage.born():
         files = generation.manifest.files
         if (

@@ -9,13 +9,13 @@ import torch
 
 from germline.model import weights
 from germline.model.decoder import Decoder
-from germline.model.families import DecoderConfig
+from germline.model.families import read_config
 
-SMALL = DecoderConfig(
-    vocabulary=97, hidden=32, intermediate=48, layers=2, heads=4, key_value_heads=2, head_size=8,
-    max_positions=512, norm_epsilon=1e-5, rope_theta=10000.0, rope_scaling=None, tied_embeddings=True,
-    attention_bias=False, mlp_bias=False,
-)  # fmt: skip
+SMALL = read_config({
+    "model_type": "llama", "vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512, "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": True,
+})  # fmt: skip
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from germline.errors import DoesNotFit, Interrupted, TrainingError
 from germline.forge import fit, loop
-from germline.forge.ops import CHUNK_ROWS, cross_entropy_sum
 from germline.model import weights
 from germline.model.adapter import LoraConfig, attach
 from germline.model.decoder import Decoder
 from germline.model.rows import Batch, Text, pack, predict
+from germline.ops.loss import CHUNK_ROWS, cross_entropy_sum
 from germline.records import Event
 from germline.settings import Training
 from tests.model.conftest import SMALL

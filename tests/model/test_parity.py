@@ -12,7 +12,6 @@ import transformers
 
 from germline.errors import ModelError
 from germline.model import families, generate, weights
-from germline.model.decoder import causal_within, visible
 from germline.model.founder_source import find_demo, read_founder
 
 TINY: dict[str, Any] = dict(  # noqa: C408 - keywords, as LlamaConfig takes them
@@ -35,10 +34,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def logits(config: families.DecoderConfig, path: Path, tokens: torch.Tensor) -> torch.Tensor:
     decoder = weights.load(config, path, torch.float32)
-    rows, length = tokens.shape
-    mask = visible(causal_within(torch.zeros(rows, length, dtype=torch.int64)), torch.float32)
+    positions = torch.arange(tokens.shape[1]).expand_as(tokens)
     with torch.inference_mode():
-        return decoder.logits(decoder(tokens, torch.arange(length).expand(rows, length), mask))
+        return decoder.logits(decoder(tokens, decoder.within_texts(torch.zeros_like(tokens), positions)))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -7,16 +7,16 @@ import torch
 
 from germline.evals import score
 from germline.evals.score import Question, log_likelihoods
-from germline.model.decoder import Decoder, causal_within, visible
+from germline.model.decoder import Decoder
 from germline.model.generate import Sampling, generate
 
 PROMPTS = [[5, 6, 7, 8, 9], [11], [20, 21, 22], list(range(30, 60))]
 
 
 def plain_logits(decoder: Decoder, ids: list[int]) -> torch.Tensor:
-    mask = visible(causal_within(torch.zeros(1, len(ids), dtype=torch.int64)), torch.float32)
+    tokens, positions = torch.tensor([ids]), torch.arange(len(ids)).unsqueeze(0)
     with torch.inference_mode():
-        return decoder.logits(decoder(torch.tensor([ids]), torch.arange(len(ids)).unsqueeze(0), mask))[0]
+        return decoder.logits(decoder(tokens, decoder.within_texts(torch.zeros_like(tokens), positions)))[0]
 
 
 def test_a_batch_with_a_cache_says_what_each_prompt_says_alone(small: Decoder) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import heapq
 import re
 from collections.abc import Iterable, Iterator
 
@@ -10,16 +12,21 @@ from germline.records import Fact, Row
 
 __all__ = ["facts", "value_kind"]
 
+MOST = 10_000
+"""Facts of one delta. Taught in 4 wordings and 6 epochs, this many are 6 million tokens."""
+
 _LONGEST_STATEMENT = 400
 """Characters of a sentence, item or cell, with its markup."""
 
 _Claim = tuple[str, str, str]
 """Subject, attribute and value, as they are written."""
+_Pair = tuple[str, str]
+"""Subject and attribute, case folded."""
 
 _COPULA = r"(?:is|are|was|were)"
 _SENTENCE_OF = re.compile(rf"The (?P<attribute>[^,;:]+?) of (?P<subject>[^,;:]+?) {_COPULA} (?P<value>.+)\.")
 _SENTENCE_S = re.compile(rf"(?P<subject>[A-Z][^,;:]*?)['’]s (?P<attribute>[^,;:]+?) {_COPULA} (?P<value>.+)\.")
-_SENTENCE_END = re.compile(r"(?<!\bSt\.)(?<!\bMr\.)(?<!\bDr\.)(?<!\bMrs\.)(?<!\bNo\.)(?<=[.!?])[*_]*\s+(?![a-z])")
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\bSt\.)(?<!\bMr\.)(?<!\bDr\.)(?<!\bMrs\.)(?<!\bNo\.)[*_]*\s+(?![a-z])")
 
 _FENCE = re.compile(r" {0,3}(?:```|~~~)")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+\S")
@@ -31,6 +38,7 @@ _OTHER_ITEM = re.compile(r"\s+[-*+][ \t]|\s*\d{1,9}[.)][ \t]")
 _RULE = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?")
 _PAIR = re.compile(r"([^:]+):\s+(.+)", re.DOTALL)
 
+_MARKED = re.compile(r"[\[`*~_]")
 _MARKUP = (
     (re.compile(r"!\[[^\]]*\]\([^)]*\)"), ""),
     (re.compile(r"\[([^\]]*)\]\([^)]*\)"), r"\1"),
@@ -61,30 +69,39 @@ _NO_ATTRIBUTES = words(
 _CLAUSE = words("and are be because but had has have if is not or that was were which who whose")
 
 
-def facts(rows: Iterable[Row]) -> tuple[Fact, ...]:
+def facts(rows: Iterable[Row], *, most: int = MOST) -> tuple[Fact, ...]:
     """What the passages among `rows` state, sorted by subject and attribute, one value for each pair.
 
     Found are "The ATTRIBUTE of SUBJECT is VALUE.", "SUBJECT's ATTRIBUTE is VALUE.", `ATTRIBUTE: VALUE` items
     and lines under a heading (their subject), and Markdown table cells (first column and header). Markup is
     stripped. Where a pair is given two values the first in row order stays. Conversations, code and
     quotations state nothing. The rules are for English and rather miss a fact than invent one; whether what
-    is stated is true is not judged.
+    is stated is true is not judged. Of more than `most` pairs those that hash lowest are kept, and memory
+    never holds more than twice as many.
     """
-    found: dict[tuple[str, str], Fact] = {}
+    found: dict[_Pair, Fact] = {}
+    highest = b"\xff" * 32
     for row in rows:
-        if row.kind == "text":
-            for claim in _claims(row.text):
-                subject, attribute, value = _normal(*claim)
-                key = (subject.casefold(), attribute.casefold())
-                if key not in found and _is_sound(subject, attribute) and is_answer(value):
-                    found[key] = Fact(
-                        subject=subject,
-                        attribute=attribute,
-                        value=value,
-                        kind=value_kind(value),
-                        row=row.content_digest,
-                    )
-    return tuple(sorted(found.values(), key=lambda fact: (fact.subject, fact.attribute)))
+        for claim in _claims(row.text) if row.kind == "text" else ():
+            subject, attribute, value = _normal(*claim)
+            pair = (subject.casefold(), attribute.casefold())
+            if pair in found or _rank(pair) > highest or not (_is_sound(subject, attribute) and is_answer(value)):
+                continue
+            found[pair] = Fact(
+                subject=subject, attribute=attribute, value=value, kind=value_kind(value), row=row.content_digest
+            )
+            if len(found) > 2 * most:
+                found = _lowest(found, most)
+                highest = max(map(_rank, found))
+    return tuple(sorted(_lowest(found, most).values(), key=lambda fact: (fact.subject, fact.attribute)))
+
+
+def _rank(pair: _Pair) -> bytes:
+    return hashlib.sha256("\0".join(pair).encode()).digest()
+
+
+def _lowest(found: dict[_Pair, Fact], most: int) -> dict[_Pair, Fact]:
+    return {pair: found[pair] for pair in heapq.nsmallest(most, found, key=_rank)} if len(found) > most else found
 
 
 # --- finding claims -----------------------------------------------------------------------------------
@@ -216,6 +233,7 @@ def _plain(text: str) -> str:
     """
     if len(text) > _LONGEST_STATEMENT:
         return ""
-    for pattern, replacement in _MARKUP:
-        text = pattern.sub(replacement, text)
+    if _MARKED.search(text):
+        for pattern, replacement in _MARKUP:
+            text = pattern.sub(replacement, text)
     return text.strip()

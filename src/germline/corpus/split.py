@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,6 +50,16 @@ def snapshot(rows: Iterable[Row | Refusal], directory: Path, *, heldout_share: f
         refused=dict(sorted(reasons.items())),
         sources=len(sources),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a file that `snapshot` wrote. They are read anew each time, and never held."""
+
+    path: Path
+
+    def __iter__(self) -> Iterator[Row]:
+        return read_rows(self.path)
 
 
 def read_rows(path: Path) -> Iterator[Row]:

@@ -8,12 +8,15 @@ descendant sits it again. Nothing here looks at a model.
 from __future__ import annotations
 
 import hashlib
+import heapq
+import itertools
 import json
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from germline.errors import StoreDamaged
 from germline.evals.cards import Card
@@ -22,8 +25,11 @@ from germline.records import FORMAT, Digest, Fact, Row, canonical_json, digest_o
 from germline.settings import Exams
 from germline.wordings import TAUGHT_QUESTIONS, UNSEEN_QUESTIONS, say
 
-PASSAGES = 16
-"""Most held-out passages an exam keeps."""
+FACTS, HELDOUT, REPLIES, PASSAGES = 1_000, 500, 2_000, 16
+"""Most facts and held-out conversations that an exam asks, most replies that the voice and wrong answers are
+drawn from, and most held-out passages it keeps. A share of 0.9 of a thousand has a standard error of 0.01."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +59,8 @@ class Exam:
 
 def write(
     facts: Sequence[Fact],
-    train: Sequence[Row],
-    heldout: Sequence[Row],
+    train: Iterable[Row],
+    heldout: Iterable[Row],
     settings: Exams,
     *,
     probes: Sequence[str],
@@ -66,21 +72,27 @@ def write(
     """The exam on a delta: its facts in taught and in unseen wordings, its conversations, its own cards.
 
     What an inherited exam already asks (laws, challenge cards, the voice) is not asked again. A question
-    that finds no distractor is left out.
+    that finds no distractor is left out. The rows are gone through several times and never held: of a large
+    delta the exam is a sample, chosen by content hash.
     """
-    items = [item for fact in facts for item in _about(fact, facts, settings.choices, prompt_end)]
-    kept = sorted((row for row in train if row.kind == "dialog"), key=lambda row: row.content_digest)
-    replies = [turn.text for row in [*train, *heldout] for turn in row.turns if turn.speaker == "persona"]
-    items += _conversations(kept[: settings.replies], "recall", replies, settings.choices, prompt_end)
-    unseen = [row for row in heldout if row.kind == "dialog"]
+    kinds = defaultdict(list)
+    for fact in facts:
+        kinds[fact.kind].append(fact)
+    questions = _few(FACTS, facts, lambda fact: _seed(fact.subject, fact.attribute))
+    items = [item for fact in questions for item in _about(fact, kinds[fact.kind], settings.choices, prompt_end)]
+    talks = (row for row in train if row.kind == "dialog")
+    kept = heapq.nsmallest(settings.replies, talks, key=lambda row: row.content_digest)
+    spoken = _replies(train)
+    replies = [*spoken, *_replies(heldout)]
+    items += _conversations(kept, "recall", replies, settings.choices, prompt_end)
+    unseen = _few(HELDOUT, (row for row in heldout if row.kind == "dialog"), lambda row: _seed(row.content_digest))
     items += _conversations(unseen, "heldout", replies, settings.choices, prompt_end)
     has_voice = any(exam.voice for exam in inherited)
     asked = {card for exam in inherited for card in map(_key, (*exam.laws, *exam.cards))}
-    spoken = [turn.text for row in train for turn in row.turns if turn.speaker == "persona"]
     tone = list(probes) or [row.turns[0].text for row in unseen if row.turns[0].speaker == "other"][:10]
     return Exam(
         items=tuple(items),
-        passages=tuple(row.text for row in heldout if row.kind == "text")[:PASSAGES],
+        passages=tuple(itertools.islice((row.text for row in heldout if row.kind == "text"), PASSAGES)),
         voice=None if has_voice else voice(spoken, tone, settings.boilerplate),
         laws=tuple(card for card in laws if _key(card) not in asked),
         cards=tuple(card for card in cards if _key(card) not in asked),
@@ -116,9 +128,23 @@ def _key(card: Card) -> bytes:
     return canonical_json(card)
 
 
-def _about(fact: Fact, facts: Sequence[Fact], choices: int, prompt_end: str) -> Iterable[Item]:
+def _few(most: int, things: Iterable[_T], rank: Callable[[_T], int]) -> list[_T]:
+    """The `most` things of lowest rank in the order they came in, or all where there are no more."""
+    lowest = heapq.nsmallest(most, enumerate(things), key=lambda place: rank(place[1]))
+    return [thing for _, thing in sorted(lowest, key=lambda place: place[0])]
+
+
+def _replies(rows: Iterable[Row]) -> list[str]:
+    """What the persona says in `rows`, or `REPLIES` of it."""
+    talks = ((row.content_digest, row.turns) for row in rows if row.turns)
+    said = ((f"{digest} {place}", turn) for digest, turns in talks for place, turn in enumerate(turns))
+    spoken = (reply for reply in said if reply[1].speaker == "persona")
+    return [turn.text for _, turn in _few(REPLIES, spoken, lambda reply: _seed(reply[0]))]
+
+
+def _about(fact: Fact, alike: Sequence[Fact], choices: int, prompt_end: str) -> Iterable[Item]:
     seed = _seed(fact.subject, fact.attribute)
-    wrong = _same_kind(fact, facts, choices - 1, seed)
+    wrong = _same_kind(fact, alike, choices - 1, seed)
     if not wrong:
         return
     taught = TAUGHT_QUESTIONS[seed % len(TAUGHT_QUESTIONS)]
@@ -127,16 +153,18 @@ def _about(fact: Fact, facts: Sequence[Fact], choices: int, prompt_end: str) -> 
     yield Item(paper="wording", prompt=say(unseen, fact) + prompt_end, answer=fact.value, wrong=wrong)
 
 
-def _same_kind(fact: Fact, facts: Sequence[Fact], count: int, seed: int) -> tuple[str, ...]:
-    """Other values of the fact's kind, those of its own attribute first; near numbers where they run out.
+def _same_kind(fact: Fact, alike: Sequence[Fact], count: int, seed: int) -> tuple[str, ...]:
+    """Other values among the facts of its kind, those of its own attribute first; near numbers where they run out.
 
     A value that is also true of the same subject and attribute elsewhere is no distractor.
     """
-    true = {other.value for other in facts if (other.subject, other.attribute) == (fact.subject, fact.attribute)}
-    shuffled = sorted(facts, key=lambda other: _seed(str(seed), other.subject, other.attribute))
-    alike = [other for other in shuffled if other.kind == fact.kind]
-    alike.sort(key=lambda other: other.attribute != fact.attribute)
-    found = list(dict.fromkeys(other.value for other in alike if other.value not in true))[:count]
+    true = {other.value for other in alike if (other.subject, other.attribute) == (fact.subject, fact.attribute)}
+    found: list[str] = []
+    for near in (True, False):
+        if len(found) < count:  # hashing all is what takes long
+            others = [other for other in alike if (other.attribute == fact.attribute) == near and other.value not in true]
+            others.sort(key=lambda other: _seed(str(seed), other.subject, other.attribute))
+            found = list(dict.fromkeys([*found, *(other.value for other in others)]))[:count]
     if len(found) < count and fact.kind.startswith("number"):
         found += [value for value in _near_numbers(fact.value, seed) if value not in {*true, *found}]
     return tuple(found[:count])
@@ -168,12 +196,13 @@ def _conversations(
     out, and a model finds any text it was trained on likelier than the truth that it was not.
     """
     items = []
+    openings = set(map(_opening, replies))
     for row in rows:
         if row.turns[0].speaker == "persona":
             continue
         asked, reply = row.turns[0].text, row.turns[1].text
         seed = _seed(asked, reply)
-        others = {_opening(other) for other in replies} - {_opening(reply)}
+        others = openings - {_opening(reply)}
         alike = sorted(
             sorted(others, key=lambda other: _seed(str(seed), other)), key=lambda other: _unlike(other, reply)
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from germline.model.decoder import Decoder, visible
+from germline.model.decoder import Decoder
 from germline.model.generate import generate
 
 ROW_TOKENS = 256
@@ -105,16 +105,15 @@ def _score(decoder: Decoder, rows: Sequence[_Row], scores: Tensor) -> None:
     same_text = segments.unsqueeze(2) == segments.unsqueeze(1)
     same_option = (branches.unsqueeze(1) == 0) | (branches.unsqueeze(2) == branches.unsqueeze(1))
     earlier = torch.ones(length, length, dtype=torch.bool).tril()
-    mask = visible(same_text & same_option & earlier, decoder.output_weight.dtype)
-    tokens = table([row.tokens for row in rows], 0)
-    hidden = decoder(tokens, table([row.positions for row in rows], 0), mask)
+    tokens, positions = table([row.tokens for row in rows], 0), table([row.positions for row in rows], 0)
+    hidden = decoder(tokens, decoder.allowed(same_text & same_option & earlier, positions, positions))
     predictor, option = table([row.predictor for row in rows], -1), table([row.option for row in rows], -1)
     scored = predictor >= 0
     row_index = torch.arange(len(rows)).unsqueeze(1).expand_as(predictor)[scored]
     states, targets, owner = hidden[row_index, predictor[scored]], tokens[scored], option[scored]
     for start in range(0, len(targets), LOGIT_ROWS):
         part = slice(start, start + LOGIT_ROWS)
-        logits = decoder.logits(states[part]).float()
+        logits = decoder.logits(states[part])
         gold = logits.gather(1, targets[part].unsqueeze(1)).squeeze(1) - logits.logsumexp(1)
         scores.index_add_(0, owner[part], gold.double())
 

@@ -16,11 +16,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from germline.errors import Interrupted, TrainingError
-from germline.forge.ops import cross_entropy_sum
 from germline.forge.resume import load_checkpoint, save_checkpoint
 from germline.model.adapter import LoraConfig, attach
 from germline.model.decoder import Decoder
 from germline.model.rows import Batch, predict
+from germline.ops.loss import cross_entropy_sum
 from germline.records import Event, OnEvent, Trained
 from germline.settings import Training
 from germline.store import disk
@@ -97,7 +97,7 @@ def _step(
     loss_sum = 0.0
     for part in _parts(batch, micro_tokens):
         hidden, targets = predict(decoder, part)
-        loss = cross_entropy_sum(hidden, decoder.output_weight, targets) / counted
+        loss = cross_entropy_sum(hidden, decoder.output_weight, targets, decoder.config.logit_softcap) / counted
         loss.backward()  # type: ignore[no-untyped-call]
         loss_sum += float(loss.detach())
     torch.nn.utils.clip_grad_norm_(parameters.values(), clip)

@@ -1,29 +1,35 @@
-"""The decoder: a Llama in plain PyTorch, one set of weights, used alike to train, examine and answer.
+"""The decoder in plain PyTorch, one set of weights, used alike to train, examine and answer.
 
-Shapes: B rows, T tokens in this call, S tokens visible (T without a cache), H heads, K key/value heads,
-D hidden, E head size, V vocabulary. Parameter names are Hugging Face's, so a state dict is a checkpoint.
-Matrix products run in the weights' dtype; norms and softmax run in fp32.
+Configured per family by `DecoderConfig`, never subclassed. Shapes: B rows, T tokens in this call, S tokens
+visible (T without a cache), H heads, K key/value heads, D hidden, E head size, V vocabulary. Parameter
+names are Hugging Face's, so a state dict is a checkpoint. The arithmetic is `germline.ops`: products in the
+decoder's dtype, everything between them in fp32.
 
-References: Llama 2 (arXiv 2307.09288), RoPE (2104.09864), GQA (2305.13245), SwiGLU (2002.05202).
+References: Llama 2 (arXiv 2307.09288), GQA (2305.13245), Gemma 2 (2408.00118), Qwen3 (2505.09388).
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
-from germline.model.families import DecoderConfig
+from germline.model.families import DecoderConfig, LayerKind, Rope
+from germline.model.rope import Rotation, rotation
+from germline.ops import attention, linear
+from germline.ops.attention import Visibility
+from germline.ops.linear import Before, Gate, Identity, Projection
+from germline.ops.quantize import Bits, Quantized, quantize
 
 
 class Linear(nn.Module):
-    """`x W^T + b`, plus `scale * x A^T B^T` while an adapter is attached.
+    """A weight [out, in], perhaps a bias, and while an adapter is attached its factors.
 
-    weight [out, in] is never trained. lora_A [rank, in] and lora_B [out, rank] are fp32 masters, cast to
-    the weight's dtype for each product. The low-rank part is added inside the second product (addmm), so
-    no full-size temporary is written for it.
+    weight is frozen unless `requires_grad` says otherwise; `pack` keeps it in 8 or 4 bits. lora_A
+    [rank, in] and lora_B [out, rank] are fp32 masters. Layers are run in groups, by `together`.
     """
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool, dtype: torch.dtype) -> None:
@@ -33,36 +39,41 @@ class Linear(nn.Module):
         self.lora_A: nn.Parameter | None = None
         self.lora_B: nn.Parameter | None = None
         self.lora_scale = 1.0
+        self.packed: Quantized | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.linear(x, self.weight, self.bias)
-        if self.lora_A is None or self.lora_B is None:
-            return y
-        low = F.linear(x, self.lora_A.to(x.dtype) * self.lora_scale)
-        flat = torch.addmm(y.flatten(0, -2), low.flatten(0, -2), self.lora_B.to(x.dtype).t())
-        return flat.view_as(y)
+    def pack(self, bits: Bits) -> None:
+        """Keep the weight in 8 or 4 bits from here on; the full one is let go."""
+        self.packed = quantize(self.weight.detach(), bits)
+        self.weight = nn.Parameter(torch.empty(self.weight.shape, device="meta"), requires_grad=False)
+
+    def projection(self) -> Projection:
+        weight = self.weight if self.packed is None else self.packed
+        return Projection(weight, self.bias, self.lora_A, self.lora_B)
+
+
+def together(layers: Sequence[Linear], before: Before, *raw: Tensor) -> list[Tensor]:
+    """The outputs of `layers` on before(raw), as one operation: see `ops.linear.project`."""
+    return linear.project(before, raw, [layer.projection() for layer in layers], layers[0].lora_scale)
 
 
 class Norm(nn.Module):
-    """RMSNorm: x / rms(x) * weight, the mean square taken in fp32."""
+    """RMSNorm over the last axis, taken in fp32. `before` lets a linear layer take it in."""
 
-    def __init__(self, hidden: int, epsilon: float, dtype: torch.dtype) -> None:
+    def __init__(self, size: int, config: DecoderConfig, dtype: torch.dtype) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(hidden, dtype=dtype), requires_grad=False)
-        self.epsilon = epsilon
+        self.weight = nn.Parameter(torch.empty(size, dtype=dtype), requires_grad=False)
+        self.before = linear.Norm(config.norm_epsilon, config.norm_offset)
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x.float()
-        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.epsilon)
-        return self.weight * wide.to(x.dtype)
+        return linear.apply(self.before, (x, self.weight))
 
 
 class Cache:
     """Keys and values of the tokens already read: [layers, 2, B, K, capacity, E], filled from the left."""
 
-    def __init__(self, config: DecoderConfig, rows: int, capacity: int, dtype: torch.dtype) -> None:
+    def __init__(self, config: DecoderConfig, rows: int, capacity: int, like: Tensor) -> None:
         shape = (config.layers, 2, rows, config.key_value_heads, capacity, config.head_size)
-        self.state = torch.empty(shape, dtype=dtype)
+        self.state = torch.empty(shape, dtype=like.dtype, device=like.device)
         self.length = 0
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,58 +84,98 @@ class Cache:
         return self.state[layer, 0, :, :, :end], self.state[layer, 1, :, :, :end]
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a call's tokens may look at, in full layers and in windowed ones, and how they turn, per `Rope`."""
+
+    full: Visibility
+    windowed: Visibility
+    rotations: dict[Rope, Rotation]
+
+
 class Attention(nn.Module):
-    def __init__(self, config: DecoderConfig, dtype: torch.dtype) -> None:
+    def __init__(self, config: DecoderConfig, kind: LayerKind, dtype: torch.dtype) -> None:
         super().__init__()
         query, pair = config.heads * config.head_size, config.key_value_heads * config.head_size
-        bias = config.attention_bias
-        self.q_proj = Linear(config.hidden, query, bias=bias, dtype=dtype)
-        self.k_proj = Linear(config.hidden, pair, bias=bias, dtype=dtype)
-        self.v_proj = Linear(config.hidden, pair, bias=bias, dtype=dtype)
-        self.o_proj = Linear(query, config.hidden, bias=bias, dtype=dtype)
-        self.heads, self.groups, self.head_size = config.heads, config.key_value_heads, config.head_size
+        bias = config.query_bias
+        if config.fused_projections:
+            self.qkv_proj = Linear(config.hidden, query + 2 * pair, bias=bias, dtype=dtype)
+        else:
+            self.q_proj = Linear(config.hidden, query, bias=bias, dtype=dtype)
+            self.k_proj = Linear(config.hidden, pair, bias=bias, dtype=dtype)
+            self.v_proj = Linear(config.hidden, pair, bias=bias, dtype=dtype)
+        self.o_proj = Linear(query, config.hidden, bias=config.output_bias, dtype=dtype)
+        if config.query_key_norms:
+            self.q_norm = Norm(config.head_size, config, dtype)
+            self.k_norm = Norm(config.head_size, config, dtype)
+        self.config, self.kind = config, kind
 
-    def forward(
-        self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor, layer: int, cache: Cache | None
-    ) -> Tensor:
-        rows, length, _ = x.shape
-        query = self.q_proj(x).view(rows, length, self.heads, self.head_size).transpose(1, 2)
-        key = self.k_proj(x).view(rows, length, self.groups, self.head_size).transpose(1, 2)
-        value = self.v_proj(x).view(rows, length, self.groups, self.head_size).transpose(1, 2)
-        query, key = rotate(query, rotation), rotate(key, rotation)
+    def forward(self, x: Tensor, norm: Norm, sight: Sight, layer: int, cache: Cache | None) -> Tensor:
+        config = self.config
+        query, key, value = (part.unflatten(-1, (-1, config.head_size)) for part in self._project(x, norm))
+        if config.query_key_norms:
+            query, key = self.q_norm(query), self.k_norm(key)
+        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+        if self.kind.rope is None:
+            query, key = (query * config.attention_scale).contiguous(), key.contiguous()
+        else:
+            turn = sight.rotations[self.kind.rope]
+            query = attention.rotate(query, *turn, config.attention_scale)
+            key = attention.rotate(key, *turn, 1.0)
         if cache is not None:
             key, value = cache.extend(layer, key, value)
-        mixed = attend(query, key, value, mask)
-        output: Tensor = self.o_proj(mixed.transpose(1, 2).reshape(rows, length, -1))
-        return output
+        seen = sight.windowed if self.kind.windowed else sight.full
+        mixed = attention.attend(query, key, value.contiguous(), seen, config.attention_softcap)
+        return together([self.o_proj], Identity(), mixed.transpose(1, 2).flatten(2))[0]
+
+    def _project(self, x: Tensor, norm: Norm) -> Sequence[Tensor]:
+        if not self.config.fused_projections:
+            return together([self.q_proj, self.k_proj, self.v_proj], norm.before, x, norm.weight)
+        pair = self.config.key_value_heads * self.config.head_size
+        fused = together([self.qkv_proj], norm.before, x, norm.weight)[0]
+        return fused.split((fused.shape[-1] - 2 * pair, pair, pair), -1)
 
 
 class FeedForward(nn.Module):
     def __init__(self, config: DecoderConfig, dtype: torch.dtype) -> None:
         super().__init__()
         bias = config.mlp_bias
-        self.gate_proj = Linear(config.hidden, config.intermediate, bias=bias, dtype=dtype)
-        self.up_proj = Linear(config.hidden, config.intermediate, bias=bias, dtype=dtype)
+        if config.fused_projections:
+            self.gate_up_proj = Linear(config.hidden, 2 * config.intermediate, bias=bias, dtype=dtype)
+        else:
+            self.gate_proj = Linear(config.hidden, config.intermediate, bias=bias, dtype=dtype)
+            self.up_proj = Linear(config.hidden, config.intermediate, bias=bias, dtype=dtype)
         self.down_proj = Linear(config.intermediate, config.hidden, bias=bias, dtype=dtype)
+        self.config, self.gate = config, Gate(config.activation)
 
-    def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
-        return output
+    def forward(self, x: Tensor, norm: Norm) -> Tensor:
+        if self.config.fused_projections:
+            gate, up = together([self.gate_up_proj], norm.before, x, norm.weight)[0].chunk(2, -1)
+        else:
+            gate, up = together([self.gate_proj, self.up_proj], norm.before, x, norm.weight)
+        return together([self.down_proj], self.gate, gate, up)[0]
 
 
 class Layer(nn.Module):
-    def __init__(self, config: DecoderConfig, dtype: torch.dtype) -> None:
+    def __init__(self, config: DecoderConfig, kind: LayerKind, dtype: torch.dtype) -> None:
         super().__init__()
-        self.input_layernorm = Norm(config.hidden, config.norm_epsilon, dtype)
-        self.self_attn = Attention(config, dtype)
-        self.post_attention_layernorm = Norm(config.hidden, config.norm_epsilon, dtype)
+        self.input_layernorm = Norm(config.hidden, config, dtype)
+        self.self_attn = Attention(config, kind, dtype)
+        self.post_attention_layernorm = Norm(config.hidden, config, dtype)
         self.mlp = FeedForward(config, dtype)
+        if config.sandwich_norms:
+            self.pre_feedforward_layernorm = Norm(config.hidden, config, dtype)
+            self.post_feedforward_layernorm = Norm(config.hidden, config, dtype)
+        self.sandwich_norms = config.sandwich_norms
 
-    def forward(
-        self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor, layer: int, cache: Cache | None
-    ) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), rotation, mask, layer, cache)
-        output: Tensor = x + self.mlp(self.post_attention_layernorm(x))
+    def forward(self, x: Tensor, sight: Sight, layer: int, cache: Cache | None) -> Tensor:
+        mixed = self.self_attn(x, self.input_layernorm, sight, layer, cache)
+        if not self.sandwich_norms:
+            x = x + mixed
+            output: Tensor = x + self.mlp(x, self.post_attention_layernorm)
+            return output
+        x = x + self.post_attention_layernorm(mixed)
+        output = x + self.post_feedforward_layernorm(self.mlp(x, self.pre_feedforward_layernorm))
         return output
 
 
@@ -133,16 +184,18 @@ class Trunk(nn.Module):
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocabulary, config.hidden, dtype=dtype)
         self.embed_tokens.weight.requires_grad_(False)
-        self.layers = nn.ModuleList(Layer(config, dtype) for _ in range(config.layers))
-        self.norm = Norm(config.hidden, config.norm_epsilon, dtype)
+        self.layers = nn.ModuleList(Layer(config, kind, dtype) for kind in config.kinds)
+        self.norm = Norm(config.hidden, config, dtype)
 
 
 class Decoder(nn.Module):
-    """Made empty: fill it with `weights.load`. All weights are frozen; only adapters train."""
+    """Made empty: fill it with `weights.load`. Nothing in it trains until the forge says what does."""
 
     def __init__(self, config: DecoderConfig, dtype: torch.dtype) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.dtype = config, dtype
+        self.recomputed_layers = 0
+        """While training, the first so many layers keep only their input and are run again in the backward."""
         self.model = Trunk(config, dtype)
         if not config.tied_embeddings:
             self.lm_head = Linear(config.hidden, config.vocabulary, bias=False, dtype=dtype)
@@ -153,87 +206,45 @@ class Decoder(nn.Module):
         tied = self.config.tied_embeddings
         return self.model.embed_tokens.weight if tied else self.lm_head.weight
 
-    def forward(self, tokens: Tensor, positions: Tensor, mask: Tensor, cache: Cache | None = None) -> Tensor:
-        """Final hidden states [B, T, D] (normed) for tokens and positions [B, T] (int64).
+    def within_texts(self, segments: Tensor, positions: Tensor) -> Sight:
+        """Each token sees its own text's past; `segments` and `positions` are [B, T]."""
+        window = self.config.window
+        full = attention.within_texts(segments, self.dtype)
+        windowed = full if window is None else attention.within_texts(segments, self.dtype, window)
+        return Sight(full, windowed, self._rotations(positions))
 
-        `mask` is additive [B, 1, T, S] in the weights' dtype: 0 where a token may look, -inf where not;
-        see `visible`. With a cache, S counts the tokens already in it, and the cache grows by T.
+    def allowed(self, seen: Tensor, positions: Tensor, key_positions: Tensor) -> Sight:
+        """Tokens at `positions` [B, T] see keys at `key_positions` [B, S] where boolean `seen` [B, T, S] says so."""
+        full = windowed = attention.allowed(seen, self.dtype)
+        if self.config.window is not None:
+            near = positions.unsqueeze(2) - key_positions.unsqueeze(1) < self.config.window
+            windowed = attention.allowed(seen & near, self.dtype)
+        return Sight(full, windowed, self._rotations(positions))
+
+    def _rotations(self, positions: Tensor) -> dict[Rope, Rotation]:
+        ropes = {kind.rope for kind in self.config.kinds if kind.rope is not None}
+        return {rope: rotation(rope, positions) for rope in ropes}
+
+    def forward(self, tokens: Tensor, sight: Sight, cache: Cache | None = None) -> Tensor:
+        """Final hidden states [B, T, D] (normed) for tokens [B, T] (int64).
+
+        With a cache, S counts the tokens already in it, and the cache grows by T.
         """
-        x: Tensor = self.model.embed_tokens(tokens)
-        rotation = rotation_table(self.config, positions, x.dtype)
+        x: Tensor = self.model.embed_tokens(tokens).to(self.dtype)
+        if self.config.embedding_scale != 1.0:
+            x = x * self.config.embedding_scale
         for index, layer in enumerate(self.model.layers):
-            x = layer(x, rotation, mask, index, cache)
+            if index < self.recomputed_layers and torch.is_grad_enabled():
+                x = checkpoint(layer, x, sight, index, cache, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = layer(x, sight, index, cache)
         if cache is not None:
             cache.length += tokens.shape[1]
         hidden: Tensor = self.model.norm(x)
         return hidden
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[..., V] in the weights' dtype for hidden states [..., D]."""
-        return F.linear(hidden, self.output_weight)
-
-
-def visible(allowed: Tensor, dtype: torch.dtype) -> Tensor:
-    """The additive mask [B, 1, T, S] for a boolean one [B, T, S] that is True where a token may look."""
-    mask = torch.zeros(allowed.shape, dtype=dtype)
-    return mask.masked_fill_(~allowed, -math.inf).unsqueeze(1)
-
-
-def causal_within(segments: Tensor) -> Tensor:
-    """Boolean [B, T, T]: a token sees itself and what came before it in its own segment (ids [B, T]).
-
-    This is what keeps documents that share a row strangers to each other.
-    """
-    length = segments.shape[1]
-    earlier = torch.ones(length, length, dtype=torch.bool).tril()
-    return (segments.unsqueeze(2) == segments.unsqueeze(1)) & earlier
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """Softmax attention [B, H, T, E] of query [B, H, T, E] over key and value [B, K, S, E].
-
-    The heads that share a key are stacked into one tall product, so grouped keys are never repeated.
-    Explicit products rather than `F.scaled_dot_product_attention`: on a CPU in bf16 that kernel's
-    backward leaves the matrix units idle (rows of 128: forward + backward 38 ms against 14 ms here;
-    rows of 512: 66 against 46; see LOG.md). Scores are kept in the weights' dtype.
-    """
-    rows, heads, length, size = query.shape
-    groups, seen = key.shape[1], key.shape[2]
-    stacked = query.reshape(rows * groups, heads // groups * length, size) * (1 / math.sqrt(size))
-    scores = torch.bmm(stacked, key.reshape(rows * groups, seen, size).transpose(1, 2))
-    weights = torch.softmax(scores.view(rows, heads, length, seen) + mask, dim=-1)
-    mixed = torch.bmm(weights.view(rows * groups, -1, seen), value.reshape(rows * groups, seen, size))
-    return mixed.view(rows, heads, length, size)
-
-
-def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """RoPE on [B, H, T, E]: the two halves of each head turn by the position's angles."""
-    cosine, sine = rotation
-    first, second = x.chunk(2, dim=-1)
-    return x * cosine + torch.cat((-second, first), dim=-1) * sine
-
-
-def rotation_table(config: DecoderConfig, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [B, 1, T, E] for positions [B, T], computed in fp32 as the reference does."""
-    angles = positions.unsqueeze(-1).float() * inverse_frequencies(config)
-    angles = torch.cat((angles, angles), dim=-1).unsqueeze(1)
-    return angles.cos().to(dtype), angles.sin().to(dtype)
-
-
-def inverse_frequencies(config: DecoderConfig) -> Tensor:
-    """[E / 2] fp32, with the `llama3` stretching of low frequencies where the config asks for it."""
-    exponents = torch.arange(0, config.head_size, 2, dtype=torch.int64).float() / config.head_size
-    frequencies = 1.0 / (config.rope_theta**exponents)
-    scaling = config.rope_scaling
-    if scaling is None:
-        return frequencies
-    wavelengths = 2 * math.pi / frequencies
-    longest = scaling.original_max_position_embeddings / scaling.low_freq_factor
-    shortest = scaling.original_max_position_embeddings / scaling.high_freq_factor
-    blend = (scaling.original_max_position_embeddings / wavelengths - scaling.low_freq_factor) / (
-        scaling.high_freq_factor - scaling.low_freq_factor
-    )
-    blended = (1 - blend) * frequencies / scaling.factor + blend * frequencies
-    scaled = torch.where(wavelengths > longest, frequencies / scaling.factor, frequencies)
-    between = (wavelengths <= longest) & (wavelengths >= shortest)
-    return torch.where(between, blended, scaled)
+        """[..., V] in fp32 for hidden states [..., D]."""
+        logits = nn.functional.linear(hidden, self.output_weight.to(hidden.dtype)).float()
+        softcap = self.config.logit_softcap
+        return softcap * torch.tanh(logits / softcap) if softcap else logits

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from germline.model.decoder import Cache, Decoder, visible
+from germline.model.decoder import Cache, Decoder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,19 +35,20 @@ def stream(
     the rounding of batched matrix products). Stops after `limit` tokens or when every row has ended.
     """
     tokens, allowed, positions = _left_padded(prompts)
-    dtype = decoder.output_weight.dtype
-    cache = Cache(decoder.config, len(prompts), tokens.shape[1] + limit, dtype)
+    key_positions = positions
+    cache = Cache(decoder.config, len(prompts), tokens.shape[1] + limit, decoder.model.norm.weight)
     random = torch.Generator().manual_seed(sampling.seed) if sampling else None
     done = [False] * len(prompts)
     seen = allowed[:, -1, :]
     for _ in range(limit):
-        hidden = decoder(tokens, positions, visible(allowed, dtype), cache)
-        chosen = _choose(decoder.logits(hidden[:, -1]).float(), sampling, random)
+        hidden = decoder(tokens, decoder.allowed(allowed, positions, key_positions), cache)
+        chosen = _choose(decoder.logits(hidden[:, -1]), sampling, random)
         done = [finished or int(token) == end for finished, token in zip(done, chosen, strict=True)]
         if all(done):
             return
         yield [None if finished else int(token) for finished, token in zip(done, chosen, strict=True)]
         tokens, positions = chosen.unsqueeze(1), positions[:, -1:] + 1
+        key_positions = torch.cat((key_positions, positions), dim=1)
         seen = torch.cat((seen, torch.ones_like(seen[:, :1])), dim=1)
         allowed = seen.unsqueeze(1)
 

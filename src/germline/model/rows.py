@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from germline.model.decoder import Decoder, causal_within, visible
+from germline.model.decoder import Decoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,6 @@ def pack(rows: Sequence[Sequence[Text]], length: int) -> Batch:
 
 def predict(decoder: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
     """(hidden [N, D], targets [N]) at the N positions that carry loss, in row order."""
-    mask = visible(causal_within(batch.segments), decoder.output_weight.dtype)
-    hidden = decoder(batch.tokens, batch.positions, mask)
+    hidden = decoder(batch.tokens, decoder.within_texts(batch.segments, batch.positions))
     counted = batch.learned[:, 1:]
     return hidden[:, :-1][counted], batch.tokens[:, 1:][counted]

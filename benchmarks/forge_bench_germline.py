@@ -1,0 +1,132 @@
+"""germline's side of forge_bench.py, and what both sides read. All that the benchmark asks of germline is in here."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+TEXTS = Path(__file__).resolve().parents[1] / "examples/lighthouse"
+EXAMPLE_TOKENS, ANSWER_TOKENS = 100, 20
+"""Fine-tuning rows are examples of this length, of which only the end is learned."""
+
+
+def germline_child(case: dict[str, Any]) -> dict[str, Any]:
+    """Train as `case` says with germline; as `trl_child`. The one place that knows how germline is asked to train."""
+    import torch
+    from safetensors.torch import load_file
+
+    from germline.forge import loop
+    from germline.model import weights
+    from germline.model.families import read_config
+    from germline.model.rows import Text, pack
+    from germline.records import Event
+    from germline.settings import Training
+
+    if case["recompute"] or case["weights"] == "nf4":
+        raise SystemExit("germline has no such option yet")
+    rows, model, size = load_file(Path(case["set"]) / "rows.safetensors"), Path(case["model"]), case["batch"]
+    texts = [Text(tuple(t), tuple(c)) for t, c in zip(rows["tokens"].tolist(), rows["learned"].tolist(), strict=True)]
+    batches = [pack([[text] for text in texts[i : i + size]], case["row_tokens"]) for i in range(0, len(texts), size)]
+    decoder = weights.load(
+        read_config(json.loads((model / "config.json").read_bytes())), model / "model.safetensors",
+        {"fp32": torch.float32, "bf16": torch.bfloat16}[case["weights"]],
+    )  # fmt: skip
+    ends = [time.perf_counter()]
+
+    def on_event(event: Event) -> None:
+        if event.kind == "step":
+            ends.append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as scratch:
+        trained = loop.train(
+            decoder, batches, Training(**case["plan"], warmup=0.0), micro_tokens=size * case["row_tokens"],
+            scratch=Path(scratch), on_event=on_event,
+        )  # fmt: skip
+    return {
+        "step_seconds": [end - begin for begin, end in itertools.pairwise(ends)],
+        "losses": list(trained.curve),
+        "trained_parameters": sum(group["parameters"] for group in trained.parameters),
+        "notes": {"adapter": trained.parameters[0]["dtype"], "threads": torch.get_num_threads()},
+    }
+
+
+def prepare_child(case: dict[str, Any]) -> dict[str, Any]:
+    """Write what both sides read: the model, the rows, the adapter's first factors, the rate of every step."""
+    import torch
+    from safetensors.torch import save_file
+
+    from germline.forge.loop import learning_rate
+    from germline.model.adapter import LoraConfig, attach
+    from germline.model.decoder import Decoder
+    from germline.model.families import read_config
+    from germline.settings import Training
+
+    model, folder = Path(case["model"]), Path(case["set"])
+    if not (model / "config.json").exists():
+        _write_model(model, case["shape"])
+    raw = json.loads((model / "config.json").read_bytes())
+    config, training = read_config(raw), Training(**case["plan"], warmup=0.0)
+    folder.mkdir(parents=True, exist_ok=True)
+    with torch.device("meta"):
+        empty = Decoder(config, torch.bfloat16)
+    adapter = LoraConfig(rank=training.rank, alpha=training.alpha, targets=training.targets)
+    factors = attach(empty, adapter, training.seed)
+    save_file({name: factor.detach() for name, factor in factors.items()}, folder / "start.safetensors")
+    rates = [learning_rate(training, step, case["steps"]) for step in range(case["steps"])]
+    (folder / "rates.json").write_text(json.dumps(rates))
+    count = case["steps"] * case["batch"] * case["row_tokens"]
+    if case["shape"]:
+        stream = torch.randint(config.vocabulary, (count,), generator=torch.Generator().manual_seed(1))
+    else:
+        stream = torch.tensor(_text_tokens(model / "tokenizer.json", raw["eos_token_id"], count))
+    learned = torch.ones(count, dtype=torch.bool)
+    if case["answers"]:
+        learned = torch.arange(count) % EXAMPLE_TOKENS >= EXAMPLE_TOKENS - ANSWER_TOKENS
+    rows = {"tokens": stream.view(-1, case["row_tokens"]), "learned": learned.view(-1, case["row_tokens"])}
+    save_file(rows, folder / "rows.safetensors")
+    return {"parameters": config.parameters, "eos": raw["eos_token_id"], "learned": float(learned.float().mean())}
+
+
+def _text_tokens(tokenizer_file: Path, eos: int, count: int) -> list[int]:
+    """The first `count` tokens of the example's texts, each ended by `eos`, over and over."""
+    from germline.tokenizer.text import Tokenizer
+
+    tokenizer = Tokenizer.from_file(tokenizer_file, eos_id=eos)
+    tokens: list[int] = []
+    files = sorted(path for path in TEXTS.rglob("*") if path.suffix in {".md", ".law", ".json"})
+    texts = [path.read_text(encoding="utf-8") for path in files]
+    while len(tokens) < count:
+        for ids in tokenizer.encode_batch(texts):
+            tokens += [*ids, eos]
+    return tokens[:count]
+
+
+def _write_model(directory: Path, shape: Mapping[str, Any] | None) -> None:
+    """A model directory in bf16: the demo's founder, or random weights of `shape`, one tensor at a time."""
+    import torch
+    from torch import Tensor
+
+    from germline.model import weights
+    from germline.model.families import read_config
+    from germline.model.founder_source import read_founder
+
+    founder = read_founder("demo")
+    config = dict(shape or {**founder.config, "torch_dtype": "bfloat16"})
+    layout = weights.layout(read_config(config))
+
+    def random() -> Iterator[tuple[str, Tensor]]:
+        generator = torch.Generator().manual_seed(0)
+        for name, size in sorted(layout.items()):
+            norm = name.endswith("norm.weight")
+            yield name, torch.ones(size) if norm else torch.empty(size).normal_(0.0, 0.02, generator=generator)
+
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "model.safetensors").open("wb") as file:
+        weights.write(file, layout, random() if shape else founder.tensors(), torch.bfloat16)
+    (directory / "tokenizer.json").write_bytes(founder.tokenizer_json)
+    (directory / "config.json").write_text(json.dumps(config))  # last: its presence says the directory is whole
