@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_HOME ?= demo
 
-.PHONY: demo test check proof-resume bench clean
+.PHONY: demo test check proof-resume proof-kill proof-fit bench clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt
@@ -25,6 +25,12 @@ check: $(STAMP)  ## lint, types, and who may import whom
 	$(BIN)/ruff check src tests examples benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+proof-kill: $(STAMP)  ## kill the forge 40 times, in the middle of steps, for each way of training
+	$(BIN)/python benchmarks/kill_proof.py
+
+proof-fit: $(STAMP)  ## predicted against measured peak memory, over a grid of settings
+	$(BIN)/python benchmarks/fit_proof.py --out benchmarks/fit_proof.md
 
 proof-resume: $(STAMP)  ## kill a real evolve at random moments: the child must be the same
 	$(BIN)/python benchmarks/resume_proof.py

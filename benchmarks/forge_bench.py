@@ -78,6 +78,11 @@ class Set:
     answers: bool = False
     """Only the ends of examples carry loss."""
 
+    @property
+    def model(self) -> str:
+        """The folder that keeps the model."""
+        return "random-{hidden_size}x{num_hidden_layers}".format(**self.shape) if self.shape else "smollm2"
+
     def steps(self, quick: bool) -> int:
         return WARM_UP + (min(2, self.measured) if quick else self.measured)
 
@@ -187,7 +192,7 @@ def spawn(case: Mapping[str, Any]) -> dict[str, Any]:
     seconds = time.monotonic() - began
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        return {"error": lines[-1] if lines else f"exit code {done.returncode}", "seconds": seconds}
+        return {"error": lines[-1][:160] if lines else f"exit code {done.returncode}", "seconds": seconds}
     return {**json.loads(done.stdout.splitlines()[-1]), "seconds": seconds}
 
 
@@ -199,7 +204,7 @@ def measure(sets: Sequence[Set], only: str, rounds: int, quick: bool, work: Path
         if not chosen:
             continue
         case = {
-            "set": str(work / group.key), "model": str(work / (f"random-{group.key}" if group.shape else "smollm2")),
+            "set": str(work / group.key), "model": str(work / group.model),
             "shape": group.shape, "batch": group.batch, "steps": group.steps(quick), "answers": group.answers,
             "row_tokens": ROW_TOKENS, "plan": PLAN,
         }  # fmt: skip
@@ -310,9 +315,9 @@ def report(records: Sequence[Mapping[str, Any]], sets: Sequence[Set]) -> tuple[s
     pairs, agreed = agreement(records, sets)
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     notes = {
-        json.dumps(r["notes"]): f"- {r['set']} {r['name']}: " + ", ".join(f"{k} {v}" for k, v in r["notes"].items())
-        for r in records
-        if "error" not in r
+        f"- {record['name']}: " + ", ".join(f"{key} {value}" for key, value in record["notes"].items()): None
+        for record in records
+        if "error" not in record
     }
     lines = [
         "# Training speed and memory beside TRL + PEFT\n",
@@ -327,7 +332,7 @@ def report(records: Sequence[Mapping[str, Any]], sets: Sequence[Set]) -> tuple[s
         "| --- | --- | --- | --- | --- | --- | --- |",
         *pairs,
         "\n## What ran, as the processes found it\n",
-        *notes.values(),
+        *notes,
     ]
     return "\n".join(lines) + "\n", agreed and not any("error" in r for r in records)
 

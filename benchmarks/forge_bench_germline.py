@@ -8,9 +8,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-TEXTS = Path(__file__).resolve().parents[1] / "examples/lighthouse"
+if TYPE_CHECKING:
+    from germline.settings import Training
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 EXAMPLE_TOKENS, ANSWER_TOKENS = 100, 20
 """Fine-tuning rows are examples of this length, of which only the end is learned."""
 
@@ -21,21 +24,22 @@ def germline_child(case: dict[str, Any]) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     from germline.forge import loop
+    from germline.forge.fit import fit
+    from germline.forge.machine import machine
     from germline.model import weights
     from germline.model.families import read_config
     from germline.model.rows import Text, pack
     from germline.records import Event
-    from germline.settings import Training
 
-    if case["recompute"] or case["weights"] == "nf4":
-        raise SystemExit("germline has no such option yet")
     rows, model, size = load_file(Path(case["set"]) / "rows.safetensors"), Path(case["model"]), case["batch"]
     texts = [Text(tuple(t), tuple(c)) for t, c in zip(rows["tokens"].tolist(), rows["learned"].tolist(), strict=True)]
-    batches = [pack([[text] for text in texts[i : i + size]], case["row_tokens"]) for i in range(0, len(texts), size)]
-    decoder = weights.load(
-        read_config(json.loads((model / "config.json").read_bytes())), model / "model.safetensors",
-        {"fp32": torch.float32, "bf16": torch.bfloat16}[case["weights"]],
-    )  # fmt: skip
+    cuts = range(0, len(texts), size)
+    batches = _Batches(pack([[text] for text in texts[i : i + size]], case["row_tokens"]) for i in cuts)
+    config, training = read_config(json.loads((model / "config.json").read_bytes())), _training(case)
+    tokens = size * case["row_tokens"]
+    chosen = fit(config, training, row_tokens=case["row_tokens"], batch_tokens=tokens, here=machine("cpu"))
+    torch.set_num_threads(chosen.threads)
+    decoder = weights.load(config, model / "model.safetensors", chosen.on.dtype, bits=chosen.setting.bits)
     ends = [time.perf_counter()]
 
     def on_event(event: Event) -> None:
@@ -43,16 +47,39 @@ def germline_child(case: dict[str, Any]) -> dict[str, Any]:
             ends.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory() as scratch:
-        trained = loop.train(
-            decoder, batches, Training(**case["plan"], warmup=0.0), micro_tokens=size * case["row_tokens"],
-            scratch=Path(scratch), on_event=on_event,
-        )  # fmt: skip
+        trained = loop.train(decoder, batches, training, chosen, scratch=Path(scratch), on_event=on_event)
     return {
         "step_seconds": [end - begin for begin, end in itertools.pairwise(ends)],
         "losses": list(trained.curve),
-        "trained_parameters": sum(group["parameters"] for group in trained.parameters),
-        "notes": {"adapter": trained.parameters[0]["dtype"], "threads": torch.get_num_threads()},
-    }
+        "trained_parameters": sum(parameter.numel() for parameter in decoder.parameters() if parameter.requires_grad),
+        "notes": {
+            "packed": chosen.setting.bits or "no", "recomputed layers": chosen.setting.recomputed_layers,
+            "tokens at once": chosen.setting.micro_tokens, "compiled": chosen.compiled, "threads": chosen.threads,
+            "predicted peak": f"{chosen.peak_bytes / 1e9:.2f} GB",
+        },
+    }  # fmt: skip
+
+
+def _training(case: Mapping[str, Any]) -> Training:
+    """germline's plan for `case`: what a case leaves open is not left to what memory is free."""
+    from germline.settings import Training
+
+    return Training(
+        **case["plan"], warmup=0.0, device="cpu", dtype="fp32" if case["weights"] == "fp32" else "bf16",
+        quantize="nf4" if case["weights"] == "nf4" else "none", recompute="all" if case["recompute"] else "none",
+    )  # fmt: skip
+
+
+class _Batches(list[Any]):
+    """`germline.model.rows.Batches`, all of them in memory."""
+
+    @property
+    def real_tokens(self) -> int:
+        return sum(batch.real_tokens for batch in self)
+
+    @property
+    def learned_tokens(self) -> int:
+        return sum(batch.learned_tokens for batch in self)
 
 
 def prepare_child(case: dict[str, Any]) -> dict[str, Any]:
@@ -60,24 +87,24 @@ def prepare_child(case: dict[str, Any]) -> dict[str, Any]:
     import torch
     from safetensors.torch import save_file
 
-    from germline.forge.loop import learning_rate
+    from germline.forge.loop import share_of_peak
     from germline.model.adapter import LoraConfig, attach
     from germline.model.decoder import Decoder
     from germline.model.families import read_config
-    from germline.settings import Training
 
     model, folder = Path(case["model"]), Path(case["set"])
     if not (model / "config.json").exists():
         _write_model(model, case["shape"])
     raw = json.loads((model / "config.json").read_bytes())
-    config, training = read_config(raw), Training(**case["plan"], warmup=0.0)
+    config, training = read_config(raw), _training({**case, "weights": "bf16", "recompute": False})
     folder.mkdir(parents=True, exist_ok=True)
     with torch.device("meta"):
         empty = Decoder(config, torch.bfloat16)
     adapter = LoraConfig(rank=training.rank, alpha=training.alpha, targets=training.targets)
     factors = attach(empty, adapter, training.seed)
     save_file({name: factor.detach() for name, factor in factors.items()}, folder / "start.safetensors")
-    rates = [learning_rate(training, step, case["steps"]) for step in range(case["steps"])]
+    shares = [share_of_peak(step, case["steps"], training.warmup) for step in range(case["steps"])]
+    rates = [training.learning_rate * share for share in shares]
     (folder / "rates.json").write_text(json.dumps(rates))
     count = case["steps"] * case["batch"] * case["row_tokens"]
     if case["shape"]:
@@ -93,12 +120,12 @@ def prepare_child(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text_tokens(tokenizer_file: Path, eos: int, count: int) -> list[int]:
-    """The first `count` tokens of the example's texts, each ended by `eos`, over and over."""
+    """The first `count` tokens of this repository's texts, each ended by `eos`, over and over."""
     from germline.tokenizer.text import Tokenizer
 
     tokenizer = Tokenizer.from_file(tokenizer_file, eos_id=eos)
     tokens: list[int] = []
-    files = sorted(path for path in TEXTS.rglob("*") if path.suffix in {".md", ".law", ".json"})
+    files = [*sorted((REPOSITORY / "examples").rglob("*.md")), *sorted(REPOSITORY.glob("*.md"))]
     texts = [path.read_text(encoding="utf-8") for path in files]
     while len(tokens) < count:
         for ids in tokenizer.encode_batch(texts):

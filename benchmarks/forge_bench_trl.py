@@ -59,7 +59,7 @@ def trl_child(case: dict[str, Any]) -> dict[str, Any]:
             "adapter": str(trained[0].dtype).removeprefix("torch."),
             "embeddings": str(base.get_input_embeddings().weight.dtype).removeprefix("torch."),
             "attention": base.config._attn_implementation,
-            "optimizer": type(trainer.optimizer.optimizer).__name__ + f" ({trainer.args.optim})",
+            "optimizer": str(getattr(trainer.args.optim, "value", trainer.args.optim)),
             "autocast": bool(trainer.args.bf16),
             "checkpointing": bool(base.is_gradient_checkpointing),
             "threads": torch.get_num_threads(),

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,9 @@ def measure(root: Path) -> dict[str, Any]:
     exam = timed("exam", lambda: examination.fixed(
         run.directory / EXAM, plan.exams, home.root, train, heldout, facts, [], lambda event: None
     ))  # fmt: skip
-    batches = timed("tokens, order, rows", lambda: evolve.batches_of(lineage, run, train, facts))
+    batches = timed("tokens, order, rows", lambda: evolve.batches_of(
+        lineage, run, train, facts, row_tokens=plan.curriculum.row_tokens
+    ))  # fmt: skip
     dice = random.Random(0)
     steps = [0, len(batches) - 1, *(dice.randrange(len(batches)) for _ in range(SAMPLE))]
     real = timed(f"{len(steps)} batches", lambda: sum(batches[step].real_tokens for step in steps))
@@ -137,27 +139,25 @@ def write_corpus(folder: Path, size: int) -> None:
     folder.mkdir(parents=True)
     prose = Prose(seed=size)
     for number in range(round(size * 0.3 / 40_000)):
-        with (folder / f"manual-{number:05}.md").open("w", encoding="utf-8") as file:
-            file.writelines(upto(40_000, prose.manual()))
-    with (folder / "book.txt").open("w", encoding="utf-8") as file:
-        file.writelines(upto(size * 0.2, (prose.paragraph() + "\n\n" for _ in count())))
-    with (folder / "documents.jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(upto(size * 0.15, (json.dumps({"text": prose.document()}) + "\n" for _ in count())))
-    with (folder / "chats.jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(upto(size * 0.2, (json.dumps({"messages": prose.talk("role", "content")}) + "\n" for _ in count())))
-    with (folder / "chats.json").open("w", encoding="utf-8") as file:
-        talks = (json.dumps({"conversations": prose.talk("from", "value")}) + ",\n" for _ in count())
-        file.writelines(["[", *upto(size * 0.15, talks), json.dumps({"conversations": prose.talk("from", "value")}), "]"])
+        write(folder / f"manual-{number:05}.md", 40_000, prose.manual())
+    write(folder / "book.txt", size * 0.2, (f"{prose.paragraph()}\n\n" for _ in count()))
+    write(folder / "documents.jsonl", size * 0.15, (line({"text": prose.document()}) for _ in count()))
+    write(folder / "chats.jsonl", size * 0.2, (line({"messages": prose.talk("role", "content")}) for _ in count()))
+    talks = ("[,"[number > 0] + line({"conversations": prose.talk("from", "value")}) for number in count())
+    write(folder / "chats.json", size * 0.15, talks, "]")
 
 
-def upto(size: float, texts: Iterator[str]) -> Iterator[str]:
-    """The first of `texts`, until they are `size` characters long."""
-    written = 0
-    for text in texts:
-        yield text
-        written += len(text)
-        if written >= size:
-            return
+def line(record: object) -> str:
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def write(path: Path, size: float, texts: Iterator[str], end: str = "") -> None:
+    """As many of `texts` as make `size` characters, and `end`."""
+    with path.open("w", encoding="utf-8") as file:
+        written = 0
+        while written < size:
+            written += file.write(next(texts))
+        file.write(end)
 
 
 class Prose:
@@ -166,13 +166,12 @@ class Prose:
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
         syllables = [a + b + c for a in "bdfghklmnprstvw" for b in "aeiouäé" for c in ("", "n", "r", "st", "l")]
-        self.words = list({"".join(self.dice.choices(syllables, k=self.dice.choice((1, 2, 2, 3)))): 0 for _ in range(30_000)})
+        drawn = ("".join(self.dice.choices(syllables, k=self.dice.choice((1, 2, 2, 3)))) for _ in range(30_000))
+        self.words = list(dict.fromkeys(drawn))
         weights = [1 / (rank + 3) for rank in range(len(self.words))]
-        drawn = iter(self.dice.choices(self.words, weights, k=1_000_000))
-        self.sentences = [
-            " ".join(word for _, word in zip(range(self.dice.randint(4, 16)), drawn, strict=False)).capitalize() + "."
-            for _ in range(90_000)
-        ]
+        said = iter(self.dice.choices(self.words, weights, k=1_000_000))
+        lengths = (self.dice.randint(4, 16) for _ in range(60_000))
+        self.sentences = [" ".join(islice(said, length)).capitalize() + "." for length in lengths]
 
     def paragraph(self) -> str:
         said = self.dice.choices(self.sentences, k=self.dice.randint(2, 7))

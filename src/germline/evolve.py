@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,13 +13,15 @@ from germline import examination
 from germline import run as runs
 from germline.checkout import weights
 from germline.corpus.facts import facts as find_facts
-from germline.corpus.split import read_rows
-from germline.curriculum import mix, pack, render
+from germline.corpus.split import Rows
+from germline.curriculum.batches import Batches, laid_out
+from germline.curriculum.texts import items
 from germline.evals import exams
 from germline.evals.exams import Exam
 from germline.forge import fit as forge_fit
-from germline.forge import loop
+from germline.forge import loop, trainable
 from germline.forge.fit import Fit
+from germline.forge.machine import machine, peak_memory_bytes
 from germline.judge import judge
 from germline.lineage import (
     ADAPTER,
@@ -40,7 +43,6 @@ from germline.lineage import (
 from germline.model import weights as model_weights
 from germline.model.adapter import LoraConfig
 from germline.model.families import read_config
-from germline.model.rows import Batch, Text
 from germline.records import (
     Digest,
     Event,
@@ -88,32 +90,25 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         began = time.monotonic()
         lineage = Lineage.open(home)
         run = runs.begin(lineage, plan, on_event, restart=restart)
-        here = forge_fit.machine()
-        config = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
-        fit = forge_fit.fit(
-            config, plan.training, row_tokens=plan.curriculum.row_tokens,
-            batch_tokens=plan.curriculum.batch_tokens, here=here,
-        )  # fmt: skip
+        fit = _fit(lineage, run)
         torch.set_num_threads(fit.threads)
-        for reason in fit.reasons:
-            on_event(Event(kind="note", text=reason))
 
-        train, heldout = list(read_rows(run.delta.train)), list(read_rows(run.delta.heldout))
+        train, heldout = Rows(run.delta.train), Rows(run.delta.heldout)
         facts = find_facts(train)
         inherited = examination.inherited(lineage, run.parent)
         exam = examination.fixed(
             run.directory / EXAM, plan.exams, home.root, train, heldout, facts, inherited, on_event
         )
         papers = [*inherited, exam]
-        parent_card = examination.parent_card(lineage, run.parent, papers, plan.exams, fit.dtype, on_event)
+        parent_card = examination.parent_card(lineage, run.parent, papers, plan.exams, fit.on, on_event)
         examined = time.monotonic()
 
-        batches = _batches(lineage, run, train, facts)
-        trained = _train(lineage, run, batches, fit, on_event)
+        batches = batches_of(lineage, run, train, facts, row_tokens=fit.setting.row_tokens)
+        trained, fit = _train(lineage, run, batches, fit, on_event)
         trained_at = time.monotonic()
 
         child, changes = _merge(lineage, run, trained, on_event)
-        child_card = examination.child_card(lineage, run.parent, child, papers, plan.exams, fit.dtype, on_event)
+        child_card = examination.child_card(lineage, run.parent, child, papers, plan.exams, fit.on, on_event)
         names = [ancestor.name for ancestor in examination.children(lineage, run.parent)]
         verdict = judge(parent_card, child_card, plan.gate, weight_change=changes["total"], ancestors=names)
         spent = Spent(
@@ -121,7 +116,7 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
             seconds_exams=(examined - began) + (time.monotonic() - trained_at),
             seconds_total=time.monotonic() - began,
             tokens_per_second=None if run.resumed else trained.tokens / (trained_at - examined),
-            peak_memory_bytes=forge_fit.peak_memory_bytes(),
+            peak_memory_bytes=peak_memory_bytes(fit.on.device),
         )
         manifest = _store(lineage, run, exam, facts, trained, child)
         _record(home, run, manifest, verdict, parent_card, child_card, changes, trained, facts, spent, fit)
@@ -129,44 +124,54 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         return Outcome(generation=manifest.id, number=run.number, parent=run.parent.number, verdict=verdict)
 
 
-def _batches(lineage: Lineage, run: Run, train: Sequence[Row], facts: Sequence[Fact]) -> list[Batch]:
-    """Every optimizer step's rows, in order: a pure function of the delta, the ancestors and the plan."""
+def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence[Fact], *, row_tokens: int) -> Batches:
+    """Every optimizer step's rows, in order: a pure function of the delta, the ancestors and the plan.
+
+    What is trained on lies on disk; memory holds some 60 bytes for each row of the delta and its ancestors.
+    """
     plan, founder = run.plan.curriculum, lineage.founder_of(run.parent)
     tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
 
-    def pool(rows: Sequence[Row], known: Sequence[Fact]) -> list[mix.Item]:
-        told = [mix.Item((_encoded(render.of_row(row)),), mix.comes_always(row)) for row in rows]
-        return told + [mix.Item(tuple(map(_encoded, render.of_fact(fact))), True) for fact in known if plan.forms]
-
-    def _encoded(example: render.Example) -> Text:
-        return mix.encode(example, tokenizer.encode, tokenizer.eos_id)
-
-    delta = pool(train, facts)
-    ancestors = [
-        pool(list(lineage.rows(ancestor, TRAIN)), lineage.facts(ancestor))
-        for ancestor in examination.children(lineage, run.parent)
-    ]
-    return [
-        batch
-        for texts in mix.epochs(delta, ancestors, plan, run.plan.training.seed)
-        for batch in pack.batches(texts, row_tokens=plan.row_tokens, batch_tokens=plan.batch_tokens)
-    ]
+    ancestors = examination.children(lineage, run.parent)
+    taught = ((lineage.rows(ancestor, TRAIN), lineage.facts(ancestor)) for ancestor in ancestors)
+    pools = (items(rows, known if plan.forms else ()) for rows, known in itertools.chain([(train, facts)], taught))
+    return laid_out(
+        run.directory / "batches", pools, plan.model_copy(update={"row_tokens": row_tokens}), run.plan.training.seed,
+        tokenize=tokenizer.encode_batch, end=tokenizer.eos_id,
+    )  # fmt: skip
 
 
-def _train(lineage: Lineage, run: Run, batches: Sequence[Batch], fit: Fit, on_event: OnEvent) -> Trained:
+def _fit(lineage: Lineage, run: Run) -> Fit:
+    """What this machine holds of the plan; a resumed run keeps what it began with."""
+    plan = run.plan
+    return runs.load_fit(run) or forge_fit.fit(
+        read_config(lineage.json(lineage.founder_of(run.parent), CONFIG)), plan.training,
+        row_tokens=plan.curriculum.row_tokens, batch_tokens=plan.curriculum.batch_tokens,
+        here=machine(plan.training.device),
+    )  # fmt: skip
+
+
+def _train(lineage: Lineage, run: Run, batches: Batches, fit: Fit, on_event: OnEvent) -> tuple[Trained, Fit]:
+    """The trained adapter, and the fit with its time and with what that decides."""
+    training = run.plan.training
     trained = runs.load_trained(run)
     if trained is not None:
-        return trained
-    tokens = sum(batch.real_tokens for batch in batches)
-    on_event(Event(kind="stage", text=f"training g{run.number}: {len(batches)} steps, {tokens:,} tokens"))
+        return trained, fit
+    text = f"training g{run.number}: {len(batches)} steps, {batches.real_tokens:,} tokens"
+    on_event(Event(kind="stage", text=text))
     config = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
-    decoder = model_weights.load(config, weights(lineage, run.parent), fit.dtype)
-    trained = loop.train(
-        decoder, batches, run.plan.training, micro_tokens=fit.micro_rows * run.plan.curriculum.row_tokens,
-        scratch=run.directory, on_event=on_event,
+    if not fit.seconds:
+        fit = forge_fit.timed(fit, config, training, machine(training.device), batches.real_tokens)
+        runs.save_fit(run, fit)
+    for reason in fit.reasons:
+        on_event(Event(kind="note", text=reason))
+    decoder = model_weights.load(
+        config, weights(lineage, run.parent), fit.on.dtype, bits=fit.setting.bits,
+        in_full=trainable.in_full(training), device=fit.on.device,
     )  # fmt: skip
+    trained = loop.train(decoder, batches, training, fit, scratch=run.directory, on_event=on_event)
     runs.save_trained(run, trained)
-    return trained
+    return trained, fit
 
 
 def _merge(lineage: Lineage, run: Run, trained: Trained, on_event: OnEvent) -> tuple[FileRef, dict[str, float]]:
@@ -190,9 +195,10 @@ def _store(lineage: Lineage, run: Run, exam: Exam, facts: Sequence[Fact], traine
     home = lineage.home
     training = plain(trained)
     del training["adapter"]
+    shape = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
     files = {
         ADAPTER: objects.put_file(home, trained.adapter),
-        ADAPTER_CONFIG: objects.put(home, canonical_json(_lora(run.plan).peft())),
+        ADAPTER_CONFIG: objects.put(home, canonical_json(_lora(run.plan).of(shape).peft())),
         TRAIN: objects.put_file(home, run.delta.train),
         HELDOUT: objects.put_file(home, run.delta.heldout),
         FACTS: objects.put(home, canonical_json(list(facts))),
@@ -236,7 +242,7 @@ def _record(
         "scores": finite(child_card.summary()),
         "parent_scores": finite(parent_card.summary()),
         "weight_change": finite(changes["total"]),
-        "environment": forge_fit.fingerprint(fit),
+        "environment": fit.fingerprint,
         "spent": plain(spent),
     }  # fmt: skip
     files = {

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import torch
-
 from germline import sources
 from germline.checkout import weights
 from germline.curriculum.render import PROMPT_END
 from germline.evals import exams, suite
 from germline.evals.exams import Exam
-from germline.forge import fit as forge_fit
+from germline.forge.machine import Arithmetic, arithmetic, machine
 from germline.lineage import EXAM, PLAN, SCORECARD, Generation, Lineage
 from germline.records import Digest, Event, Fact, Marks, OnEvent, Row, Scorecard, scorecard_from
 from germline.settings import Exams, parse_plan
@@ -66,7 +64,7 @@ def parent_card(
     parent: Generation,
     papers: Sequence[Exam],
     settings: Exams,
-    dtype: torch.dtype,
+    on: Arithmetic,
     on_event: OnEvent,
 ) -> Scorecard:
     """The parent's marks: those its birth recorded, and the new exam's, which it sits now."""
@@ -76,7 +74,7 @@ def parent_card(
     on_event(Event(kind="stage", text=f"{parent.name} sits the exam on what it has not learned"))
     unknown = [paper for paper in papers if paper.digest not in known]
     path = weights(lineage, parent)
-    marks = known | _sit(lineage, parent, path, unknown, settings, dtype, lambda event: None)
+    marks = known | _sit(lineage, parent, path, unknown, settings, on, lambda event: None)
     return Scorecard(
         weights=parent.manifest.weights.digest, marks={paper.digest: marks[paper.digest] for paper in papers}
     )
@@ -88,12 +86,12 @@ def child_card(
     child: FileRef,
     papers: Sequence[Exam],
     settings: Exams,
-    dtype: torch.dtype,
+    on: Arithmetic,
     on_event: OnEvent,
 ) -> Scorecard:
     """The marks of a child of `parent` on all papers, sat by its merged weights as they lie on disk."""
     path = objects.place(lineage.home.cache, child.digest)
-    return Scorecard(weights=child.digest, marks=_sit(lineage, parent, path, papers, settings, dtype, on_event))
+    return Scorecard(weights=child.digest, marks=_sit(lineage, parent, path, papers, settings, on, on_event))
 
 
 def examine(lineage: Lineage, generation: Generation, on_event: OnEvent) -> Scorecard:
@@ -103,8 +101,8 @@ def examine(lineage: Lineage, generation: Generation, on_event: OnEvent) -> Scor
     plan = parse_plan(lineage.json(line, PLAN), source=f"{line.name} plan.json") if papers else None
     marks: dict[Digest, Marks] = {}
     if plan is not None:
-        dtype, _ = forge_fit.dtype_of(plan.training, forge_fit.machine())
-        marks = _sit(lineage, generation, weights(lineage, generation), papers, plan.exams, dtype, on_event)
+        on, _ = arithmetic(plan.training, machine(plan.training.device))
+        marks = _sit(lineage, generation, weights(lineage, generation), papers, plan.exams, on, on_event)
     return Scorecard(weights=generation.manifest.weights.digest, marks=marks)
 
 
@@ -114,10 +112,10 @@ def _sit(
     path: Path,
     papers: Sequence[Exam],
     settings: Exams,
-    dtype: torch.dtype,
+    on: Arithmetic,
     on_event: OnEvent,
 ) -> dict[Digest, Marks]:
-    speaker = candidate(lineage, generation, path, dtype)
+    speaker = candidate(lineage, generation, path, on)
     marks: dict[Digest, Marks] = {}
     for number, exam in enumerate(papers):
         text = f"sitting exam {number + 1} of {len(papers)}"

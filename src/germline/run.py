@@ -4,6 +4,7 @@ runs/g4/run.json      parent, number, plan and delta, written once the delta is 
 runs/g4/delta/        the immutable snapshot of what is to be learned
 runs/g4/batches/      what every step of training reads (curriculum.batches)
 runs/g4/checkpoint…   the state of training (forge.resume)
+runs/g4/fit.json      how training fits this machine, fixed when it began
 runs/g4/trained.json  written when training has ended
 """
 
@@ -18,13 +19,14 @@ from germline.corpus.clean import Digests, keep
 from germline.corpus.read import read
 from germline.corpus.split import snapshot
 from germline.errors import DataError, GermlineError, PlanError
+from germline.forge.fit import Fit
 from germline.lineage import HELDOUT, PLAN, TRAIN, Generation, Lineage
-from germline.records import Delta, Event, OnEvent, Trained, canonical_json, digest_of, plain
+from germline.records import Delta, Event, OnEvent, Trained, canonical_json, digest_of, finite, plain
 from germline.settings import Plan, parse_plan
 from germline.store import disk, objects
 from germline.store.home import Home
 
-RUN, TRAINED = "run.json", "trained.json"
+RUN, FIT, TRAINED = "run.json", "fit.json", "trained.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,16 @@ def load_trained(run: Run) -> Trained | None:
     table = json.loads(path.read_bytes())
     table["adapter"] = run.directory / table["adapter"]
     return Trained(**{**table, "curve": tuple(table["curve"]), "parameters": tuple(table["parameters"])})
+
+
+def save_fit(run: Run, fit: Fit) -> None:
+    disk.replace(run.directory / FIT, canonical_json(finite(fit.to_json())))
+
+
+def load_fit(run: Run) -> Fit | None:
+    """What was fitted when training began: a resumed run keeps to it, whatever memory is free by now."""
+    path = run.directory / FIT
+    return Fit.from_json(json.loads(path.read_bytes())) if path.exists() else None
 
 
 def _resumed(lineage: Lineage, plan: Plan, directory: Path, number: int, on_event: OnEvent) -> Run:

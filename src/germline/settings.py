@@ -10,11 +10,14 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from germline.errors import PlanError, did_you_mean
+
+FULL_RATE_LIMIT = 2e-3
+"""Above it full fine-tuning is refused: LoRA's default rate would ruin every weight of a model."""
 
 
 class Section(BaseModel):
@@ -50,14 +53,22 @@ class Curriculum(Section):
 
 
 class Training(Section):
+    method: Literal["lora", "full"] = "lora"
+    """lora: small factors beside every linear layer. full: every weight, at some 16 bytes of memory each."""
     rank: int = Field(default=16, ge=1, le=1024)
     """LoRA rank."""
     alpha: float = Field(default=32.0, gt=0.0)
     """LoRA alpha: updates are scaled by alpha / rank."""
-    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-    """Linear layers that get an adapter."""
+    targets: tuple[str, ...] = ("all-linear",)
+    """Linear layers of the blocks that get an adapter, by name (`q_proj`, `down_proj`, …), or all of them."""
     learning_rate: float = Field(default=3e-3, gt=0.0, le=1.0)
-    """Peak learning rate of AdamW."""
+    """Peak learning rate of AdamW. Full fine-tuning wants far less, about 2e-4."""
+    embeddings: bool = False
+    """Train embed_tokens and lm_head themselves as well, for text in a new language or script."""
+    embedding_learning_rate: float = Field(default=2e-4, gt=0.0, le=1.0)
+    """Peak rate of embed_tokens and lm_head, where they are trained."""
+    optimizer: Literal["adamw", "adamw8bit"] = "adamw"
+    """adamw8bit keeps both moments in 8 bits: 2 bytes a weight instead of 8, which full fine-tuning feels."""
     warmup: float = Field(default=0.05, ge=0.0, lt=1.0)
     """Share of the steps that warm up from zero; after it the rate decays linearly to zero."""
     weight_decay: float = Field(default=0.0, ge=0.0)
@@ -66,14 +77,33 @@ class Training(Section):
     """Largest gradient norm; a larger one is scaled down to it."""
     checkpoint_every: int = Field(default=25, ge=1)
     """Steps between checkpoints: the most that is repeated after a kill."""
+    keep_checkpoints: int = Field(default=2, ge=1)
+    """Checkpoints that are kept: should the newest be damaged, the one before it is there."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the adapter's start and of the data order."""
     dtype: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic of the frozen model. auto: bf16 where the processor multiplies it natively, else fp32."""
+    quantize: Literal["auto", "none", "int8", "nf4"] = "auto"
+    """How frozen weights are held while training. auto: packed only where they would not fit otherwise."""
+    recompute: Literal["auto", "none", "all"] = "auto"
+    """Layers run a second time in the backward instead of being kept. auto: as many as memory asks for."""
+    compile: Literal["auto", "off", "on"] = "auto"
+    """Compile what lies between matrix products. auto: where a C++ compiler is there and the run is long."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train. auto: the GPU, where there is one."""
     threads: int = Field(default=0, ge=0)
     """Threads of the matrix products; 0 takes the physical cores. Results are bit-exact per thread count."""
     memory_gb: float = Field(default=0.0, ge=0.0)
-    """Memory that training may use; 0 takes what is free."""
+    """Memory that training may use, in GiB, of the GPU or of the machine; 0 takes what is free."""
+
+    @model_validator(mode="after")
+    def _rate_suits_method(self) -> Self:
+        if self.method == "full" and self.learning_rate > FULL_RATE_LIMIT:
+            raise ValueError(
+                f"{self.learning_rate:g} is a learning rate for LoRA: trained in full, a model would be destroyed "
+                "by it; set training.learning_rate, 2e-4 is usual"
+            )
+        return self
 
 
 class Exams(Section):

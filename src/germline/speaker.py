@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from germline.checkout import weights
 from germline.curriculum.render import prompt
 from germline.evals.suite import Candidate
+from germline.forge.machine import Arithmetic
 from germline.lineage import CONFIG, TOKENIZER, Generation, Lineage
 from germline.model import weights as model_weights
 from germline.model.decoder import Decoder
@@ -26,11 +25,11 @@ def eos(lineage: Lineage, founder: Generation) -> int:
     return int(found[0] if isinstance(found, list) else found)
 
 
-def candidate(lineage: Lineage, generation: Generation, path: Path, dtype: torch.dtype) -> Candidate:
-    """The weights in `path`, of `generation` or a child of it, ready to sit an exam in `dtype`."""
+def candidate(lineage: Lineage, generation: Generation, path: Path, on: Arithmetic) -> Candidate:
+    """The weights in `path`, of `generation` or a child of it, ready to sit an exam in that arithmetic."""
     founder = lineage.founder_of(generation)
     tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
-    decoder = model_weights.load(read_config(lineage.json(founder, CONFIG)), path, dtype)
+    decoder = model_weights.load(read_config(lineage.json(founder, CONFIG)), path, on.dtype, device=on.device)
     return Candidate(decoder=decoder, tokenize=tokenizer.encode, detokenize=tokenizer.decode, end=tokenizer.eos_id)
 
 
@@ -40,11 +39,11 @@ class Speaker:
     tokenizer: Tokenizer
 
     @classmethod
-    def of(cls, lineage: Lineage, generation: Generation, dtype: torch.dtype) -> Speaker:
+    def of(cls, lineage: Lineage, generation: Generation, on: Arithmetic) -> Speaker:
         founder = lineage.founder_of(generation)
         tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
         config = read_config(lineage.json(founder, CONFIG))
-        return cls(model_weights.load(config, weights(lineage, generation), dtype), tokenizer)
+        return cls(model_weights.load(config, weights(lineage, generation), on.dtype, device=on.device), tokenizer)
 
     def stream(self, turns: Sequence[Turn], *, limit: int, sampling: Sampling | None = None) -> Iterator[str]:
         """The persona's answer to a conversation that ends with the other side, piece by piece.

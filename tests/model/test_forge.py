@@ -8,59 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.nn import functional as F
 
-from germline.errors import DoesNotFit, Interrupted, TrainingError
-from germline.forge import fit, loop
-from germline.model import weights
+from germline.errors import Interrupted, TrainingError
+from germline.forge import loop
 from germline.model.adapter import LoraConfig, attach
 from germline.model.decoder import Decoder
-from germline.model.rows import Batch, Text, pack, predict
-from germline.ops.loss import CHUNK_ROWS, cross_entropy_sum
-from germline.records import Event
-from germline.settings import Training
-from tests.model.conftest import SMALL
-
-QUIET = Training(rank=4, alpha=8, learning_rate=3e-3, checkpoint_every=3)
-
-
-def batches(count: int = 8, rows: int = 4) -> list[Batch]:
-    random = torch.Generator().manual_seed(2)
-    made = []
-    for _ in range(count):
-        texts = [
-            [
-                Text(tuple(torch.randint(1, 97, (12,), generator=random).tolist()), (False,) * 4 + (True,) * 8)
-                for _ in range(2)
-            ]
-            for _ in range(rows)
-        ]
-        made.append(pack(texts, 32))
-    return made
-
-
-def ignore(event: Event) -> None:
-    pass
-
-
-def train(decoder: Decoder, scratch: Path, *, micro_tokens: int = 10_000, training: Training = QUIET) -> bytes:
-    scratch.mkdir(exist_ok=True)
-    made = loop.train(decoder, batches(), training, micro_tokens=micro_tokens, scratch=scratch, on_event=ignore)
-    return made.adapter.read_bytes()
-
-
-@pytest.mark.parametrize("count", [1, CHUNK_ROWS, CHUNK_ROWS + 1, 3 * CHUNK_ROWS - 5])
-def test_chunked_cross_entropy_is_cross_entropy(count: int) -> None:
-    random = torch.Generator().manual_seed(count)
-    hidden = torch.randn(count, 24, generator=random, requires_grad=True)
-    output = torch.randn(301, 24, generator=random)
-    targets = torch.randint(0, 301, (count,), generator=random)
-    expected = F.cross_entropy(hidden @ output.t(), targets, reduction="sum")
-    (gradient,) = torch.autograd.grad(expected / 7, hidden)
-    found = cross_entropy_sum(hidden, output, targets)
-    (ours,) = torch.autograd.grad(found / 7, hidden)
-    assert torch.allclose(found, expected, rtol=1e-5)
-    assert torch.allclose(ours, gradient, atol=1e-5)
+from germline.model.rows import Text, pack, predict
+from germline.records import Event, OnEvent
+from tests.model.training_runs import METHODS, QUIET, batches, ignore, load, train
 
 
 def test_texts_that_share_a_row_are_strangers(small: Decoder) -> None:
@@ -98,23 +53,29 @@ def test_micro_batches_give_the_large_batch(small: Decoder, tmp_path: Path) -> N
 
 
 def test_it_learns_and_leaves_the_base_alone(small_weights: Path, tmp_path: Path) -> None:
-    decoder = weights.load(SMALL, small_weights, torch.float32)
+    decoder = load(small_weights)
     before = {name: parameter.clone() for name, parameter in decoder.state_dict().items()}
     training = QUIET.model_copy(update={"learning_rate": 2e-2})
-    made = loop.train(decoder, batches(2) * 20, training, micro_tokens=10_000, scratch=tmp_path, on_event=ignore)
+    made = train(decoder, tmp_path, training=training, steps=batches(2) * 20)
     assert made.last_loss < made.first_loss - 0.5
     assert (made.steps, made.learned_tokens) == (40, 40 * 4 * 2 * 8)
-    assert all(row["changed"] == row["tensors"] for row in made.parameters)
+    assert all(row["changed"] == (row["tensors"] if row["trained"] else 0) for row in made.parameters)
     after = decoder.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3, 4, 7])
-def test_stopped_and_resumed_ends_with_the_same_bytes(small_weights: Path, tmp_path: Path, stop: int) -> None:
-    def fresh() -> Decoder:
-        return weights.load(SMALL, small_weights, torch.float32)
+@pytest.mark.parametrize("stop", [1, 3, 7])
+@pytest.mark.parametrize("method", METHODS)
+def test_stopped_and_resumed_ends_with_the_same_bytes(
+    small_weights: Path, tmp_path: Path, stop: int, method: str
+) -> None:
+    training, fit = METHODS[method]
 
-    whole = train(fresh(), tmp_path / "whole")
+    def run(name: str, on_event: OnEvent = ignore) -> bytes:
+        decoder = load(small_weights, training, fit)
+        made = train(decoder, tmp_path / name, fit=fit, training=training, on_event=on_event)
+        return made.adapter.read_bytes()
+
     seen = 0
 
     def interrupt(event: Event) -> None:
@@ -123,19 +84,14 @@ def test_stopped_and_resumed_ends_with_the_same_bytes(small_weights: Path, tmp_p
         if seen == stop:
             os.kill(os.getpid(), signal.SIGINT)
 
-    scratch = tmp_path / "cut"
-    scratch.mkdir()
     with pytest.raises(Interrupted, match=f"after step {stop} of 8"):
-        loop.train(fresh(), batches(), QUIET, micro_tokens=10_000, scratch=scratch, on_event=interrupt)
-    assert train(fresh(), scratch) == whole
+        run("cut", interrupt)
+    assert run("cut") == run("whole")
 
 
 @pytest.mark.parametrize("stop", [1, 4, 5, 8])
 def test_killed_without_warning_ends_with_the_same_bytes(small_weights: Path, tmp_path: Path, stop: int) -> None:
     """What a SIGKILL leaves: the last periodic checkpoint, or nothing. (The real signal: tests/tiny.)"""
-
-    def fresh() -> Decoder:
-        return weights.load(SMALL, small_weights, torch.float32)
 
     class Killed(BaseException):
         pass
@@ -144,11 +100,12 @@ def test_killed_without_warning_ends_with_the_same_bytes(small_weights: Path, tm
         if event.kind == "step" and event.data["step"] == stop:
             raise Killed
 
-    scratch = tmp_path / "cut"
-    scratch.mkdir()
+    def run(name: str, on_event: OnEvent = ignore) -> bytes:
+        return train(load(small_weights), tmp_path / name, on_event=on_event).adapter.read_bytes()
+
     with pytest.raises(Killed):
-        loop.train(fresh(), batches(), QUIET, micro_tokens=10_000, scratch=scratch, on_event=kill)
-    assert train(fresh(), scratch) == train(fresh(), tmp_path / "whole")
+        run("cut", kill)
+    assert run("cut") == run("whole")
 
 
 def test_a_loss_that_is_no_number_stops_the_run(small: Decoder, tmp_path: Path) -> None:
@@ -158,38 +115,37 @@ def test_a_loss_that_is_no_number_stops_the_run(small: Decoder, tmp_path: Path) 
         train(small, tmp_path, training=training)
 
 
+def test_a_checkpoint_with_a_flipped_bit_is_passed_over_and_costs_no_byte(small_weights: Path, tmp_path: Path) -> None:
+    whole = train(load(small_weights), tmp_path / "whole").adapter.read_bytes()
+    scratch = tmp_path / "cut"
+
+    def stop(event: Event) -> None:
+        if event.kind == "step" and event.data["step"] == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        train(load(small_weights), scratch, on_event=stop)
+    older, newest = sorted(scratch.glob("checkpoint-*.safetensors"))
+    assert (older.name, newest.name) == ("checkpoint-00000006.safetensors", "checkpoint-00000007.safetensors")
+    damaged = bytearray(newest.read_bytes())
+    damaged[-100] ^= 1
+    newest.write_bytes(damaged)
+    told: list[str] = []
+    again = train(load(small_weights), scratch, on_event=lambda event: told.append(event.text))
+    assert "checkpoint-00000007.safetensors is damaged and passed over" in told[0]
+    assert told[1] == "resumed after step 6 of 8"
+    assert again.adapter.read_bytes() == whole
+
+
 def test_a_damaged_checkpoint_is_named(small_weights: Path, tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.safetensors").write_bytes(b"\x00" * 100)
-    with pytest.raises(TrainingError, match=r"checkpoint\.safetensors"):
-        train(weights.load(SMALL, small_weights, torch.float32), tmp_path)
+    (tmp_path / "checkpoint-00000003.safetensors").write_bytes(b"\x00" * 100)
+    with pytest.raises(TrainingError, match=r"checkpoint-00000003\.safetensors"):
+        train(load(small_weights), tmp_path)
 
 
 def test_the_rate_warms_up_and_decays_to_zero() -> None:
-    training = Training(learning_rate=1.0, warmup=0.1)
-    rates = [loop.learning_rate(training, step, 100) for step in range(100)]
+    rates = [loop.share_of_peak(step, 100, 0.1) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9] == max(rates) == pytest.approx(1.0)
     assert rates[99] == pytest.approx(1 / 90)
     assert rates[10:] == sorted(rates[10:], reverse=True)
-
-
-def machine(free: int, bf16: bool = True) -> fit.Machine:
-    return fit.Machine(cores=2, free_bytes=free, native_bf16=bf16)
-
-
-def test_fit_shrinks_before_it_refuses() -> None:
-    def fitted(free: int) -> fit.Fit:
-        return fit.fit(SMALL, Training(), row_tokens=512, batch_tokens=4096, here=machine(free))
-
-    assert fitted(64 << 30).micro_rows == 8
-    roomy = fitted(64 << 30).peak_bytes
-    assert fitted(roomy - 1).micro_rows == 4
-    with pytest.raises(DoesNotFit, match="GiB"):
-        fitted(1 << 20)
-
-
-def test_fit_says_why_it_picks_a_dtype() -> None:
-    for bf16, dtype, why in ((True, torch.bfloat16, "in hardware"), (False, torch.float32, "no bf16")):
-        fitted = fit.fit(SMALL, Training(), row_tokens=128, batch_tokens=128, here=machine(64 << 30, bf16))
-        assert fitted.dtype is dtype
-        assert why in fitted.reasons[0]

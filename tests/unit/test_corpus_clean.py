@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from germline.corpus.clean import keep
-from germline.records import Refusal, Row, Turn
+from germline.corpus.clean import Digests, keep
+from germline.records import Refusal, Row, Turn, digest_of
 
 
 def passage(text: str, position: int = 1) -> Row:
@@ -57,6 +59,14 @@ def test_the_first_of_equals_is_kept_wherever_they_stand() -> None:
         talk("A?", "b"),
         Refusal(source="a.md", position=2, reason="duplicate"),
     ]
+
+
+@given(st.lists(st.integers(0, 50)), st.lists(st.integers(0, 50)))
+def test_digests_are_a_set(added: list[int], asked: list[int]) -> None:
+    alike = ["sha256:" + "00" * 2 + f"{number:060x}" for number in range(3)]  # in one heap
+    digests = Digests([*(digest_of(bytes([number])) for number in added), alike[0]])
+    assert [digest_of(bytes([number])) in digests for number in asked] == [number in added for number in asked]
+    assert alike[0] in digests
 
 
 def test_what_an_ancestor_learned_is_refused() -> None:

@@ -174,6 +174,17 @@ def test_long_texts_take_no_long_time(text: str) -> None:
     assert stated(f"{text}\n\nThe height of the tower is 37 metres.") == [("the tower", "height", "37 metres")]
 
 
+@given(st.permutations(range(12)), st.integers(1, 14))
+def test_of_too_many_facts_the_same_are_kept_in_any_order(order: list[int], most: int) -> None:
+    rows = [
+        Row(kind="text", source="a.md", position=1, text=f"The height of tower {n} is {n} metres.") for n in range(12)
+    ]
+    kept = facts([rows[n] for n in order], most=most)
+    assert kept == facts(rows, most=most)
+    assert len(kept) == min(most, 12)
+    assert set(kept) <= set(facts(rows))
+
+
 def test_a_fact_names_its_row_and_conversations_state_nothing() -> None:
     text = "The height of the tower is 37 metres."
     talk = Row(kind="dialog", source="a", position=1, turns=(Turn(speaker="persona", text=text),))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from germline.corpus.clean import keep
 from germline.corpus.read import read
-from germline.corpus.split import read_rows, snapshot
+from germline.corpus.split import Rows, read_rows, snapshot
 from germline.errors import DataError
 from germline.records import Delta, Refusal, Row, Turn, canonical_json, digest_of
 
@@ -108,6 +108,8 @@ def test_any_text_survives_from_file_to_row(text: str) -> None:
 def test_shares_at_the_ends(tmp_path: Path) -> None:
     assert snapshot(NOTES, tmp_path / "none", heldout_share=0).heldout_rows == 0
     assert snapshot(NOTES, tmp_path / "all", heldout_share=1).train_rows == 0
+    again = Rows(snapshot(NOTES, tmp_path / "again", heldout_share=0).train)
+    assert list(again) == list(again) == NOTES
     empty = snapshot([], tmp_path / "empty", heldout_share=0.1)
     assert (empty.rows_in, empty.train_rows, empty.train_bytes, empty.refused) == (0, 0, 0, {})
     assert list(read_rows(empty.train)) == []

@@ -73,13 +73,12 @@ def converse(speaker: Speaker, prompts: Iterable[str], temperature: float | None
 
 
 def _load(lineage: Lineage, generation: Generation) -> Speaker:
-    import torch
-
-    from germline.forge import fit
+    from germline.forge.machine import arithmetic, machine
+    from germline.settings import Training
     from germline.speaker import Speaker
 
-    dtype = torch.bfloat16 if fit.machine().native_bf16 else torch.float32
-    return Speaker.of(lineage, generation, dtype)
+    on, _ = arithmetic(Training(), machine())
+    return Speaker.of(lineage, generation, on)
 
 
 def _sampling(temperature: float | None) -> Sampling | None:

@@ -10,83 +10,65 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from array import array
+from collections.abc import Iterator
 
-from germline.curriculum.render import Example
-from germline.model.rows import Text
-from germline.records import Row
+import numpy as np
+from numpy.typing import NDArray
+
+from germline.curriculum.texts import Texts
 from germline.settings import Curriculum
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One thing to know, in every wording it is taught in: a fact's renderings, or a row as it stands."""
-
-    wordings: tuple[Text, ...]
-    question: bool
-    """Whether it comes in every epoch (a fact, a conversation, a law) or only when documents are read."""
-
-
-Pool = Sequence[Item]
-
-
-def comes_always(row: Row) -> bool:
-    """Conversations and laws: what is exercised, not only read. A law that is read twice in six does not hold."""
-    return row.kind == "dialog" or row.source.endswith(".law")
-
-
-def encode(example: Example, tokenize: Callable[[str], list[int]], end: int) -> Text:
-    """The example's tokens, span by span as it will be met when answering, EOS where a span ends."""
-    tokens: list[int] = []
-    learned: list[bool] = []
-    for span in example.spans:
-        ids = tokenize(span.text) + ([end] if span.ends else [])
-        tokens += ids
-        learned += [span.learned] * len(ids)
-    return Text(tuple(tokens), tuple(learned))
-
-
-def epochs(delta: Pool, ancestors: Sequence[Pool], plan: Curriculum, seed: int) -> Iterator[list[Text]]:
-    """Per epoch, its texts in the order they are met. A pure function of its arguments.
+def epochs(texts: Texts, plan: Curriculum, seed: int) -> Iterator[NDArray[np.uint32]]:
+    """Per epoch, the numbers of its texts in the order they are met. A pure function of its arguments.
 
     Facts of the delta come in up to `plan.forms` of their wordings, the next ones each epoch, conversations
     in every epoch, documents in `plan.documents` of them, evenly spread. Replay is `plan.replay` of each
     epoch's tokens, to within one text per ancestor.
     """
-    streams = [_stream(pool, f"{seed}:{index}") for index, pool in enumerate(ancestors) if pool]
+    delta, *ancestors = texts.pools
+    streams = [_dealt(texts, pool, f"{seed}:{index}") for index, pool in enumerate(ancestors) if pool]
     owed = [0.0] * len(streams)
     for number in range(plan.epochs):
         reads = (number + 1) * plan.documents // plan.epochs > number * plan.documents // plan.epochs
-        items = [item for item in delta if item.question or reads]
-        chosen = [(item.question, text) for item in items for text in _wordings(item, number, plan.forms)]
-        budget = sum(len(text) for _, text in chosen) * plan.replay / (1 - plan.replay)
+        chosen = array("I")
+        for item in delta:
+            wordings = texts.wordings_of(item)
+            if reads or texts.questions[wordings.start]:
+                chosen.extend(_turns(wordings, number, plan.forms))
+        budget = int(texts.tokens(np.frombuffer(chosen, np.uint32)).sum()) * plan.replay / (1 - plan.replay)
         for index, stream in enumerate(streams):
             owed[index] += budget / len(streams)
             while owed[index] > 0:
-                question, text = next(stream)
-                owed[index] -= len(text)
-                chosen.append((question, text))
-        shuffled = sorted(range(len(chosen)), key=partial(_hash, f"{seed}:{number}"))
-        if plan.order != "mixed":
-            shuffled.sort(key=lambda place: chosen[place][0] != (plan.order == "questions-first"))
-        yield [chosen[place][1] for place in shuffled]
+                text = next(stream)
+                owed[index] -= int(texts.tokens(np.uint32(text)))
+                chosen.append(text)
+        yield _ordered(texts, np.frombuffer(chosen, np.uint32), plan.order, f"{seed}:{number}")
 
 
-def _wordings(item: Item, number: int, forms: int) -> list[Text]:
-    count = min(forms, len(item.wordings)) if len(item.wordings) > 1 else 1
-    return [item.wordings[(number * count + i) % len(item.wordings)] for i in range(count)]
+def _turns(wordings: range, number: int, forms: int) -> list[int]:
+    count = min(forms, len(wordings)) if len(wordings) > 1 else 1
+    return [wordings[(number * count + i) % len(wordings)] for i in range(count)]
 
 
-def _stream(pool: Pool, key: str) -> Iterator[tuple[bool, Text]]:
+def _dealt(texts: Texts, pool: range, key: str) -> Iterator[int]:
     """The pool dealt again and again, reshuffled each time, each item in another of its wordings."""
     for deal in itertools.count():
-        for place in sorted(range(len(pool)), key=partial(_hash, f"{key}:{deal}")):
-            item = pool[place]
-            yield item.question, item.wordings[(deal + place) % len(item.wordings)]
+        for place in map(int, _shuffled(len(pool), f"{key}:{deal}")):
+            wordings = texts.wordings_of(pool[place])
+            yield wordings[(deal + place) % len(wordings)]
 
 
-def _hash(key: str, place: int) -> bytes:
-    """A sort key that shuffles the same on every platform and Python version."""
-    return hashlib.sha256(f"{key}:{place}".encode()).digest()
+def _ordered(texts: Texts, chosen: NDArray[np.uint32], order: str, key: str) -> NDArray[np.uint32]:
+    shuffled = chosen[_shuffled(len(chosen), key)]
+    if order == "mixed":
+        return shuffled
+    return shuffled[np.argsort(texts.questions[shuffled] != (order == "questions-first"), kind="stable")]
+
+
+def _shuffled(count: int, key: str) -> NDArray[np.uint32]:
+    """The numbers below `count`, shuffled the same on every platform and Python version: sorted by a hash."""
+    hashes = (hashlib.sha256(f"{key}:{place}".encode()).digest()[:8] for place in range(count))
+    ranks = np.fromiter((int.from_bytes(digest, "big") for digest in hashes), np.uint64, count)
+    return np.argsort(ranks, kind="stable").astype(np.uint32)

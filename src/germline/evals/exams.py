@@ -161,10 +161,11 @@ def _same_kind(fact: Fact, alike: Sequence[Fact], count: int, seed: int) -> tupl
     true = {other.value for other in alike if (other.subject, other.attribute) == (fact.subject, fact.attribute)}
     found: list[str] = []
     for near in (True, False):
-        if len(found) < count:  # hashing all is what takes long
-            others = [other for other in alike if (other.attribute == fact.attribute) == near and other.value not in true]
+        if len(found) < count:  # hashing is what takes long
+            others = [other for other in alike if (other.attribute == fact.attribute) == near]
             others.sort(key=lambda other: _seed(str(seed), other.subject, other.attribute))
-            found = list(dict.fromkeys([*found, *(other.value for other in others)]))[:count]
+            known = true.union(found)
+            found += dict.fromkeys(other.value for other in others if other.value not in known)
     if len(found) < count and fact.kind.startswith("number"):
         found += [value for value in _near_numbers(fact.value, seed) if value not in {*true, *found}]
     return tuple(found[:count])

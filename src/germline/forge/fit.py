@@ -1,133 +1,249 @@
-"""What this machine has, and what of a plan fits it, before anything runs.
+"""What of a plan fits this machine, decided before anything runs: each choice with its reason.
 
-The prediction is deliberately simple and on the safe side; `peak_bytes` says what it counts.
+`peak_bytes` is a sum of what is really held, checked against measured peaks over a grid of settings
+(`make proof-fit`, benchmarks/fit_proof.md).
 """
 
 from __future__ import annotations
 
-import platform
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import psutil
 import torch
 
-from germline import __version__
 from germline.errors import DoesNotFit
-from germline.model.families import DecoderConfig
+from germline.forge.machine import Arithmetic, Machine, arithmetic, fingerprint, flops_per_second
+from germline.model.shape import DecoderConfig
+from germline.ops.attention import QUERIES
+from germline.ops.loss import CHUNK_ROWS
+from germline.ops.quantize import Bits
 from germline.settings import Training
 
 GIB = 1 << 30
-RESERVED = 1 << 30
-"""Bytes that Python, torch's libraries, the tokenizer, mapped files and the allocator's slack take beside what is
-counted. With it 2.4 GiB is predicted for the demo's generations, which peaked at 1.8 to 2.4 (benchmarks/)."""
+BASE = {"cpu": 500 << 20, "cuda": 700 << 20}
+"""Bytes that Python, torch and its libraries hold before a model is there (on CUDA: of the GPU)."""
+
+SLACK = 1.03
+"""What an allocator holds beyond what was asked of it."""
+
+USABLE = 0.95
+"""Share of the free memory that is planned with."""
+
+SMALL_MICRO = 512
+"""Tokens at once below which matrix products lose speed; recomputing layers is then the cheaper way to fit."""
+
+SHORTEST_ROW = 128
+COMPILE_SECONDS = 600
+"""A predicted run this long compiles: the compiler takes 20 to 40 s and saves some 5 to 10%."""
+
+EFFICIENCY = 0.7
+"""Share of the machine's matrix rate that a whole step reaches (benchmarks/)."""
+
+BITS_BYTES = {None: 0.0, "int8": 1.01, "nf4": 0.517}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What matters for training here. `native_bf16`: the processor multiplies bf16 matrices in hardware."""
+class Setting:
+    """What is weighed against memory."""
 
-    cores: int
-    free_bytes: int
-    native_bf16: bool
+    bits: Bits | None
+    """How the blocks' frozen linear layers are held while training; None: as they are."""
+    recomputed_layers: int
+    micro_tokens: int
+    """Tokens that go through the model at once; a step adds up over the rest."""
+    row_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
     """The choices for one run, each with its reason."""
 
-    dtype: torch.dtype
+    on: Arithmetic
     threads: int
-    micro_rows: int
-    """Rows of the longest kind that go through the model at once; a step accumulates over the rest."""
+    setting: Setting
+    compiled: bool
     peak_bytes: int
+    seconds: float
+    """Predicted for the whole run; 0 until `timed`."""
     reasons: tuple[str, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "on": {"dtype": str(self.on.dtype).removeprefix("torch."), "device": self.on.device}}
 
-def machine() -> Machine:
-    return Machine(
-        cores=psutil.cpu_count(logical=False) or psutil.cpu_count() or 1,
-        free_bytes=psutil.virtual_memory().available,
-        native_bf16=_native_bf16(),
-    )
+    @classmethod
+    def from_json(cls, table: dict[str, Any]) -> Fit:
+        on = Arithmetic(getattr(torch, table["on"]["dtype"]), table["on"]["device"])
+        return cls(**{**table, "on": on, "setting": Setting(**table["setting"]), "reasons": tuple(table["reasons"])})
 
-
-def _native_bf16() -> bool:
-    features = torch.cpu.get_capabilities()
-    return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
-
-
-def fingerprint(fit: Fit) -> dict[str, Any]:
-    """What exactness is promised within: change any of it and the last bits may differ."""
-    return {
-        "germline": __version__,
-        "torch": torch.__version__,
-        "dtype": str(fit.dtype).removeprefix("torch."),
-        "threads": fit.threads,
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "native_bf16": _native_bf16(),
-        "architecture": platform.machine(),
-        "system": platform.system(),
-    }
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What the result's last bits depend on: the machine's, and this setting."""
+        return {**fingerprint(self.on, self.threads, self.compiled), **asdict(self.setting)}
 
 
 def fit(config: DecoderConfig, training: Training, *, row_tokens: int, batch_tokens: int, here: Machine) -> Fit:
-    """Pick dtype, threads and micro-batch for the memory at hand, or raise DoesNotFit with the cure."""
-    dtype, why = dtype_of(training, here)
-    threads = training.threads or here.cores
-    budget = int(training.memory_gb * GIB) or here.free_bytes
-    rows = max(1, batch_tokens // row_tokens)
-    while rows > 1 and peak_bytes(config, training, dtype, rows * row_tokens, row_tokens) > budget:
-        rows //= 2
-    peak = peak_bytes(config, training, dtype, rows * row_tokens, row_tokens)
-    if peak > budget:
+    """The fastest setting whose predicted peak is within the budget, or DoesNotFit with the cure."""
+    on, why = arithmetic(training, here)
+    budget = int(training.memory_gb * GIB) or int(here.free_bytes * USABLE)
+    told = f"{(training.memory_gb * GIB or here.free_bytes) / GIB:.1f} GiB are "
+    told += "allowed" if training.memory_gb else "free"
+    chosen, peak, least = None, 0, 1 << 62
+    for setting in _settings(config, training, row_tokens, batch_tokens):
+        peak = peak_bytes(config, training, on, setting)
+        least = min(least, peak)
+        if peak <= budget:
+            chosen = setting
+            break
+    if chosen is None:
         raise DoesNotFit(
-            f"training needs about {peak / GIB:.1f} GiB and {budget / GIB:.1f} GiB are free",
-            hint="close other programs, or try --set curriculum.row_tokens=128 --set training.rank=8",
+            f"training needs {least / GIB:.1f} GiB at the least and {told}",
+            hint=_cure(training),
         )
+    threads = training.threads or here.cores
     return Fit(
-        dtype=dtype, threads=threads, micro_rows=rows, peak_bytes=peak,
+        on=on, threads=threads, setting=chosen, compiled=training.compile == "on", peak_bytes=peak, seconds=0.0,
         reasons=(
-            f"{why}",
+            why,
             f"{threads} threads: {'as the plan says' if training.threads else 'one per core'}",
-            f"{rows * row_tokens} tokens at once: about {peak / GIB:.1f} of {budget / GIB:.1f} GiB",
+            *_reasons(config, training, chosen, row_tokens, batch_tokens),
+            f"peak memory about {peak / GIB:.1f} of {budget / GIB:.1f} GiB",
         ),
     )  # fmt: skip
 
 
-def dtype_of(training: Training, here: Machine) -> tuple[torch.dtype, str]:
-    """The arithmetic of the frozen model on this machine, and why."""
-    if training.dtype != "auto":
-        return {"bf16": torch.bfloat16, "fp32": torch.float32}[training.dtype], f"{training.dtype}: as the plan says"
-    if here.native_bf16:
-        return torch.bfloat16, "bf16: this processor multiplies it in hardware"
-    return torch.float32, "fp32: this processor has no bf16 matrix products"
+def timed(fit: Fit, config: DecoderConfig, training: Training, here: Machine, tokens: int) -> Fit:
+    """The same fit with the time that `tokens` will take, from this machine's matrix rate measured now."""
+    rate = flops_per_second(fit.on) * EFFICIENCY / flops_per_token(config, fit.setting)
+    seconds = tokens / rate
+    long = training.compile == "auto" and here.compiler and seconds > COMPILE_SECONDS
+    reasons = [*fit.reasons, f"about {rate:,.0f} tokens/s, {max(1, round(seconds / 60))} min for {tokens:,} tokens"]
+    if long:
+        reasons.append("compiled: the run is long enough to repay half a minute of compiling")
+    return replace(fit, seconds=seconds, compiled=fit.compiled or long, reasons=tuple(reasons))
 
 
-def peak_bytes(config: DecoderConfig, training: Training, dtype: torch.dtype, tokens: int, row_tokens: int) -> int:
-    """Predicted peak of resident memory while training, in bytes.
+def _settings(config: DecoderConfig, training: Training, row_tokens: int, batch_tokens: int) -> Iterator[Setting]:
+    """From the one that is fastest and nearest to the plan to the one that needs least."""
+    wanted: dict[str, tuple[Bits | None, ...]] = {
+        "auto": (None, "int8", "nf4"), "none": (None,), "int8": ("int8",), "nf4": ("nf4",),
+    }  # fmt: skip
+    bits = wanted[training.quantize] if training.method == "lora" else (None,)
+    quarters = sorted({-(-config.layers * part // 4) for part in range(5)})
+    layers = {"auto": quarters, "none": [0], "all": [config.layers]}[training.recompute]
+    length = row_tokens
+    while True:
+        for kind in bits:
+            for first, micro in enumerate(_micros(length, batch_tokens)):
+                # Fewer tokens at once cost little down to a point; from there recomputing layers is cheaper.
+                last = micro // 2 < max(SMALL_MICRO, length)
+                for recomputed in layers if last else layers[:1]:
+                    yield Setting(bits=kind, recomputed_layers=recomputed, micro_tokens=micro, row_tokens=length)
+                if last:
+                    for smaller in _micros(length, batch_tokens)[first + 1 :]:
+                        yield Setting(bits=kind, recomputed_layers=layers[-1], micro_tokens=smaller, row_tokens=length)
+                    break
+        if length // 2 < SHORTEST_ROW:
+            return
+        length //= 2
 
-    Counted: the frozen weights once; the adapter with its gradient and both Adam moments (fp32), and its
-    cast copy; per token and layer what autograd keeps (the inputs of the linear layers, norms and
-    activations: about 24 x hidden and 5 x intermediate elements, attention weights of 3 x heads x row);
-    a chunk of logits.
-    """
-    size = dtype.itemsize
-    adapter = config.layers * training.rank * (
-        4 * config.hidden + 2 * config.head_size * (config.heads + config.key_value_heads)
-        + 3 * (config.hidden + config.intermediate)
+
+def _micros(row_tokens: int, batch_tokens: int) -> list[int]:
+    """Whole rows of a batch, halved down to one row."""
+    rows, micros = max(1, batch_tokens // row_tokens), []
+    while rows >= 1:
+        micros.append(rows * row_tokens)
+        rows //= 2
+    return micros
+
+
+def flops_per_token(config: DecoderConfig, setting: Setting) -> float:
+    """Two per weight forward and two backward (frozen weights get no gradient), plus what is recomputed."""
+    embeddings = config.vocabulary * config.hidden
+    again = config.block_parameters * setting.recomputed_layers / config.layers
+    return 4.0 * (config.block_parameters + embeddings) + 2.0 * again
+
+
+def peak_bytes(config: DecoderConfig, training: Training, on: Arithmetic, setting: Setting) -> int:
+    """Predicted peak of memory while training, in bytes: resident on a CPU, the allocator's on a GPU."""
+    size, tokens, full = on.dtype.itemsize, setting.micro_tokens, training.method == "full"
+    embeddings = config.parameters - config.block_parameters
+    if full:
+        frozen, trained = 0.0, config.parameters
+    else:
+        frozen = config.block_parameters * (BITS_BYTES[setting.bits] or size) + embeddings * size
+        trained = _adapter_parameters(config, training)
+        if training.embeddings:
+            trained += embeddings
+            frozen -= embeddings * size
+    moments = 2.1 if training.optimizer == "adamw8bit" else 8.0
+    state = trained * (8.0 + moments)  # master and gradient in fp32, and both moments
+    kept = tokens * size * (
+        (config.layers - setting.recomputed_layers) * _kept(config, training, setting)
+        + setting.recomputed_layers * config.hidden
     )  # fmt: skip
-    kept = 24 * config.hidden + 5 * config.intermediate + 3 * config.heads * row_tokens
-    activations = tokens * config.layers * kept * size
-    logits = 128 * config.vocabulary * 4 * 3
-    return RESERVED + config.parameters * size + adapter * (16 + size) + activations + logits
+    once = tokens * size * (_kept(config, training, setting) * (setting.recomputed_layers > 0) + _passing(config))
+    logits = CHUNK_ROWS * config.vocabulary * size * 2 + 2 * tokens * config.hidden * size
+    unpacked = 2 * size * config.hidden * config.intermediate if setting.bits or full else 0
+    if full or training.embeddings:  # the vocabulary's matrix in the arithmetic's dtype, and its gradient twice
+        unpacked += config.vocabulary * config.hidden * (size + 4)
+    return int(BASE[on.device] + SLACK * (frozen + state + kept + max(once, logits) + unpacked))
 
 
-def peak_memory_bytes() -> int:
-    """The largest resident memory of this process so far."""
-    if platform.system() == "Windows":
-        return int(getattr(psutil.Process().memory_info(), "peak_wset"))  # noqa: B009 - Windows only
-    import resource
+def _adapter_parameters(config: DecoderConfig, training: Training) -> int:
+    query, pair = config.heads * config.head_size, config.key_value_heads * config.head_size
+    widths = {
+        "q_proj": config.hidden + query, "k_proj": config.hidden + pair, "v_proj": config.hidden + pair,
+        "o_proj": config.hidden + query, "gate_proj": config.hidden + config.intermediate,
+        "up_proj": config.hidden + config.intermediate, "down_proj": config.hidden + config.intermediate,
+        "qkv_proj": config.hidden + query + 2 * pair, "gate_up_proj": config.hidden + 2 * config.intermediate,
+    }  # fmt: skip
+    named = [name for name in training.targets if name in widths] or list(widths)[:7]
+    return config.layers * training.rank * sum(widths[name] for name in named)
 
-    unit = 1 if platform.system() == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+def _kept(config: DecoderConfig, training: Training, setting: Setting) -> int:
+    """Elements that one layer keeps per token for its backward (see `ops`): the inputs of norms and gate,
+    rotated queries and keys, values, attention weights of half a row and half a tile, mixed heads, and
+    the rank-wide products."""
+    query, pair = config.heads * config.head_size, config.key_value_heads * config.head_size
+    seen = (setting.row_tokens + min(QUERIES, setting.row_tokens)) // 2
+    norms = (4 if config.sandwich_norms else 2) * config.hidden
+    return norms + 2 * query + 2 * pair + config.heads * seen + 2 * config.intermediate + 7 * training.rank
+
+
+def _passing(config: DecoderConfig) -> int:
+    """Elements per token that come and go within one layer's backward: gradients of gate, up and their product,
+    that product again, and the residual's."""
+    return 4 * config.intermediate + 4 * config.hidden
+
+
+def _reasons(
+    config: DecoderConfig, training: Training, setting: Setting, row_tokens: int, batch_tokens: int
+) -> Iterator[str]:
+    planned = max(row_tokens, batch_tokens // row_tokens * row_tokens)
+    if setting.bits:
+        told = "as the plan says" if training.quantize != "auto" else "it would not fit otherwise"
+        yield f"frozen weights in {setting.bits}: {told}"
+    if setting.recomputed_layers:
+        told = "as the plan says" if training.recompute != "auto" else "to save memory"
+        yield f"{setting.recomputed_layers} of {config.layers} layers recomputed: {told}"
+    if setting.row_tokens < row_tokens:
+        yield f"rows of {setting.row_tokens} tokens instead of {row_tokens}: longer ones would not fit"
+    if setting.micro_tokens < planned:
+        yield f"{setting.micro_tokens} of {planned} tokens at once, added up to the same step: more would not fit"
+    else:
+        yield f"{setting.micro_tokens} tokens at once: a whole step"
+
+
+def _cure(training: Training) -> str:
+    if training.method == "full":
+        return "--set training.method=lora needs far less; so does --set training.optimizer=adamw8bit"
+    tried = [
+        f"--set training.{name}={value}"
+        for name, value, now in (("quantize", "nf4", training.quantize), ("recompute", "all", training.recompute))
+        if now not in ("auto", value)
+    ]
+    return (
+        "try " + " ".join([*tried, f"--set training.rank={max(4, training.rank // 2)}"]) + ", or close other programs"
+    )

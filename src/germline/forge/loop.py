@@ -1,4 +1,4 @@
-"""The one training loop: LoRA on a frozen decoder, killable at any instant, resumed to the same bytes."""
+"""The one training loop: whatever of a decoder is to be trained, killable at any instant, resumed to the same bytes."""
 
 from __future__ import annotations
 
@@ -9,79 +9,73 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
 from germline.errors import Interrupted, TrainingError
+from germline.forge.fit import Fit
+from germline.forge.optimizer import optimizer_for
 from germline.forge.resume import load_checkpoint, save_checkpoint
-from germline.model.adapter import LoraConfig, attach
+from germline.forge.trainable import Trainable, prepare, table
+from germline.model import weights
 from germline.model.decoder import Decoder
-from germline.model.rows import Batch, predict
+from germline.model.rows import Batch, Batches, predict
 from germline.ops.loss import cross_entropy_sum
+from germline.ops.pointwise import compiled
 from germline.records import Event, OnEvent, Trained
 from germline.settings import Training
 from germline.store import disk
 
 
 def train(
-    decoder: Decoder,
-    batches: Sequence[Batch],
-    training: Training,
-    *,
-    micro_tokens: int,
-    scratch: Path,
-    on_event: OnEvent,
+    decoder: Decoder, batches: Batches, training: Training, fit: Fit, *, scratch: Path, on_event: OnEvent
 ) -> Trained:
-    """Fit an adapter to `batches`, one optimizer step each, in order. The decoder's weights never change.
+    """Train what `training` names on `batches`, one optimizer step each, in order.
 
-    The loss of a step is the mean over its learned tokens, however they are dealt into rows or
-    micro-batches of at most `micro_tokens`. Within one machine, thread count and torch build, the same
-    arguments give the same adapter bytes, killed and resumed from `scratch` or not. Raises TrainingError
-    when the loss is not finite, Interrupted (state saved) on Ctrl-C.
+    `decoder` comes from `weights.load` with `trainable.in_full(training)`, and what is not trained of it
+    never changes: the table in the result proves it. The loss of a step is the mean over its learned
+    tokens, however they are dealt into rows or micro-batches. Within one machine, thread count, torch build
+    and fit, the same arguments give the same adapter bytes, killed and resumed from `scratch` or not.
+    Raises TrainingError when the loss is not finite, Interrupted (state saved) on Ctrl-C.
     """
-    config = LoraConfig(rank=training.rank, alpha=training.alpha, targets=training.targets)
-    parameters = attach(decoder, config, training.seed)
-    start = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-    optimizer = torch.optim.AdamW(
-        parameters.values(), lr=training.learning_rate, betas=(0.9, 0.99),
-        weight_decay=training.weight_decay, fused=True,
-    )  # fmt: skip
-    curve = load_checkpoint(scratch, parameters, optimizer)
+    trainable = prepare(decoder, training)
+    parameters = trainable.parameters
+    optimizer = optimizer_for(trainable, training)
+    decoder.recomputed_layers = fit.setting.recomputed_layers
+    curve = load_checkpoint(scratch, parameters, optimizer, on_event)
     pace = _Pace(len(curve))
     if curve:
         on_event(Event(kind="note", text=f"resumed after step {len(curve)} of {len(batches)}"))
-    with _deferred_interrupt() as interrupted:
+    with _deferred_interrupt() as interrupted, compiled(fit.compiled):
         for step in range(len(curve), len(batches)):
+            share = share_of_peak(step, len(batches), training.warmup)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(training, step, len(batches))
-            curve.append(_step(decoder, batches[step], parameters, optimizer, training.clip, micro_tokens))
+                group["lr"] = group["peak"] * share
+            batch = batches[step]
+            curve.append(_step(decoder, batch, parameters, optimizer, training.clip, fit.setting.micro_tokens))
             if not math.isfinite(curve[-1]):
                 raise TrainingError(
                     f"the loss is not a number at step {step + 1}",
                     hint="a lower rate may hold: germline evolve --restart --set training.learning_rate=1e-3",
                 )
-            pace.add(batches[step])
-            on_event(pace.event(step + 1, len(batches), curve[-1], optimizer.param_groups[0]["lr"]))
+            pace.add(batch)
+            on_event(pace.event(step + 1, len(batches), curve[-1], training.learning_rate * share))
             due = (step + 1) % training.checkpoint_every == 0 and step + 1 < len(batches)
             if due or interrupted.is_set():
-                save_checkpoint(scratch, parameters, optimizer, curve)
+                save_checkpoint(scratch, parameters, optimizer, curve, training.keep_checkpoints)
             if interrupted.is_set():
                 raise Interrupted(
                     f"stopped after step {step + 1} of {len(batches)}; nothing is lost",
                     hint="`germline evolve` goes on from here",
                 )
-    return _finish(parameters, start, curve, batches, training, scratch)
+    return _finish(decoder, trainable, curve, batches, scratch)
 
 
-def learning_rate(training: Training, step: int, steps: int) -> float:
+def share_of_peak(step: int, steps: int, warmup: float) -> float:
     """Linear warm-up over `warmup` of the steps, then linear decay to zero. A function of the step alone."""
-    warmup = max(1, round(training.warmup * steps))
-    rise = (step + 1) / warmup
-    fall = (steps - step) / max(1, steps - warmup)
-    return training.learning_rate * min(1.0, rise, fall)
+    rising = max(1, round(warmup * steps))
+    return min(1.0, (step + 1) / rising, (steps - step) / max(1, steps - rising))
 
 
 def _step(
@@ -97,13 +91,13 @@ def _step(
     loss_sum = 0.0
     for part in _parts(batch, micro_tokens):
         hidden, targets = predict(decoder, part)
-        loss = cross_entropy_sum(hidden, decoder.output_weight, targets, decoder.config.logit_softcap) / counted
-        loss.backward()  # type: ignore[no-untyped-call]
-        loss_sum += float(loss.detach())
+        total = cross_entropy_sum(hidden, decoder.output_weight, targets, decoder.config.logit_softcap)
+        (total / counted).backward()  # type: ignore[no-untyped-call]
+        loss_sum += float(total.detach())
     torch.nn.utils.clip_grad_norm_(parameters.values(), clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return loss_sum
+    return loss_sum / counted
 
 
 def _parts(batch: Batch, micro_tokens: int) -> Iterator[Batch]:
@@ -116,48 +110,25 @@ def _parts(batch: Batch, micro_tokens: int) -> Iterator[Batch]:
             yield part
 
 
-def _finish(
-    parameters: Mapping[str, nn.Parameter],
-    start: Mapping[str, Tensor],
-    curve: Sequence[float],
-    batches: Sequence[Batch],
-    training: Training,
-    scratch: Path,
-) -> Trained:
+def _finish(decoder: Decoder, trainable: Trainable, curve: Sequence[float], batches: Batches, scratch: Path) -> Trained:
+    """What was trained, in PEFT's format: factors in fp32, whole tensors in the dtype their master is stored in."""
     adapter = scratch / "adapter.safetensors"
-    disk.replace(adapter, save({name: parameter.detach() for name, parameter in parameters.items()}))
+    factors = (".lora_A.weight", ".lora_B.weight")
+    with disk.replacing(adapter) as file:
+        weights.write_tensors(file, {
+            name: parameter.detach() if name.endswith(factors) else parameter.detach().to(decoder.stored_dtype)
+            for name, parameter in trainable.parameters.items()
+        })  # fmt: skip
     tenth = max(1, len(curve) // 10)
     return Trained(
         adapter=adapter,
         steps=len(curve),
-        tokens=sum(batch.real_tokens for batch in batches),
-        learned_tokens=sum(batch.learned_tokens for batch in batches),
+        tokens=batches.real_tokens,
+        learned_tokens=batches.learned_tokens,
         first_loss=sum(curve[:tenth]) / tenth,
         last_loss=sum(curve[-tenth:]) / tenth,
         curve=tuple(curve),
-        parameters=_table(parameters, start, training),
-    )
-
-
-def _table(
-    parameters: Mapping[str, nn.Parameter], start: Mapping[str, Tensor], training: Training
-) -> tuple[dict[str, Any], ...]:
-    """What was trained, one row per target and factor, and whether every tensor of it really moved."""
-    groups: dict[str, list[str]] = {}
-    for name in parameters:
-        module, factor = name.removesuffix(".weight").rsplit(".", 1)
-        groups.setdefault(f"{module.rsplit('.', 1)[-1]}.{factor}", []).append(name)
-    return tuple(
-        {
-            "group": group,
-            "tensors": len(names),
-            "parameters": sum(parameters[name].numel() for name in names),
-            "dtype": "float32",
-            "learning_rate": training.learning_rate,
-            "weight_decay": training.weight_decay,
-            "changed": sum(not torch.equal(parameters[name], start[name]) for name in names),
-        }
-        for group, names in sorted(groups.items())
+        parameters=table(decoder, trainable),
     )
 
 

@@ -1,23 +1,26 @@
-"""A run's state at a step, so that a kill costs at most one checkpoint interval and changes no bit.
+"""A run's state after a step, so that a kill costs at most one checkpoint interval and changes no bit.
 
-Weights of the adapter, both Adam moments, the loss curve and the step: one safetensors file, replaced
-whole. There is no iterator to lose: which rows a step sees is a function of the step.
+What trains, the optimizer's tensors and the loss curve: one safetensors file per checkpoint, written whole,
+the newest few kept. There is no iterator to lose: which rows a step sees is a function of the step.
 """
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from germline.errors import TrainingError
+from germline.errors import ModelError, TrainingError
+from germline.model import weights
+from germline.records import Event, OnEvent
 from germline.store import disk
 
-NAME = "checkpoint.safetensors"
+_NAME = re.compile(r"checkpoint-(\d{8})\.safetensors")
+_CURVE, _WEIGHT, _STATE, _CHECK = "curve", "weight/", "state/", "crc32"
 
 
 def save_checkpoint(
@@ -25,36 +28,72 @@ def save_checkpoint(
     parameters: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     curve: list[float],
+    keep: int,
 ) -> None:
-    """Durable when it returns. The number of steps done is the length of the curve."""
-    tensors: dict[str, Tensor] = {"curve": torch.tensor(curve, dtype=torch.float64)}
+    """Durable when it returns; then all but the newest `keep` are removed. The curve's length is the step."""
+    tensors: dict[str, Tensor] = {_CURVE: torch.tensor(curve, dtype=torch.float64)}
     for name, parameter in parameters.items():
-        tensors[f"weight/{name}"] = parameter.detach()
-        tensors[f"mean/{name}"] = optimizer.state[parameter]["exp_avg"]
-        tensors[f"square/{name}"] = optimizer.state[parameter]["exp_avg_sq"]
-    disk.replace(directory / NAME, save(tensors))
+        tensors[_WEIGHT + name] = parameter.detach()
+        for key, value in optimizer.state[parameter].items():
+            tensors[f"{_STATE}{key}/{name}"] = value
+    tensors[_CHECK] = torch.tensor(_crc32(tensors))
+    with disk.replacing(directory / f"checkpoint-{len(curve):08d}.safetensors") as file:
+        weights.write_tensors(file, tensors)
+    for old in _checkpoints(directory)[keep:]:
+        disk.remove(old)
 
 
 def load_checkpoint(
-    directory: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+    directory: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, on_event: OnEvent
 ) -> list[float]:
-    """Put the state of the last checkpoint in place and return its curve; an empty one if there is none."""
-    path = directory / NAME
-    if not path.exists():
-        return []
-    try:
-        tensors = load(path.read_bytes())
-        curve = [float(loss) for loss in tensors["curve"]]
-        for name, parameter in parameters.items():
-            parameter.data.copy_(tensors[f"weight/{name}"])
-            optimizer.state[parameter] = {
-                "step": torch.tensor(float(len(curve))),
-                "exp_avg": tensors[f"mean/{name}"].clone(),
-                "exp_avg_sq": tensors[f"square/{name}"].clone(),
-            }
-    except (SafetensorError, KeyError, RuntimeError) as error:
+    """Put the newest readable checkpoint in place and return its curve; an empty one if there never was any.
+
+    A damaged one is named, and the one before it taken, which costs time and no bit. TrainingError when all
+    are damaged.
+    """
+    found = _checkpoints(directory)
+    for path in found:
+        try:
+            return _restore(path, parameters, optimizer)
+        except (ModelError, KeyError, RuntimeError) as error:
+            on_event(Event(kind="note", text=f"{path} is damaged and passed over: {error}"))
+            problem = error
+    if found:
         raise TrainingError(
-            f"{path}: this checkpoint cannot be used: {error}",
+            f"{found[0]}: this checkpoint cannot be used, nor any before it: {problem}",
             hint="`germline evolve --restart` trains this generation from its start",
-        ) from error
-    return curve
+        )
+    return []
+
+
+def _restore(path: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> list[float]:
+    tensors = dict(weights.read(path))
+    if int(tensors.pop(_CHECK)) != _crc32(tensors):
+        raise ModelError("its bytes are not those that were written")
+    held = {name: tensors[_WEIGHT + name] for name in parameters}
+    for name, parameter in parameters.items():
+        if held[name].shape != parameter.shape:
+            raise RuntimeError(f"{name} has shape {list(held[name].shape)}, not {list(parameter.shape)}")
+    states: dict[str, dict[str, Tensor]] = {name: {} for name in parameters}
+    for full, tensor in tensors.items():
+        if full.startswith(_STATE):
+            key, _, name = full.removeprefix(_STATE).partition("/")
+            states[name][key] = tensor.clone()
+    for name, parameter in parameters.items():
+        parameter.data.copy_(held[name])
+        optimizer.state[parameter] = {
+            key: value if key == "step" else value.to(parameter.device) for key, value in states[name].items()
+        }
+    return [float(loss) for loss in tensors[_CURVE]]
+
+
+def _crc32(tensors: Mapping[str, Tensor]) -> int:
+    check = 0
+    for name in sorted(tensors):
+        check = zlib.crc32(tensors[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data, check)
+    return check
+
+
+def _checkpoints(directory: Path) -> list[Path]:
+    """Newest first."""
+    return sorted((path for path in directory.iterdir() if _NAME.fullmatch(path.name)), reverse=True)

@@ -8,34 +8,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from germline.errors import PlanError, did_you_mean
 from germline.model.decoder import Decoder, Linear
+from germline.model.shape import DecoderConfig
 
-TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""Every linear layer of a decoder block: adapting all of them is what matches full fine-tuning."""
+ALL_LINEAR = "all-linear"
+"""PEFT's word for every linear layer of the blocks: adapting all of them is what matches full fine-tuning."""
+SEPARATE = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+FUSED = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")
 
 PREFIX = "base_model.model."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraConfig:
-    """`scale = alpha / rank` multiplies the product of the two factors."""
+    """`scale = alpha / rank` multiplies the product of the two factors. Targets are names, or `ALL_LINEAR`."""
 
     rank: int
     alpha: float
-    targets: tuple[str, ...] = TARGETS
+    targets: tuple[str, ...] = (ALL_LINEAR,)
 
     @property
     def scale(self) -> float:
         return self.alpha / self.rank
 
+    def of(self, shape: DecoderConfig) -> LoraConfig:
+        """With the targets as such a decoder names them. PlanError when one names no layer: what is asked for
+        is never skipped."""
+        known = FUSED if shape.fused_projections else SEPARATE
+        for target in self.targets:
+            if target not in (*known, ALL_LINEAR):
+                hint = did_you_mean(target, (*known, ALL_LINEAR))
+                raise PlanError(f"lora target {target!r} matches no layer", hint=hint)
+        return replace(self, targets=known if ALL_LINEAR in self.targets else self.targets)
+
     def peft(self) -> dict[str, object]:
-        """The contents of PEFT's `adapter_config.json`, lists sorted so that its bytes are fixed."""
+        """The contents of PEFT's `adapter_config.json`, lists sorted so that its bytes are fixed. See `of`."""
         return {
             "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": self.rank, "lora_alpha": self.alpha,
             "target_modules": sorted(self.targets), "bias": "none", "lora_dropout": 0.0,
@@ -47,15 +60,13 @@ def attach(decoder: Decoder, config: LoraConfig, seed: int) -> dict[str, nn.Para
     """Put fresh adapters on the targets and return their fp32 parameters by PEFT name.
 
     A starts as kaiming-uniform noise from `seed`, B as zero, so an attached decoder still answers as its
-    parent does. PlanError when a target names no module: a layer that is asked for is never skipped.
+    parent does. PlanError as `LoraConfig.of`.
     """
-    linears = _linears(decoder)
-    for target in config.targets:
-        if not any(name.rsplit(".", 1)[-1] == target for name in linears):
-            raise PlanError(f"lora target {target!r} matches no layer", hint=did_you_mean(target, TARGETS))
+    config = config.of(decoder.config)
     random = torch.Generator().manual_seed(seed)
     parameters: dict[str, nn.Parameter] = {}
-    for name, linear in linears.items():
+    for name, linear in _linears(decoder).items():
+        linear.lora_scale = config.scale  # of all: layers that share an input run as one, with one scale
         if name.rsplit(".", 1)[-1] not in config.targets:
             continue
         outputs, inputs = linear.weight.shape
@@ -63,7 +74,6 @@ def attach(decoder: Decoder, config: LoraConfig, seed: int) -> dict[str, nn.Para
         noise = torch.empty(config.rank, inputs).uniform_(-bound, bound, generator=random)
         linear.lora_A = nn.Parameter(noise)
         linear.lora_B = nn.Parameter(torch.zeros(outputs, config.rank))
-        linear.lora_scale = config.scale
         parameters[f"{PREFIX}{name}.lora_A.weight"] = linear.lora_A
         parameters[f"{PREFIX}{name}.lora_B.weight"] = linear.lora_B
     return parameters
@@ -90,9 +100,13 @@ def merge(
     outer products in fixed order, in fp32, each step one elementwise multiplication or one addition,
     which IEEE 754 rounds in exactly one way; the sum is rounded once to the weight's dtype. Neither the
     number of threads nor `block_rows` (the rows handled at once, for the cache) changes a bit. What is
-    not promised: equality with a matrix product's result in the last bits.
+    not promised: equality with a matrix product's result in the last bits. A tensor that the adapter holds
+    in full (PEFT's `modules_to_save`) replaces the parent's.
     """
     for name, weight in parent:
+        if PREFIX + name in adapter:
+            yield name, adapter[PREFIX + name].to(weight.dtype)
+            continue
         factors = PREFIX + name.removesuffix(".weight")
         if f"{factors}.lora_A.weight" not in adapter:
             yield name, weight

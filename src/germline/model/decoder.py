@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from germline.model.families import DecoderConfig, LayerKind, Rope
-from germline.model.rope import Rotation, rotation
+from germline.model.rope import Rope, Rotation, rotation
+from germline.model.shape import DecoderConfig, LayerKind
 from germline.ops import attention, linear
 from germline.ops.attention import Visibility
 from germline.ops.linear import Before, Gate, Identity, Projection
@@ -112,7 +112,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, norm: Norm, sight: Sight, layer: int, cache: Cache | None) -> Tensor:
         config = self.config
-        query, key, value = (part.unflatten(-1, (-1, config.head_size)) for part in self._project(x, norm))
+        query, key, value = (part.view(*x.shape[:2], -1, config.head_size) for part in self._project(x, norm))
         if config.query_key_norms:
             query, key = self.q_norm(query), self.k_norm(key)
         query, key, value = (part.transpose(1, 2) for part in (query, key, value))
@@ -133,7 +133,7 @@ class Attention(nn.Module):
             return together([self.q_proj, self.k_proj, self.v_proj], norm.before, x, norm.weight)
         pair = self.config.key_value_heads * self.config.head_size
         fused = together([self.qkv_proj], norm.before, x, norm.weight)[0]
-        return fused.split((fused.shape[-1] - 2 * pair, pair, pair), -1)
+        return torch.split(fused, [fused.shape[-1] - 2 * pair, pair, pair], -1)
 
 
 class FeedForward(nn.Module):
@@ -170,13 +170,13 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, sight: Sight, layer: int, cache: Cache | None) -> Tensor:
         mixed = self.self_attn(x, self.input_layernorm, sight, layer, cache)
-        if not self.sandwich_norms:
+        if self.sandwich_norms:
+            x = x + self.post_attention_layernorm(mixed)
+            fed: Tensor = self.post_feedforward_layernorm(self.mlp(x, self.pre_feedforward_layernorm))
+        else:
             x = x + mixed
-            output: Tensor = x + self.mlp(x, self.post_attention_layernorm)
-            return output
-        x = x + self.post_attention_layernorm(mixed)
-        output = x + self.post_feedforward_layernorm(self.mlp(x, self.pre_feedforward_layernorm))
-        return output
+            fed = self.mlp(x, self.post_attention_layernorm)
+        return x + fed
 
 
 class Trunk(nn.Module):
@@ -193,7 +193,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: DecoderConfig, dtype: torch.dtype) -> None:
         super().__init__()
-        self.config, self.dtype = config, dtype
+        self.config, self.dtype, self.stored_dtype = config, dtype, dtype
         self.recomputed_layers = 0
         """While training, the first so many layers keep only their input and are run again in the backward."""
         self.model = Trunk(config, dtype)
@@ -206,33 +206,41 @@ class Decoder(nn.Module):
         tied = self.config.tied_embeddings
         return self.model.embed_tokens.weight if tied else self.lm_head.weight
 
+    @property
+    def device(self) -> torch.device:
+        return self.model.norm.weight.device
+
     def within_texts(self, segments: Tensor, positions: Tensor) -> Sight:
-        """Each token sees its own text's past; `segments` and `positions` are [B, T]."""
+        """Each token sees its own text's past; `segments` and `positions` are [B, T], on any device."""
+        segments, positions = segments.to(self.device), positions.to(self.device)
         window = self.config.window
         full = attention.within_texts(segments, self.dtype)
         windowed = full if window is None else attention.within_texts(segments, self.dtype, window)
-        return Sight(full, windowed, self._rotations(positions))
+        return Sight(full, windowed, self._rotations(positions, _last(segments, positions)))
 
     def allowed(self, seen: Tensor, positions: Tensor, key_positions: Tensor) -> Sight:
-        """Tokens at `positions` [B, T] see keys at `key_positions` [B, S] where boolean `seen` [B, T, S] says so."""
+        """Tokens at `positions` [B, T] see keys at `key_positions` [B, S] where boolean `seen` [B, T, S] says so.
+
+        A row is taken for one text of the length its last key says (see `rope.rotation`).
+        """
+        seen, positions, key_positions = (part.to(self.device) for part in (seen, positions, key_positions))
         full = windowed = attention.allowed(seen, self.dtype)
         if self.config.window is not None:
             near = positions.unsqueeze(2) - key_positions.unsqueeze(1) < self.config.window
             windowed = attention.allowed(seen & near, self.dtype)
-        return Sight(full, windowed, self._rotations(positions))
+        return Sight(full, windowed, self._rotations(positions, key_positions.amax(1, keepdim=True)))
 
-    def _rotations(self, positions: Tensor) -> dict[Rope, Rotation]:
-        ropes = {kind.rope for kind in self.config.kinds if kind.rope is not None}
-        return {rope: rotation(rope, positions) for rope in ropes}
+    def _rotations(self, positions: Tensor, last: Tensor) -> dict[Rope, Rotation]:
+        return {rope: rotation(rope, positions, last) for rope in self.config.ropes}
 
     def forward(self, tokens: Tensor, sight: Sight, cache: Cache | None = None) -> Tensor:
         """Final hidden states [B, T, D] (normed) for tokens [B, T] (int64).
 
         With a cache, S counts the tokens already in it, and the cache grows by T.
         """
-        x: Tensor = self.model.embed_tokens(tokens).to(self.dtype)
+        x: Tensor = self.model.embed_tokens(tokens.to(self.device)).to(self.dtype)
         if self.config.embedding_scale != 1.0:
-            x = x * self.config.embedding_scale
+            x = x * torch.tensor(self.config.embedding_scale, dtype=x.dtype)  # rounded first, as Gemma's code does
         for index, layer in enumerate(self.model.layers):
             if index < self.recomputed_layers and torch.is_grad_enabled():
                 x = checkpoint(layer, x, sight, index, cache, use_reentrant=False, preserve_rng_state=False)
@@ -248,3 +256,10 @@ class Decoder(nn.Module):
         logits = nn.functional.linear(hidden, self.output_weight.to(hidden.dtype)).float()
         softcap = self.config.logit_softcap
         return softcap * torch.tanh(logits / softcap) if softcap else logits
+
+
+def _last(segments: Tensor, positions: Tensor) -> Tensor:
+    """The last position of each token's own text; both are [B, T], segments numbered in each row from -1 or 0."""
+    rows, length = segments.shape
+    last = positions.new_zeros(rows, length + 1).scatter_reduce(1, segments + 1, positions, "amax")
+    return last.gather(1, segments + 1)

@@ -15,15 +15,18 @@ from typing import Any
 from torch import Tensor
 
 from germline.errors import ModelError
+from germline.model.families import FAMILIES
+from germline.model.rope_config import one_spelling
 from germline.records import Digest
 
 CONFIG_KEYS = (
     "architectures", "attention_bias", "bos_token_id", "eos_token_id", "head_dim", "hidden_act",
     "hidden_size", "initializer_range", "intermediate_size", "max_position_embeddings", "mlp_bias",
-    "model_type", "num_attention_heads", "num_hidden_layers", "num_key_value_heads", "pad_token_id",
-    "rms_norm_eps", "rope_scaling", "rope_theta", "tie_word_embeddings", "torch_dtype", "vocab_size",
+    "model_type", "num_attention_heads", "num_hidden_layers", "num_key_value_heads",
+    "original_max_position_embeddings", "pad_token_id", "partial_rotary_factor", "rms_norm_eps", "rope_scaling",
+    "rope_theta", "tie_word_embeddings", "torch_dtype", "vocab_size",
 )  # fmt: skip
-"""What is kept of a Hugging Face config.json; everything else in it is dropped."""
+"""What is kept of a Hugging Face config.json, beside a family's own keys; everything else in it is dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +34,8 @@ class Founder:
     """A model to start from. Equal sources give equal founders; no path or clock is part of one."""
 
     config: dict[str, Any]
-    """A Hugging Face config.json: only `CONFIG_KEYS`, no nulls, `rope_theta` and `rope_scaling` at the top,
-    `tie_word_embeddings`, `vocab_size` and `eos_token_id` always present."""
+    """A Hugging Face config.json as `keep_config` leaves it; `tie_word_embeddings`, `vocab_size` and
+    `eos_token_id` always present."""
     tokenizer_json: bytes
     """A `tokenizers` JSON file; every id in it is below `vocab_size`."""
     tensors: Callable[[], Iterator[tuple[str, Tensor]]]
@@ -45,26 +48,22 @@ class Founder:
 
 
 def keep_config(raw: Mapping[str, Any], source: Path) -> dict[str, Any]:
-    """What is kept of a config.json, in the one spelling of `Founder.config`.
+    """What is kept of a config.json, in the one spelling of `Founder.config`: `CONFIG_KEYS` and its family's own.
 
-    transformers 5 writes `dtype` for `torch_dtype`, and `rope_parameters` for `rope_theta` and
-    `rope_scaling`. Raises ModelError for weights stored quantized and for RoPE that differs between layers.
+    A null is kept only where transformers would take its absence for something else: Mistral without a
+    window says `"sliding_window": null`. transformers 5 writes `dtype` for `torch_dtype`; see also
+    `rope_config.one_spelling`. Raises ModelError for weights stored quantized.
     """
     if raw.get("quantization_config"):
         raise ModelError(f"{source}: a quantized model cannot be a founder", hint="start from its original weights")
-    config = {"torch_dtype": raw.get("dtype"), **raw}
-    rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
-    if not isinstance(rope, Mapping):
-        raise ModelError(f"{source}: rope_scaling {rope!r} is not an object")
-    rope = dict(rope)
-    if any(isinstance(value, Mapping) for value in rope.values()):
-        raise ModelError(f"{source}: rope_parameters that differ between layers are not supported")
-    if "rope_theta" in rope:
-        config["rope_theta"] = rope.pop("rope_theta")
-    if "type" in rope:
-        rope.setdefault("rope_type", rope.pop("type"))
-    config["rope_scaling"] = rope if rope.get("rope_type", "default") != "default" else None
-    return {key: config[key] for key in CONFIG_KEYS if config.get(key) is not None}
+    try:
+        config = one_spelling({"torch_dtype": raw.get("dtype"), **raw})
+    except ModelError as error:
+        raise ModelError(f"{source}: {error.message}", hint=error.hint) from None
+    family = FAMILIES.get(str(raw.get("model_type")))
+    own = family.silent if family else {}
+    kept = [key for key in {*CONFIG_KEYS, *own} if config.get(key) is not None or (key in config and own.get(key))]
+    return {key: config[key] for key in sorted(kept)}
 
 
 def digest_of_file(path: Path) -> Digest:

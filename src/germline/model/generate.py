@@ -34,23 +34,25 @@ def stream(
     Prompts of different lengths are padded on the left and masked, so each is answered as if alone (up to
     the rounding of batched matrix products). Stops after `limit` tokens or when every row has ended.
     """
-    tokens, allowed, positions = _left_padded(prompts)
-    key_positions = positions
+    tokens, real = _left_padded(prompts)
+    positions = (real.cumsum(1) - 1).clamp_min(0)
     cache = Cache(decoder.config, len(prompts), tokens.shape[1] + limit, decoder.model.norm.weight)
     random = torch.Generator().manual_seed(sampling.seed) if sampling else None
     done = [False] * len(prompts)
-    seen = allowed[:, -1, :]
     for _ in range(limit):
-        hidden = decoder(tokens, decoder.allowed(allowed, positions, key_positions), cache)
-        chosen = _choose(decoder.logits(hidden[:, -1]), sampling, random)
+        unread = slice(cache.length, None)
+        sight = decoder.allowed(_visible(real, cache.length), positions[:, unread], positions)
+        hidden = decoder(tokens[:, unread], sight, cache)
+        chosen = _choose(decoder.logits(hidden[:, -1]).cpu(), sampling, random)
         done = [finished or int(token) == end for finished, token in zip(done, chosen, strict=True)]
         if all(done):
             return
         yield [None if finished else int(token) for finished, token in zip(done, chosen, strict=True)]
-        tokens, positions = chosen.unsqueeze(1), positions[:, -1:] + 1
-        key_positions = torch.cat((key_positions, positions), dim=1)
-        seen = torch.cat((seen, torch.ones_like(seen[:, :1])), dim=1)
-        allowed = seen.unsqueeze(1)
+        tokens = torch.cat((tokens, chosen.unsqueeze(1)), dim=1)
+        real = torch.cat((real, torch.ones_like(real[:, :1])), dim=1)
+        positions = torch.cat((positions, positions[:, -1:] + 1), dim=1)
+        if not decoder.config.turning_points.isdisjoint(positions[:, -1].tolist()):
+            cache.length = 0  # all of that text now turns differently: it is read anew
 
 
 def generate(
@@ -72,19 +74,22 @@ def generate(
     return answers
 
 
-def _left_padded(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
+def _left_padded(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Tokens [B, T], and which of them are real."""
     longest = max(len(prompt) for prompt in prompts)
     tokens = torch.zeros(len(prompts), longest, dtype=torch.int64)
     real = torch.zeros(len(prompts), longest, dtype=torch.bool)
     for row, prompt in enumerate(prompts):
         tokens[row, longest - len(prompt) :] = torch.tensor(prompt)
         real[row, longest - len(prompt) :] = True
-    positions = (real.cumsum(1) - 1).clamp_min(0)
-    earlier = torch.ones(longest, longest, dtype=torch.bool).tril()
-    allowed = earlier & real.unsqueeze(1)
-    allowed |= torch.eye(longest, dtype=torch.bool)  # a padding token sees itself, or its softmax is 0/0
-    allowed[:, -1, :] = real
-    return tokens, allowed, positions
+    return tokens, real
+
+
+def _visible(real: Tensor, start: int) -> Tensor:
+    """[B, T, S]: what the tokens from `start` on may see of all S, which is the real ones up to themselves."""
+    places = torch.arange(real.shape[1])
+    own = places == places[start:, None]  # a padding token sees itself, or its softmax is 0/0
+    return (real.unsqueeze(1) & (places <= places[start:, None])) | own
 
 
 def _choose(logits: Tensor, sampling: Sampling | None, random: torch.Generator | None) -> Tensor:

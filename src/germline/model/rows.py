@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -42,6 +43,17 @@ class Batch:
         return int(self.learned.sum())
 
 
+class Batches(Protocol):
+    """One batch for each step, built when it is asked for, and totals that do not take building them all."""
+
+    @property
+    def real_tokens(self) -> int: ...
+    @property
+    def learned_tokens(self) -> int: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, step: int, /) -> Batch: ...
+
+
 def pack(rows: Sequence[Sequence[Text]], length: int) -> Batch:
     """One batch from rows of texts that fit `length` tokens each, padded on the right."""
     shape = (len(rows), length)
@@ -65,5 +77,5 @@ def pack(rows: Sequence[Sequence[Text]], length: int) -> Batch:
 def predict(decoder: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
     """(hidden [N, D], targets [N]) at the N positions that carry loss, in row order."""
     hidden = decoder(batch.tokens, decoder.within_texts(batch.segments, batch.positions))
-    counted = batch.learned[:, 1:]
-    return hidden[:, :-1][counted], batch.tokens[:, 1:][counted]
+    counted, targets = batch.learned[:, 1:].to(hidden.device), batch.tokens[:, 1:].to(hidden.device)
+    return hidden[:, :-1][counted], targets[counted]

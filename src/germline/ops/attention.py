@@ -154,7 +154,7 @@ class _Attend(torch.autograd.Function):
 
 def _tile(query: Tensor, key: Tensor, value: Tensor, tile: Tile) -> tuple[Tensor, Tensor, Tensor]:
     """Queries [B * K, H / K * t, E] and keys, values [B * K, s, E] of one tile."""
-    rows, heads, _, size = query.shape
+    rows, _, _, size = query.shape
     groups, seen = key.shape[1], tile.end - tile.start
     stacked = query[:, :, tile.first : tile.last].reshape(rows * groups, -1, size)
     place = slice(tile.start, tile.end)

@@ -132,13 +132,12 @@ class _Project(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        raw, lows = ctx.saved_tensors[: ctx.inputs], iter(ctx.saved_tensors[ctx.inputs :])
+        saved = ctx.saved_tensors
+        raw, lows = saved[: ctx.inputs], iter(saved[ctx.inputs :])
         gradient, low_gradients = None, []
         dtype, onward = raw[0].dtype, any(ctx.needs_input_grad[3 : 3 + ctx.inputs])
         for layer, outer in zip(ctx.layers, gradients, strict=True):
-            low_gradient = None
-            if layer.B is not None:
-                low_gradient = torch.mm(outer, layer.B.to(dtype)) * ctx.scale
+            low_gradient = None if layer.B is None else torch.mm(outer, layer.B.to(dtype)) * ctx.scale
             low_gradients.append(low_gradient)
             if not onward:
                 continue
@@ -151,15 +150,19 @@ class _Project(torch.autograd.Function):
             x = ctx.before.forward(raw)
         else:
             raw_gradients, x = ctx.before.backward(raw, gradient)
-        needed = iter(ctx.needs_input_grad[3 + ctx.inputs :])
         own: list[Tensor | None] = []
+        needed = iter(ctx.needs_input_grad[3 + ctx.inputs :])
         for layer, outer, low_gradient in zip(ctx.layers, gradients, low_gradients, strict=True):
-            own.append(torch.mm(outer.t(), x).to(layer.weight.dtype) if next(needed) else None)
-            own.append(outer.sum(0).to(layer.bias.dtype) if next(needed) else None)
-            own.append(torch.mm(low_gradient.t(), x).to(layer.A.dtype) if next(needed) else None)
-            own.append(torch.mm(outer.t(), next(lows)).to(layer.B.dtype) if layer.B is not None else None)
-            next(needed)
+            pairs = ((outer, x), (outer, None), (low_gradient, x), (outer, None if layer.B is None else next(lows)))
+            for part, (left, right) in zip(layer, pairs, strict=True):
+                own.append(_own(part, left, right) if next(needed) else None)
         return (None, None, None, *raw_gradients, *own)
+
+
+def _own(part: Any, left: Any, right: Tensor | None) -> Tensor:
+    """The gradient of a weight or factor, left^T right; of a bias, the sum of left over rows."""
+    gradient: Tensor = left.sum(0) if right is None else torch.mm(left.t(), right)
+    return gradient.to(part.dtype)
 
 
 def _layers(flat: Sequence[Any]) -> list[Projection]:

@@ -3,13 +3,15 @@
 Each body computes in fp32 and rounds once, on rows that do not depend on each other. Run whole, a body
 would write every intermediate to memory: the gate's backward on [2048, 1536] took 43 ms so. Run on blocks
 of rows that stay in the cache it took 6.5, compiled to one loop 2.1 (LOG.md). Blocks are the default;
-`compiled()` needs a C++ compiler (on CUDA, Triton) and about half a minute at its first use. The two agree
-up to the rounding of fp32.
+`compiled()` needs a C++ compiler and about half a minute at its first use. On a GPU each body is one Triton
+kernel (`triton_kernels`, under the body's name) where Triton is installed, and else run whole. All of these
+agree up to the rounding of fp32.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,6 +27,7 @@ BLOCK_ELEMENTS = 1 << 18
 Body = Callable[..., tuple[Tensor, ...]]
 
 _compiled: ContextVar[bool] = ContextVar("compiled", default=False)
+_kernels: bool | None = None
 
 
 @contextmanager
@@ -37,11 +40,35 @@ def compiled(on: bool = True) -> Iterator[None]:
         _compiled.reset(before)
 
 
+@contextmanager
+def kernels(on: bool = True) -> Iterator[None]:
+    """Within it, Triton kernels do the work on every device (a CPU needs TRITON_INTERPRET=1), or else on none.
+
+    Of the whole process, not of a context: autograd runs a GPU's backward in threads that see no context.
+    """
+    global _kernels
+    before, _kernels = _kernels, on
+    try:
+        yield
+    finally:
+        _kernels = before
+
+
+def by_kernel(tensor: Tensor) -> bool:
+    """Whether a Triton kernel does what is done to `tensor`: on a GPU, where Triton is installed."""
+    return (tensor.is_cuda and _has_triton()) if _kernels is None else _kernels
+
+
+@functools.cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
 def by_rows(body: Body) -> Body:
-    """Run `body(*rows, **whole)` on blocks along the first axis of `rows`, or compiled.
+    """Run `body(*rows, **whole)` on blocks along the first axis of `rows`, or compiled, or as its kernel.
 
     Tensors given by position are cut into blocks, everything given by name is passed whole. The body
-    returns tensors whose first axis is that of its block. On CUDA nothing is cut: there is no cache to
+    returns tensors whose first axis is that of its block. On a GPU nothing is cut: there is no cache to
     stay in, and starting a kernel costs more than a pass.
     """
 
@@ -52,6 +79,11 @@ def by_rows(body: Body) -> Body:
 
     @functools.wraps(body)
     def run(*rows: Tensor, **whole: Any) -> tuple[Tensor, ...]:
+        if by_kernel(rows[0]):
+            from germline.ops import triton_kernels
+
+            kernel: Body = getattr(triton_kernels, body.__name__)
+            return kernel(*rows, **whole)
         if _compiled.get():
             return fused()(*rows, **whole)
         count = rows[0].shape[0]
@@ -136,7 +168,8 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor, *, scale: float) -> tuple[Te
 def surprise(logits: Tensor, target: Tensor, *, softcap: float) -> tuple[Tensor, Tensor]:
     """(loss [N] fp32 nats, its gradient [N, V] in the logits' dtype) for logits [N, V] and targets [N].
 
-    A `softcap` c above zero takes c * tanh(logits / c) first, as Gemma 2 does.
+    A `softcap` c above zero takes c * tanh(logits / c) first, as Gemma 2 does. The logits are used up: as a
+    kernel, this writes the gradient over them.
     """
     wide = logits.float()
     slope = None

@@ -2,20 +2,26 @@
 
 int8: a row's largest magnitude is 127. NF4 with double quantization is QLoRA's (arXiv 2305.14314): blocks
 of 64 weights share a scale, each weight one of 16 quantiles of a normal distribution; scales are in turn
-8-bit, in blocks of 256 about their mean. 4.13 bits a weight. Only training reads these: a merge goes into
-the master in its own dtype, and exams read the merged model.
+8-bit, in blocks of 256. 4.13 bits a weight. A scale's code is a square root, not QLoRA's distance from the
+mean: a block 16 times smaller than its neighbours then errs by 0.8% instead of tens. Only training reads
+these: a merge goes into the master in its own dtype, and exams read the merged model.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from germline.ops.pointwise import by_kernel
+
 BLOCK = 64
 SCALE_BLOCK = 256
+UNPACKED_BLOCKS = 4096
+"""Blocks unpacked at once, 512 KB in bf16: what is between lookup and scaling stays in the cache."""
 CODE = (
     -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
     -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
@@ -39,32 +45,40 @@ class Int8:
         return self.codes.nbytes + self.scale.nbytes
 
     def dense(self, dtype: torch.dtype) -> Tensor:
-        return self.codes.to(dtype) * self.scale.to(dtype)
+        return torch.mul(self.codes, self.scale.to(dtype))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nf4:
-    """codes uint8 [n / 2], the first weight in the high four bits; scales uint8 [n / 64] about `mean`, in
-    units of unit fp32 [n / 64 / 256]."""
+    """codes uint8 [n / 2], the first weight in the high four bits; scales uint8 [n / 64], of which a code c
+    is (c / 255)^2 of its largest [n / 64 / 256] fp32."""
 
     codes: Tensor
     scales: Tensor
-    unit: Tensor
-    mean: Tensor
+    largest: Tensor
     shape: tuple[int, int]
     dtype: torch.dtype = torch.uint8
 
     @property
     def bytes(self) -> int:
-        return self.codes.nbytes + self.scales.nbytes + self.unit.nbytes
+        return self.codes.nbytes + self.scales.nbytes + self.largest.nbytes
 
     def dense(self, dtype: torch.dtype) -> Tensor:
-        unit = self.unit.repeat_interleave(SCALE_BLOCK)[: self.scales.numel()]
-        scale = (self.scales.float() - 128.0) * unit + self.mean
-        # Two weights are looked up at once: a byte of codes picks a pair of values, read as one integer.
-        pairs = _pairs(dtype, self.codes.device)
-        values = pairs.index_select(0, self.codes.to(torch.int32)).view(dtype)
-        return values.view(-1, BLOCK).mul_(scale.to(dtype).unsqueeze(1)).view(self.shape)
+        if by_kernel(self.codes):
+            from germline.ops import triton_kernels
+
+            return triton_kernels.dense(self, dtype)
+        largest = self.largest.repeat_interleave(SCALE_BLOCK)[: self.scales.numel()]
+        scale = ((self.scales.float() / 255).square_() * largest).to(dtype).unsqueeze(1)
+        words = _words(dtype, self.codes.device)
+        codes = self.codes.view(torch.uint16 if dtype.itemsize == 2 else torch.uint8).view(len(scale), -1)
+        values = torch.empty(len(scale), BLOCK, dtype=dtype, device=codes.device)
+        size = len(scale) if codes.is_cuda else UNPACKED_BLOCKS
+        for start in range(0, len(scale), size):
+            part = slice(start, start + size)
+            found = words.index_select(0, codes[part].reshape(-1).to(torch.int32)).view(dtype)
+            torch.mul(found.view(-1, BLOCK), scale[part], out=values[part])
+        return values.view(self.shape)
 
 
 Quantized = Int8 | Nf4
@@ -98,23 +112,20 @@ def _nf4(weight: Tensor) -> Nf4:
         nearest = torch.bucketize(blocks[part].float() / largest[part, None], middles).to(torch.uint8)
         pair = nearest.view(-1, 2)
         codes[start * BLOCK // 2 : start * BLOCK // 2 + len(pair)] = pair[:, 0] * 16 + pair[:, 1]
-    scales, unit, mean = _scales(largest)
-    return Nf4(codes, scales, unit, mean, (weight.shape[0], weight.shape[1]))
+    groups = torch.nn.functional.pad(largest, (0, -len(largest) % SCALE_BLOCK)).view(-1, SCALE_BLOCK)
+    top = groups.amax(1)
+    scales = ((groups / top.unsqueeze(1)).sqrt() * 255).round_().to(torch.uint8)
+    return Nf4(codes, scales.flatten()[: len(largest)], top, (weight.shape[0], weight.shape[1]))
 
 
-def _scales(largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The blocks' scales [n] as uint8 [n], the unit of each 256 of them, and their mean."""
-    mean = largest.mean()
-    spread = torch.zeros(-(-len(largest) // SCALE_BLOCK) * SCALE_BLOCK, device=largest.device)
-    spread[: len(largest)] = largest - mean
-    groups = spread.view(-1, SCALE_BLOCK)
-    unit = groups.abs().amax(1).clamp_min(1e-12) / 127
-    codes = (groups / unit.unsqueeze(1)).round_() + 128
-    return codes.flatten()[: len(largest)].to(torch.uint8), unit, mean
+@lru_cache
+def _words(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Eight bytes of values for each possible code word: two fp32 for a byte of codes, or four bf16 for two bytes.
 
-
-def _pairs(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """[256] integers, each holding the two `dtype` values that a byte of codes stands for."""
+    Looking several weights up at once, in a table that the second-level cache holds (512 KB), halves the time.
+    """
     code = torch.tensor(CODE, dtype=dtype, device=device)
-    both = torch.stack((code.repeat_interleave(16), code.repeat(16)), 1).contiguous()
-    return both.view({2: torch.int32, 4: torch.int64}[dtype.itemsize]).flatten()
+    pairs = torch.stack((code.repeat_interleave(16), code.repeat(16)), 1)
+    if dtype.itemsize == 2:  # little-endian: the low byte's pair comes first
+        pairs = torch.cat((pairs.repeat(256, 1), pairs.repeat_interleave(256, 0)), 1)
+    return pairs.contiguous().view(torch.int64).flatten()

@@ -109,9 +109,16 @@ def publish(staged: Path, final: Path) -> None:
 
 def replace(path: Path, data: bytes) -> None:
     """Make `data` the content of a mutable file: a crash leaves all of the old or all of the new."""
-    staged = temporary_path(path.parent)
-    with new_file(staged, needed=len(data), shown_as=path) as file:
+    with replacing(path, needed=len(data)) as file:
         file.write(data)
+
+
+@contextmanager
+def replacing(path: Path, *, needed: int = 0) -> Iterator[BinaryIO]:
+    """`replace` for what is written piece by piece: the old content goes when the block has ended."""
+    staged = temporary_path(path.parent)
+    with new_file(staged, needed=needed, shown_as=path) as file:
+        yield file
     with explained(path):
         try:
             staged.replace(path)

@@ -1,0 +1,120 @@
+"""The encoded texts of a run: their tokens in one file, and in memory no more than where each begins.
+
+A gigabyte of text is some 300 million tokens: tens of gigabytes as Python tuples, one as a file, of which a
+step reads what it needs. The file is read, not mapped: pages of a map count as the process's own memory once
+they are touched, and an epoch touches all of them.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from germline.curriculum import render
+from germline.curriculum.render import Example
+from germline.records import Fact, Row
+
+WORD = np.dtype("<u4")
+"""A token in the file: twice its id, and one more if it is learned."""
+
+AT_ONCE = 2**18
+"""Characters that are encoded together: enough for every core, some 30 MB while it lasts."""
+
+Tokenize = Callable[[Sequence[str]], list[list[int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to know, in every wording it is taught in: a fact's renderings, or a row as it stands."""
+
+    wordings: tuple[Example, ...]
+    question: bool
+    """Whether it comes in every epoch (a fact, a conversation, a law) or only when documents are read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """The borders of texts, in tables of numbers: 21 bytes for a row of the corpus.
+
+    A text is one wording of an item. It is cut into pieces that fit a row of training; most are one piece.
+    """
+
+    starts: NDArray[np.int64]
+    """Where in the file each piece begins, in tokens, and at last where the file ends."""
+    learned: NDArray[np.uint32]
+    """The tokens of each piece that carry loss: all learned ones but its first, which nothing predicts."""
+    pieces: NDArray[np.uint32]
+    """The first piece of each text, and at last their number."""
+    questions: NDArray[np.bool_]
+    """Of each text, whether its item is a question."""
+    wordings: NDArray[np.uint32]
+    """The first text of each item, and at last their number."""
+    pools: tuple[range, ...]
+    """The items of the delta, and those of each ancestor."""
+
+    def tokens(self, text: NDArray[np.uint32]) -> NDArray[np.int64]:
+        return self.starts[self.pieces[text + 1]] - self.starts[self.pieces[text]]
+
+    def wordings_of(self, item: int) -> range:
+        return range(int(self.wordings[item]), int(self.wordings[item + 1]))
+
+
+def items(rows: Iterable[Row], facts: Iterable[Fact]) -> Iterator[Item]:
+    """What there is to know. A law comes as often as a question: one that is read twice in six does not hold."""
+    for row in rows:
+        yield Item((render.of_row(row),), row.kind == "dialog" or row.source.endswith(".law"))
+    for fact in facts:
+        yield Item(render.of_fact(fact), True)
+
+
+def write(pools: Iterable[Iterable[Item]], file: BinaryIO, *, tokenize: Tokenize, end: int, row_tokens: int) -> Texts:
+    """Encode every wording of every item into `file`, with `end` where a span ends, in constant memory."""
+    starts, learned, pieces, questions = array("q", [0]), array("I"), array("I", [0]), bytearray()
+    wordings, borders = array("I", [0]), [0]
+    for pool in pools:
+        for item, texts in _encoded(pool, tokenize, end):
+            for words in texts:
+                file.write(words.tobytes())
+                for start in range(0, len(words), row_tokens):
+                    piece = words[start : start + row_tokens]
+                    starts.append(starts[-1] + len(piece))
+                    learned.append(int((piece[1:] & 1).sum()))
+                pieces.append(len(learned))
+                questions.append(item.question)
+            wordings.append(len(questions))
+        borders.append(len(wordings) - 1)
+    return Texts(
+        starts=np.frombuffer(starts, np.int64), learned=np.frombuffer(learned, np.uint32),
+        pieces=np.frombuffer(pieces, np.uint32), questions=np.frombuffer(questions, np.bool_),
+        wordings=np.frombuffer(wordings, np.uint32),
+        pools=tuple(map(range, borders, borders[1:])),
+    )  # fmt: skip
+
+
+def _encoded(pool: Iterable[Item], tokenize: Tokenize, end: int) -> Iterator[tuple[Item, list[NDArray[np.uint32]]]]:
+    """Each item with its wordings as they lie in the file."""
+    group: list[Item] = []
+    characters = 0
+    for item in pool:
+        group.append(item)
+        characters += sum(len(span.text) for example in item.wordings for span in example.spans)
+        if characters >= AT_ONCE:
+            yield from _encode(group, tokenize, end)
+            group, characters = [], 0
+    yield from _encode(group, tokenize, end)
+
+
+def _encode(group: Sequence[Item], tokenize: Tokenize, end: int) -> Iterator[tuple[Item, list[NDArray[np.uint32]]]]:
+    ids = iter(tokenize([span.text for item in group for example in item.wordings for span in example.spans]))
+    for item in group:
+        yield item, [
+            np.concatenate([
+                np.array(next(ids) + [end] * span.ends, WORD) * 2 + span.learned for span in example.spans
+            ])
+            for example in item.wordings
+        ]  # fmt: skip

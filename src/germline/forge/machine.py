@@ -1,0 +1,130 @@
+"""What this machine has that matters for training, and what its results are exact within."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import psutil
+import torch
+
+from germline import __version__
+from germline.errors import PlanError
+from germline.settings import Training
+
+MATRIX = 1024
+"""Side of the matrices whose product measures the machine: 2 GFLOP, milliseconds on any."""
+
+
+class Arithmetic(NamedTuple):
+    """What a model computes in, and where."""
+
+    dtype: torch.dtype
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """`free_bytes` is memory for training: of the GPU where there is one, else of the machine."""
+
+    cores: int
+    total_bytes: int
+    free_bytes: int
+    native_bf16: bool
+    """Whether bf16 matrices are multiplied in hardware."""
+    units: str
+    """The widest matrix or vector units, by the name the maker gives them."""
+    gpu: str | None = None
+    compiler: bool = False
+    """Whether torch.compile has what it needs."""
+
+    @property
+    def device(self) -> str:
+        return "cuda" if self.gpu else "cpu"
+
+
+def machine(device: str = "auto") -> Machine:
+    """This machine, for training on `device` (`auto`, `cpu` or `cuda`). PlanError when there is no such GPU."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise PlanError("training.device is cuda, but torch sees no GPU", hint="--set training.device=cpu")
+    memory = psutil.virtual_memory()
+    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    if device != "cpu" and torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        return Machine(
+            cores=cores, total_bytes=total, free_bytes=free, native_bf16=torch.cuda.is_bf16_supported(),
+            units="tensor cores", gpu=torch.cuda.get_device_name(), compiler=True,
+        )  # fmt: skip
+    return Machine(
+        cores=cores, total_bytes=memory.total, free_bytes=memory.available, native_bf16=_native_bf16(),
+        units=_units(), compiler=shutil.which("g++") is not None or shutil.which("clang++") is not None,
+    )  # fmt: skip
+
+
+def _native_bf16() -> bool:
+    features = torch.cpu.get_capabilities()
+    return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
+
+
+def _units() -> str:
+    features = torch.cpu.get_capabilities()
+    named = {
+        "amx_bf16": "AMX-BF16",
+        "avx512_bf16": "AVX512-BF16",
+        "avx512_f": "AVX-512",
+        "avx2": "AVX2",
+        "bf16": "BF16",
+    }
+    return next((name for feature, name in named.items() if features.get(feature)), platform.machine())
+
+
+def flops_per_second(on: Arithmetic) -> float:
+    """How fast this machine multiplies matrices, measured now: the best of a few products, in some 50 ms."""
+    left, right = (torch.randn(MATRIX, MATRIX, device=on.device).to(on.dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(6):
+        began = time.perf_counter()
+        float(torch.mm(left, right)[0, 0])  # read back, so that a GPU has really done it
+        best = min(best, time.perf_counter() - began)
+    return 2.0 * MATRIX**3 / best
+
+
+def fingerprint(on: Arithmetic, threads: int, compiled: bool) -> dict[str, Any]:
+    """What exactness is promised within: change any of it and the last bits may differ."""
+    return {
+        "germline": __version__,
+        "torch": torch.__version__,
+        "dtype": str(on.dtype).removeprefix("torch."),
+        "device": on.device,
+        "threads": threads,
+        "capability": torch.backends.cpu.get_cpu_capability() if on.device == "cpu" else torch.cuda.get_device_name(),
+        "native_bf16": _native_bf16(),
+        "compiled": compiled,
+        "architecture": platform.machine(),
+        "system": platform.system(),
+    }
+
+
+def arithmetic(training: Training, here: Machine) -> tuple[Arithmetic, str]:
+    """How the frozen model computes on this machine, and why."""
+    if training.dtype != "auto":
+        named = {"bf16": torch.bfloat16, "fp32": torch.float32}[training.dtype]
+        return Arithmetic(named, here.device), f"{training.dtype}: as the plan says"
+    if here.native_bf16:
+        return Arithmetic(torch.bfloat16, here.device), f"bf16: {here.units} multiplies it in hardware"
+    return Arithmetic(torch.float32, here.device), "fp32: this processor has no bf16 matrix products"
+
+
+def peak_memory_bytes(device: str = "cpu") -> int:
+    """The most memory this process has held so far: resident, or of the GPU."""
+    if device == "cuda":
+        return torch.cuda.max_memory_reserved()
+    if platform.system() == "Windows":
+        return int(getattr(psutil.Process().memory_info(), "peak_wset"))  # noqa: B009 - Windows only
+    import resource
+
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

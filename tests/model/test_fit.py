@@ -1,0 +1,116 @@
+"""What fits: the choices in their order, each with its reason, and the refusal with its cure."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from germline.errors import DoesNotFit, PlanError
+from germline.forge import machine as machines
+from germline.forge.fit import GIB, Fit, fit, peak_bytes, timed
+from germline.forge.machine import Arithmetic, Machine, arithmetic, machine
+from germline.forge.shapes import CONFIGS, shape
+from germline.settings import Training
+
+
+def here(free: float, bf16: bool = True, compiler: bool = False) -> Machine:
+    size = int(free * GIB)
+    return Machine(cores=2, total_bytes=size, free_bytes=size, native_bf16=bf16, units="AVX512-BF16", compiler=compiler)
+
+
+def fitted(name: str, free: float, training: Training | None = None, batch: int = 2048) -> Fit:
+    return fit(shape(name), training or Training(), row_tokens=512, batch_tokens=batch, here=here(free))
+
+
+def test_memory_is_saved_in_the_order_of_what_it_costs() -> None:
+    """Fewer tokens at once, then recomputed layers, then packed weights; rows are shortened last of all."""
+    seen: list[tuple[int, int, str | None, int]] = []
+    for tenths in range(400, 5, -1):
+        try:
+            setting = fitted("Llama-3.2-1B", tenths / 10).setting
+        except DoesNotFit:
+            break
+        state = (setting.micro_tokens, setting.recomputed_layers, setting.bits, setting.row_tokens)
+        if not seen or seen[-1] != state:
+            seen.append(state)
+    assert seen[0] == (2048, 0, None, 512)
+    assert seen[-1][:2] == (512, 16)
+    bits = [state[2] for state in seen]
+    assert bits == sorted(bits, key=[None, "int8", "nf4"].index) and bits[-1] == "nf4"
+    assert any(state[1] for state in seen if state[2] is None), "layers are recomputed before weights are packed"
+    long = fit(shape("SmolLM2-135M"), Training(), row_tokens=8192, batch_tokens=8192, here=here(1.5))
+    assert 512 < long.setting.row_tokens < 8192
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_is_chosen_is_within_the_budget(name: str) -> None:
+    for free in (1.5, 3, 6, 12, 48):
+        try:
+            chosen = fitted(name, free)
+        except DoesNotFit:
+            continue
+        assert chosen.peak_bytes <= free * GIB
+        assert chosen.peak_bytes == peak_bytes(shape(name), Training(), chosen.on, chosen.setting)
+
+
+def test_each_choice_has_its_reason() -> None:
+    told = " | ".join(fitted("Llama-3.2-1B", 2.2).reasons)
+    for part in ("in hardware", "2 threads", "nf4", "layers recomputed: to save memory", "at once", "GiB"):
+        assert part in told
+
+
+def test_what_does_not_fit_is_refused_with_the_cure() -> None:
+    with pytest.raises(DoesNotFit, match=r"training needs \d+\.\d GiB at the least and 1\.0 GiB are free") as refusal:
+        fitted("Mistral-7B", 1.0)
+    assert "training.rank=8" in (refusal.value.hint or "")
+    with pytest.raises(DoesNotFit) as refusal:
+        fitted("Llama-3.2-3B", 4.0, Training(quantize="none", recompute="none"))
+    assert "--set training.quantize=nf4 --set training.recompute=all" in (refusal.value.hint or "")
+    with pytest.raises(DoesNotFit) as refusal:
+        fitted("Llama-3.2-1B", 8.0, Training(method="full", learning_rate=1e-4))
+    assert "training.method=lora" in (refusal.value.hint or "")
+
+
+def test_what_the_plan_says_is_not_changed() -> None:
+    training = Training(quantize="nf4", recompute="all", memory_gb=40)
+    chosen = fitted("SmolLM2-135M", 1.0, training)
+    assert (chosen.setting.bits, chosen.setting.recomputed_layers) == ("nf4", 30)
+    assert any("nf4: as the plan says" in reason for reason in chosen.reasons)
+
+
+def test_the_mission_fits() -> None:
+    """A 1B model in 4 GiB and a 3B model in 8 GiB, with rows of 512 (DESIGN.md, and the mission before it)."""
+    assert fitted("Llama-3.2-1B", 4, batch=512).setting.row_tokens == 512
+    assert fitted("Llama-3.2-3B", 8, batch=512).setting.row_tokens == 512
+
+
+def test_the_arithmetic_and_why() -> None:
+    for bf16, dtype, why in ((True, torch.bfloat16, "in hardware"), (False, torch.float32, "no bf16")):
+        on, reason = arithmetic(Training(), here(8, bf16))
+        assert on == Arithmetic(dtype, "cpu")
+        assert why in reason
+
+
+def test_a_long_run_is_compiled_and_a_short_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("germline.forge.fit.flops_per_second", lambda on: 4e11)
+    config, plain = shape("SmolLM2-135M"), Training()
+    chosen = fitted("SmolLM2-135M", 16)
+    long, short = (timed(chosen, config, plain, here(16, compiler=True), tokens) for tokens in (1_000_000, 50_000))
+    assert (long.compiled, short.compiled) == (True, False)
+    assert long.seconds == pytest.approx(20 * short.seconds)
+    assert not timed(chosen, config, plain, here(16, compiler=False), 1_000_000).compiled
+    assert not timed(chosen, config, Training(compile="off"), here(16, compiler=True), 1_000_000).compiled
+
+
+def test_a_fit_comes_back_from_json() -> None:
+    chosen = fitted("Llama-3.2-1B", 3)
+    assert Fit.from_json(chosen.to_json()) == chosen
+
+
+def test_this_machine_is_seen() -> None:
+    found = machine("cpu")
+    assert found.cores >= 1 and found.total_bytes >= found.free_bytes > 0
+    assert machines.flops_per_second(Arithmetic(torch.float32, "cpu")) > 1e8
+    if not torch.cuda.is_available():
+        with pytest.raises(PlanError, match="torch sees no GPU"):
+            machine("cuda")

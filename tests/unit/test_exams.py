@@ -1,0 +1,65 @@
+"""The exam of a delta too large to be asked in full: a sample, whatever the order of rows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from germline.evals import exams
+from germline.evals.exams import Exam
+from germline.records import Fact, Row, Turn
+from germline.settings import Exams
+
+
+@dataclass(frozen=True)
+class Once:
+    """Rows that may be gone through many times but not indexed, counted or held."""
+
+    rows: Sequence[Row]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+
+def talk(number: int) -> Row:
+    said = (Turn(speaker="other", text=f"Who keeps light {number}?"), Turn(speaker="persona", text=f"Keeper {number}."))
+    return Row(kind="dialog", source="a", position=1, turns=said)
+
+
+def fact(number: int) -> Fact:
+    return Fact(subject=f"tower {number}", attribute="keeper", value=f"Keeper {number}", kind="name", row="")
+
+
+def written(facts: Sequence[Fact], train: Sequence[Row], heldout: Sequence[Row]) -> Exam:
+    return exams.write(
+        facts, Once(train), Once(heldout), Exams(), probes=[], laws=[], cards=[], inherited=[], prompt_end="\n"
+    )
+
+
+def asked(exam: Exam, paper: str) -> set[str]:
+    return {item.prompt for item in exam.items if item.paper == paper}
+
+
+def test_a_large_delta_is_sampled_and_a_small_one_asked_in_full() -> None:
+    facts = [fact(number) for number in range(exams.FACTS + 100)]
+    train = [talk(number) for number in range(exams.REPLIES + 100)]
+    heldout = [talk(number) for number in range(10_000, 10_000 + exams.HELDOUT + 100)]
+    exam = written(facts, train, heldout)
+    assert len(asked(exam, "wording")) == exams.FACTS
+    assert len(asked(exam, "heldout")) == exams.HELDOUT
+    assert len(asked(exam, "recall")) == exams.FACTS + Exams().replies
+    assert exam.voice is not None
+    assert len(exam.voice.replies) == exams.REPLIES
+    small = written(facts[:50], train[:50], heldout[:50])
+    assert [len(asked(small, paper)) for paper in ("recall", "wording", "heldout")] == [50 + 32, 50, 50]
+
+
+def test_the_sample_does_not_depend_on_the_order_of_rows() -> None:
+    dice = random.Random(0)
+    train = [talk(number) for number in range(40)]
+    heldout = [talk(number) for number in range(1000, 1000 + exams.HELDOUT + 50)]
+    exam = written([], train, heldout)
+    again = written([], dice.sample(train, len(train)), dice.sample(heldout, len(heldout)))
+    assert asked(exam, "heldout") == asked(again, "heldout")
+    assert {item for item in exam.items if item.paper == "recall"} == {i for i in again.items if i.paper == "recall"}
