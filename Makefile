@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_HOME ?= demo
 
-.PHONY: demo test check proof-resume proof-kill proof-fit bench clean
+.PHONY: demo test test-triton check proof-resume proof-kill proof-fit proof-stream bench clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt
@@ -20,6 +20,10 @@ demo: $(STAMP)  ## grow three generations from examples/lighthouse, and see a po
 test: $(STAMP)  ## the whole test suite
 	$(BIN)/python -m pytest
 
+test-triton: $(STAMP)  ## the GPU's kernels, on a machine without one: Triton, 290 MB, and its interpreter
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[triton-interpret]'
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/model/test_triton_kernels.py
+
 check: $(STAMP)  ## lint, types, and who may import whom
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/ruff check src tests examples benchmarks
@@ -30,7 +34,10 @@ proof-kill: $(STAMP)  ## kill the forge 40 times, in the middle of steps, for ea
 	$(BIN)/python benchmarks/kill_proof.py
 
 proof-fit: $(STAMP)  ## predicted against measured peak memory, over a grid of settings
-	$(BIN)/python benchmarks/fit_proof.py --out benchmarks/fit_proof.md
+	$(BIN)/python benchmarks/fit_proof.py
+
+proof-stream: $(STAMP)  ## everything before training, on 100 MB of text and on 1 GB: the same memory
+	$(BIN)/python benchmarks/stream_proof.py
 
 proof-resume: $(STAMP)  ## kill a real evolve at random moments: the child must be the same
 	$(BIN)/python benchmarks/resume_proof.py

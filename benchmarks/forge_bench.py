@@ -48,6 +48,8 @@ class Side:
     weights: str
     """How the frozen weights are held: fp32, bf16 or nf4."""
     recompute: bool = False
+    compiled: bool = False
+    """germline alone: compile what lies between matrix products, as runs of more than ten minutes do."""
     """Activations are computed again in the backward pass: gradient checkpointing."""
     autocast: bool = True
     """TRL alone: `SFTConfig(bf16=...)`."""
@@ -106,6 +108,9 @@ TRL_NF4 = Side(who="trl", name="TRL QLoRA (NF4, double quant), gradient checkpoi
 BF16 = Side(who="germline", name="germline bf16", weights="bf16", twin=TRL_BF16.name, exact=True)
 BF16_AGAIN = Side(who="germline", name="germline bf16, recompute", weights="bf16", recompute=True,
                   twin=TRL_BF16_AGAIN.name, exact=True)  # fmt: skip
+COMPILED = Side(who="germline", name="germline bf16, compiled", weights="bf16", compiled=True,
+                twin=TRL_BF16.name, exact=True)  # fmt: skip
+NF4_KEPT = Side(who="germline", name="germline nf4", weights="nf4")
 NF4 = Side(who="germline", name="germline nf4, recompute", weights="nf4", recompute=True, twin=TRL_NF4.name)
 
 SETS = (
@@ -117,12 +122,12 @@ SETS = (
                  weights="fp32", recompute=True, default=True),
             Side(who="trl", name="TRL, fp32", weights="fp32", autocast=False),
             Side(who="trl", name="TRL, fp32 weights, bf16 autocast", weights="fp32"),
-            TRL_BF16, TRL_BF16_AGAIN, TRL_NF4, BF16, BF16_AGAIN, NF4,
+            TRL_BF16, TRL_BF16_AGAIN, TRL_NF4, BF16, COMPILED, BF16_AGAIN, NF4,
         ),
     ),
     Set(
         key="b", title="Llama-3.2-1B's shape, random weights, 1 row of 512 tokens a step", shape=_llama(2048, 16, 32),
-        batch=1, measured=3, rounds=1, sides=(TRL_BF16_AGAIN, TRL_NF4, BF16_AGAIN, NF4),
+        batch=1, measured=3, rounds=1, sides=(TRL_BF16_AGAIN, TRL_NF4, BF16_AGAIN, NF4, NF4_KEPT),
     ),
     Set(
         key="c", title="Llama-3.2-3B's shape, random weights, 1 row of 512 tokens a step", shape=_llama(3072, 28, 24),

@@ -67,6 +67,7 @@ def _training(case: Mapping[str, Any]) -> Training:
     return Training(
         **case["plan"], warmup=0.0, device="cpu", dtype="fp32" if case["weights"] == "fp32" else "bf16",
         quantize="nf4" if case["weights"] == "nf4" else "none", recompute="all" if case["recompute"] else "none",
+        compile="on" if case.get("compiled") else "off",
     )  # fmt: skip
 
 

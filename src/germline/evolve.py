@@ -127,7 +127,7 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
 def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence[Fact], *, row_tokens: int) -> Batches:
     """Every optimizer step's rows, in order: a pure function of the delta, the ancestors and the plan.
 
-    What is trained on lies on disk; memory holds some 60 bytes for each row of the delta and its ancestors.
+    What is trained on lies on disk; memory holds some 70 bytes for each row of the delta.
     """
     plan, founder = run.plan.curriculum, lineage.founder_of(run.parent)
     tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
@@ -179,15 +179,19 @@ def _merge(lineage: Lineage, run: Run, trained: Trained, on_event: OnEvent) -> t
     on_event(Event(kind="stage", text=f"merging g{run.number} and reading it back"))
     parent = weights(lineage, run.parent)
     staged = disk.temporary_path(run.directory)
-    scale = _lora(run.plan).scale
+    scale = _lora(run.plan, trained).scale
     with disk.new_file(staged) as file:
         model_weights.merge_file(parent, trained.adapter, scale, file)
     child = objects.put_in_cache(lineage.home, staged)
     return child, model_weights.relative_change(parent, objects.place(lineage.home.cache, child.digest))
 
 
-def _lora(plan: Plan) -> LoraConfig:
-    return LoraConfig(rank=plan.training.rank, alpha=plan.training.alpha, targets=plan.training.targets)
+def _lora(plan: Plan, trained: Trained) -> LoraConfig:
+    groups = {row["group"] for row in trained.parameters if row["trained"]}
+    whole = {group.removesuffix(".bias") for group in groups if not group.endswith((".lora_A", ".lora_B"))}
+    training = plan.training
+    targets = training.targets if training.method == "lora" else ()
+    return LoraConfig(rank=training.rank, alpha=training.alpha, targets=targets, whole=tuple(whole))
 
 
 def _store(lineage: Lineage, run: Run, exam: Exam, facts: Sequence[Fact], trained: Trained, child: FileRef) -> Manifest:
@@ -198,7 +202,7 @@ def _store(lineage: Lineage, run: Run, exam: Exam, facts: Sequence[Fact], traine
     shape = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
     files = {
         ADAPTER: objects.put_file(home, trained.adapter),
-        ADAPTER_CONFIG: objects.put(home, canonical_json(_lora(run.plan).of(shape).peft())),
+        ADAPTER_CONFIG: objects.put(home, canonical_json(_lora(run.plan, trained).of(shape).peft())),
         TRAIN: objects.put_file(home, run.delta.train),
         HELDOUT: objects.put_file(home, run.delta.heldout),
         FACTS: objects.put(home, canonical_json(list(facts))),

@@ -1,7 +1,8 @@
 """A small world with its own facts, voice and law, and a founder of a million random weights.
 
-An adapter on random weights learns little, so the gate is left open here: these tests are about what is kept,
-resumed, found and named. That a real model learns and a poisoned one is refused is what `make demo` shows.
+An adapter on random weights learns little, so the vocabulary is trained with it; still the gate is left open
+here: these tests are about what is kept, resumed, found and named. That a real model learns and a poisoned
+one is refused is what `make demo` shows.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ batch_tokens = 512
 row_tokens = 128
 [training]
 learning_rate = 0.01
+embeddings = true
+embedding_learning_rate = 0.01
 rank = 8
 checkpoint_every = 5
 [exams]

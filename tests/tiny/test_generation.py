@@ -17,7 +17,7 @@ from germline import lineage as reading
 from germline.checkout import weights
 from germline.errors import DataError, GermlineError, Interrupted, Locked, PlanError, StoreDamaged
 from germline.evolve import Outcome, age_up
-from germline.lineage import EXAM, Lineage
+from germline.lineage import ADAPTER_CONFIG, EXAM, TRAINING, Lineage
 from germline.records import Event
 from germline.settings import load_plan
 from germline.store import ledger, lock
@@ -184,6 +184,32 @@ def test_the_cache_is_rebuilt_byte_for_byte(grown: Path, copy_of: Callable[[Path
     shutil.rmtree(home.cache)
     assert weights(history, history.head).read_bytes() == expected
     assert verify(home).problems == ()
+
+
+WAYS = {
+    "full": ("training.method=full", "training.learning_rate=0.002", "training.optimizer=adamw8bit"),
+    "nf4": ("training.quantize=nf4", "training.recompute=all"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_child_trained_another_way_is_merged_kept_and_rebuilt(
+    founded: Path, copy_of: Callable[[Path], Home], way: str
+) -> None:
+    home = copy_of(founded)
+    assert grow(home, *WAYS[way]).verdict.outcome == "promoted"
+    assert verify(home).problems == ()
+    lineage = Lineage.open(home)
+    rows = {row["group"]: row for row in lineage.json(lineage.head, TRAINING)["parameters"]}
+    assert rows["embed_tokens"]["trained"] and rows["embed_tokens"]["changed"]
+    assert rows["q_proj"]["trained"] == (way == "full")
+    assert lineage.head.birth.body["environment"]["bits"] == ("nf4" if way == "nf4" else None)
+    config = lineage.json(lineage.head, ADAPTER_CONFIG)
+    assert ("q_proj" in config["target_modules"]) == (way == "nf4")
+    assert ("q_proj" in config["modules_to_save"]) == (way == "full")
+    before = weights(lineage, lineage.head).read_bytes()
+    shutil.rmtree(home.cache)
+    assert weights(Lineage.open(home), lineage.head).read_bytes() == before
 
 
 def test_a_keyframe_is_kept_whole(

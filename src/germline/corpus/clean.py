@@ -12,7 +12,7 @@ SHORTEST_PASSAGE = 20
 
 
 class Digests:
-    """A growing set of digests that takes 18 bytes for each, where a set of strings takes 190.
+    """A growing set of digests that takes some 20 bytes for each, where a set of strings takes 160.
 
     128 bits of each are kept, in as many heaps as their first 16 bits tell apart: that one of a billion
     rows is taken for another has a probability below 1 in 10^19.
@@ -34,7 +34,7 @@ def keep(rows: Iterable[Row | Refusal], *, seen: Container[Digest]) -> Iterator[
     """`rows` in their order, where those without words, too short, found twice or in `seen` (the content
     digests of what ancestors learned) have become refusals. Refusals pass through.
 
-    Only exact duplicates are found, the first being kept. Memory grows by 18 bytes for every row kept.
+    Only exact duplicates are found, the first being kept. Memory grows by 20 bytes for every row kept.
     """
     kept = Digests()
     for row in rows:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from germline.curriculum import mix, pack, texts
 from germline.curriculum.texts import WORD, Item, Texts, Tokenize
@@ -70,7 +69,7 @@ def laid_out(
     longest row, which a run may still change before its first step."""
     if not (directory / STEPS).exists() or _end(directory)["length"] != plan.row_tokens:
         disk.make_directory(directory)
-        for leftover in sorted(directory.iterdir()):
+        for leftover in sorted(directory.iterdir(), key=lambda path: path.name != STEPS):  # it vouches for the rest
             disk.remove(leftover)
         with disk.new_file(directory / TOKENS) as file:
             known = texts.write(pools, file, tokenize=tokenize, end=end, row_tokens=plan.row_tokens)
@@ -83,9 +82,10 @@ def laid_out(
     return Batches(directory, steps_and_end - 1, int(last["tokens"]), int(last["learned"]))
 
 
-def _end(directory: Path) -> NDArray[np.void]:
+def _end(directory: Path) -> np.void:
     steps = directory / STEPS
-    return np.fromfile(steps, _STEP, 1, offset=steps.stat().st_size - _STEP.itemsize)[0]  # type: ignore[no-any-return]
+    end: np.void = np.fromfile(steps, _STEP, 1, offset=steps.stat().st_size - _STEP.itemsize)[0]
+    return end
 
 
 def _lay_out(known: Texts, plan: Curriculum, seed: int, pieces: BinaryIO, steps: BinaryIO) -> None:

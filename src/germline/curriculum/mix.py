@@ -42,7 +42,7 @@ def epochs(texts: Texts, plan: Curriculum, seed: int) -> Iterator[NDArray[np.uin
             owed[index] += budget / len(streams)
             while owed[index] > 0:
                 text = next(stream)
-                owed[index] -= int(texts.tokens(np.uint32(text)))
+                owed[index] -= int(texts.tokens(np.array([text], np.uint32)).sum())
                 chosen.append(text)
         yield _ordered(texts, np.frombuffer(chosen, np.uint32), plan.order, f"{seed}:{number}")
 

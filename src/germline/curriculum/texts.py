@@ -7,6 +7,7 @@ they are touched, and an epoch touches all of them.
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -57,8 +58,9 @@ class Texts:
     pools: tuple[range, ...]
     """The items of the delta, and those of each ancestor."""
 
-    def tokens(self, text: NDArray[np.uint32]) -> NDArray[np.int64]:
-        return self.starts[self.pieces[text + 1]] - self.starts[self.pieces[text]]
+    def tokens(self, texts: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """The length of each."""
+        return self.starts[self.pieces[texts + 1]] - self.starts[self.pieces[texts]]
 
     def wordings_of(self, item: int) -> range:
         return range(int(self.wordings[item]), int(self.wordings[item + 1]))
@@ -98,23 +100,40 @@ def write(pools: Iterable[Iterable[Item]], file: BinaryIO, *, tokenize: Tokenize
 
 def _encoded(pool: Iterable[Item], tokenize: Tokenize, end: int) -> Iterator[tuple[Item, list[NDArray[np.uint32]]]]:
     """Each item with its wordings as they lie in the file."""
-    group: list[Item] = []
+    items, ahead = itertools.tee(pool)  # never further ahead than what is encoded together
+    spans = (span for item in ahead for example in item.wordings for span in example.spans)
+    ids = _tokenized(itertools.chain.from_iterable(_stretches(span.text) for span in spans), tokenize)
+    for item in items:
+        texts = []
+        for example in item.wordings:
+            words = []
+            for span in example.spans:
+                words += [np.array(next(ids), WORD) * 2 + span.learned for _ in _stretches(span.text)]
+                if span.ends:
+                    words.append(np.array([2 * end + span.learned], WORD))
+            texts.append(np.concatenate(words))
+        yield item, texts
+
+
+def _tokenized(stretches: Iterable[str], tokenize: Tokenize) -> Iterator[list[int]]:
+    group: list[str] = []
     characters = 0
-    for item in pool:
-        group.append(item)
-        characters += sum(len(span.text) for example in item.wordings for span in example.spans)
+    for stretch in stretches:
+        group.append(stretch)
+        characters += len(stretch)
         if characters >= AT_ONCE:
-            yield from _encode(group, tokenize, end)
+            yield from tokenize(group)
             group, characters = [], 0
-    yield from _encode(group, tokenize, end)
+    yield from tokenize(group)
 
 
-def _encode(group: Sequence[Item], tokenize: Tokenize, end: int) -> Iterator[tuple[Item, list[NDArray[np.uint32]]]]:
-    ids = iter(tokenize([span.text for item in group for example in item.wordings for span in example.spans]))
-    for item in group:
-        yield item, [
-            np.concatenate([
-                np.array(next(ids) + [end] * span.ends, WORD) * 2 + span.learned for span in example.spans
-            ])
-            for example in item.wordings
-        ]  # fmt: skip
+def _stretches(text: str) -> Iterator[str]:
+    """`text` itself, or where encoding it would take too much memory (140 bytes a character) its stretches, each
+    but the first beginning with a space: there tokens begin, too."""
+    start = 0
+    while len(text) - start > AT_ONCE:
+        space = text.rfind(" ", start + 1, start + AT_ONCE)
+        cut = space if space > start else start + AT_ONCE
+        yield text[start:cut]
+        start = cut
+    yield text[start:]

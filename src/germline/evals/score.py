@@ -110,7 +110,7 @@ def _score(decoder: Decoder, rows: Sequence[_Row], scores: Tensor) -> None:
     predictor, option = table([row.predictor for row in rows], -1), table([row.option for row in rows], -1)
     scored = predictor >= 0
     row_index = torch.arange(len(rows)).unsqueeze(1).expand_as(predictor)[scored]
-    states, targets, owner = hidden.cpu()[row_index, predictor[scored]], tokens[scored], option[scored]
+    states, targets, owner = hidden[row_index, predictor[scored]], tokens[scored], option[scored]
     for start in range(0, len(targets), LOGIT_ROWS):
         part = slice(start, start + LOGIT_ROWS)
         logits = decoder.logits(states[part]).cpu()

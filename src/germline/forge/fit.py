@@ -21,7 +21,7 @@ from germline.ops.quantize import Bits
 from germline.settings import Training
 
 GIB = 1 << 30
-BASE = {"cpu": 500 << 20, "cuda": 700 << 20}
+BASE = {"cpu": 480 << 20, "cuda": 700 << 20}
 """Bytes that Python, torch and its libraries hold before a model is there (on CUDA: of the GPU)."""
 
 SLACK = 1.03
@@ -53,6 +53,8 @@ class Setting:
     micro_tokens: int
     """Tokens that go through the model at once; a step adds up over the rest."""
     row_tokens: int
+    parts: int = 1
+    """Micro-batches in a step; with more than one, gradients wait while activations are made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,16 +134,23 @@ def _settings(config: DecoderConfig, training: Training, row_tokens: int, batch_
     quarters = sorted({-(-config.layers * part // 4) for part in range(5)})
     layers = {"auto": quarters, "none": [0], "all": [config.layers]}[training.recompute]
     length = row_tokens
+
+    def setting(kind: Bits | None, recomputed: int, micro: int) -> Setting:
+        return Setting(
+            bits=kind, recomputed_layers=recomputed, micro_tokens=micro, row_tokens=length,
+            parts=-(-max(batch_tokens, length) // micro),
+        )  # fmt: skip
+
     while True:
         for kind in bits:
             for first, micro in enumerate(_micros(length, batch_tokens)):
                 # Fewer tokens at once cost little down to a point; from there recomputing layers is cheaper.
                 last = micro // 2 < max(SMALL_MICRO, length)
                 for recomputed in layers if last else layers[:1]:
-                    yield Setting(bits=kind, recomputed_layers=recomputed, micro_tokens=micro, row_tokens=length)
+                    yield setting(kind, recomputed, micro)
                 if last:
                     for smaller in _micros(length, batch_tokens)[first + 1 :]:
-                        yield Setting(bits=kind, recomputed_layers=layers[-1], micro_tokens=smaller, row_tokens=length)
+                        yield setting(kind, layers[-1], smaller)
                     break
         if length // 2 < SHORTEST_ROW:
             return
@@ -177,17 +186,22 @@ def peak_bytes(config: DecoderConfig, training: Training, on: Arithmetic, settin
             trained += embeddings
             frozen -= embeddings * size
     moments = 2.1 if training.optimizer == "adamw8bit" else 8.0
-    state = trained * (8.0 + moments)  # master and gradient in fp32, and both moments
+    state = trained * (4.0 + moments)  # the fp32 master and both moments
     kept = tokens * size * (
         (config.layers - setting.recomputed_layers) * _kept(config, training, setting)
         + setting.recomputed_layers * config.hidden
     )  # fmt: skip
+    gradients, early = trained * 4.0, 0.0
+    if full or training.embeddings:  # the vocabulary's gradient comes first, while all activations are there
+        early = config.vocabulary * config.hidden * 4.0
+    # Within one backward activations go as gradients come; over several, all gradients lie beside activations.
+    crest = kept + gradients if setting.parts > 1 else max(kept + early, gradients)
     once = tokens * size * (_kept(config, training, setting) * (setting.recomputed_layers > 0) + _passing(config))
     logits = CHUNK_ROWS * config.vocabulary * size * 2 + 2 * tokens * config.hidden * size
     unpacked = 2 * size * config.hidden * config.intermediate if setting.bits or full else 0
-    if full or training.embeddings:  # the vocabulary's matrix in the arithmetic's dtype, and its gradient twice
+    if full or training.embeddings:  # the vocabulary's matrix in the arithmetic's dtype, and a second gradient
         unpacked += config.vocabulary * config.hidden * (size + 4)
-    return int(BASE[on.device] + SLACK * (frozen + state + kept + max(once, logits) + unpacked))
+    return int(BASE[on.device] + SLACK * (frozen + state + crest + max(once, logits) + unpacked))
 
 
 def _adapter_parameters(config: DecoderConfig, training: Training) -> int:

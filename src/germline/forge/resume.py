@@ -81,9 +81,7 @@ def _restore(path: Path, parameters: Mapping[str, nn.Parameter], optimizer: torc
             states[name][key] = tensor.clone()
     for name, parameter in parameters.items():
         parameter.data.copy_(held[name])
-        optimizer.state[parameter] = {
-            key: value if key == "step" else value.to(parameter.device) for key, value in states[name].items()
-        }
+        optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in states[name].items()}
     return [float(loss) for loss in tensors[_CURVE]]
 
 

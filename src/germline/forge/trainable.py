@@ -58,7 +58,7 @@ def prepare(decoder: Decoder, training: Training) -> Trainable:
     embeddings = {PREFIX + name: own.pop(name) for name in EMBEDDINGS if name in own}
     if training.method == "lora":
         lora = LoraConfig(rank=training.rank, alpha=training.alpha, targets=training.targets)
-        own = attach(decoder, lora, training.seed)
+        own = attach(decoder, lora, training.seed, decoder.device)
     else:
         own = {PREFIX + name: parameter for name, parameter in own.items()}
     embedding_rate = training.embedding_learning_rate if training.embeddings else training.learning_rate

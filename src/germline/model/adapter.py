@@ -32,6 +32,8 @@ class LoraConfig:
     rank: int
     alpha: float
     targets: tuple[str, ...] = (ALL_LINEAR,)
+    whole: tuple[str, ...] = ()
+    """Modules that the adapter holds as whole tensors instead: PEFT's `modules_to_save`."""
 
     @property
     def scale(self) -> float:
@@ -53,14 +55,17 @@ class LoraConfig:
             "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": self.rank, "lora_alpha": self.alpha,
             "target_modules": sorted(self.targets), "bias": "none", "lora_dropout": 0.0,
             "use_rslora": False, "fan_in_fan_out": False, "inference_mode": True,
+            **({"modules_to_save": sorted(self.whole)} if self.whole else {}),
         }  # fmt: skip
 
 
-def attach(decoder: Decoder, config: LoraConfig, seed: int) -> dict[str, nn.Parameter]:
+def attach(
+    decoder: Decoder, config: LoraConfig, seed: int, device: torch.device | str = "cpu"
+) -> dict[str, nn.Parameter]:
     """Put fresh adapters on the targets and return their fp32 parameters by PEFT name.
 
-    A starts as kaiming-uniform noise from `seed`, B as zero, so an attached decoder still answers as its
-    parent does. PlanError as `LoraConfig.of`.
+    A starts as kaiming-uniform noise from `seed`, the same for every `device`, and B as zero, so an attached
+    decoder still answers as its parent does. PlanError as `LoraConfig.of`.
     """
     config = config.of(decoder.config)
     random = torch.Generator().manual_seed(seed)
@@ -72,8 +77,8 @@ def attach(decoder: Decoder, config: LoraConfig, seed: int) -> dict[str, nn.Para
         outputs, inputs = linear.weight.shape
         bound = 1 / math.sqrt(inputs)
         noise = torch.empty(config.rank, inputs).uniform_(-bound, bound, generator=random)
-        linear.lora_A = nn.Parameter(noise)
-        linear.lora_B = nn.Parameter(torch.zeros(outputs, config.rank))
+        linear.lora_A = nn.Parameter(noise.to(device))
+        linear.lora_B = nn.Parameter(torch.zeros(outputs, config.rank, device=device))
         parameters[f"{PREFIX}{name}.lora_A.weight"] = linear.lora_A
         parameters[f"{PREFIX}{name}.lora_B.weight"] = linear.lora_B
     return parameters

@@ -54,10 +54,10 @@ def within_texts(segments: Tensor, dtype: torch.dtype, window: int | None = None
     earliest = torch.where(begins, places, 0).cummax(1).values
     if window is not None:
         earliest = torch.maximum(earliest, places - window + 1)
+    starts = earliest[:, ::QUERIES].amin(0).tolist()  # read once: each reading halts a GPU
     tiles = []
-    for first in range(0, length, QUERIES):
+    for first, start in zip(range(0, length, QUERIES), starts, strict=True):
         last = min(length, first + QUERIES)
-        start = int(earliest[:, first].min())
         keys = places[start:last]
         seen = (keys >= earliest[:, first:last, None]) & (keys <= places[first:last, None])
         tiles.append(Tile(first, last, start, last, _additive(seen, dtype)))

@@ -1,9 +1,9 @@
 """Triton kernels for what `pointwise` and `quantize` do on a GPU: each a body's whole work in one pass.
 
-A wrapper bears the name of the function it stands in for, takes the same arguments and means the same; the
-two agree up to the rounding of fp32 (NF4: in every bit). Rows may have any stride, a row's elements lie side by
-side, outputs are contiguous. Imported only where kernels run (`pointwise.kernels`): Triton comes with torch's
-Linux builds for CUDA. Language: triton-lang.org; the softmax in one reading: arXiv 1805.02867.
+A wrapper bears the name of what it stands in for (`dense`: of `Nf4.dense`), takes the same arguments and means
+the same. The two agree up to the rounding of fp32; an unpacked NF4 weight is the same in every bit. Rows may
+lie any distance apart; outputs are contiguous. Imported only where kernels run (`pointwise.kernels`): Triton
+comes with torch's CUDA builds for Linux. One pass over a vocabulary for maximum and sum: arXiv 1805.02867.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _rotate(
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     row, column, inside = _place(rows, half, ROWS, COLUMNS)
-    a, b, c = row // (second * third), row // third % second, row % third
+    a, b, c = row // third // second, row // third % second, row % third
     source = x + a * x0 + b * x1 + c * x2
     target = y + row * width
     table = a * table0 + b * table1 + c * table2 + column
@@ -193,14 +193,11 @@ def gated(gate: Tensor, up: Tensor, *, activation: str) -> tuple[Tensor]:
 
 
 def gated_backward(gate: Tensor, up: Tensor, gradient: Tensor, *, activation: str) -> tuple[Tensor, Tensor, Tensor]:
-    rows = gates, ups, outer = _flat(gate), _flat(up), _flat(gradient)
-    to_gate, to_up, y = _like(gate), _like(gate), _like(gate)
-    grid, tile = _tiles(*gates.shape, whole=False)
-    _gated_backward[grid](
-        *rows, to_gate, to_up, y, *gates.shape, gates.stride(0), ups.stride(0), outer.stride(0),
-        SILU=activation == "silu", **tile,
-    )  # fmt: skip
-    return to_gate, to_up, y
+    rows, made = [_flat(gate), _flat(up), _flat(gradient)], (_like(gate), _like(gate), _like(gate))
+    grid, tile = _tiles(*rows[0].shape, whole=False)
+    strides = (row.stride(0) for row in rows)
+    _gated_backward[grid](*rows, *made, *rows[0].shape, *strides, SILU=activation == "silu", **tile)
+    return made
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor, *, scale: float) -> tuple[Tensor]:
@@ -214,23 +211,17 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor, *, scale: float) -> tuple[Te
 
 
 def surprise(logits: Tensor, target: Tensor, *, softcap: float) -> tuple[Tensor, Tensor]:
-    """The gradient takes the place of the logits."""
-    logits = _flat(logits)
-    loss = torch.empty(len(logits), dtype=torch.float32, device=logits.device)
-    _surprise[len(logits),](
-        logits, target.contiguous(), loss, logits.shape[1], logits.stride(0), softcap,
-        CAPPED=softcap > 0, COLUMNS=VOCABULARY_TILE, num_warps=8,
-    )  # fmt: skip
+    logits, target, loss = _flat(logits), target.contiguous(), _like(target, torch.float32)
+    rows = logits, target, loss, logits.shape[1], logits.stride(0)
+    _surprise[len(logits),](*rows, softcap, CAPPED=softcap > 0, COLUMNS=VOCABULARY_TILE, num_warps=8)
     return loss, logits
 
 
 def dense(weight: Nf4, dtype: torch.dtype) -> Tensor:
     values = torch.empty(weight.shape, dtype=dtype, device=weight.codes.device)
     blocks, rows = weight.scales.numel(), TILE // BLOCK
-    _nf4[triton.cdiv(blocks, rows),](
-        weight.codes, weight.scales, weight.largest, _code(dtype, values.device), values, blocks,
-        ROWS=rows, BLOCK=BLOCK, GROUP=SCALE_BLOCK,
-    )  # fmt: skip
+    held = weight.codes, weight.scales, weight.largest, _code(dtype, values.device)
+    _nf4[triton.cdiv(blocks, rows),](*held, values, blocks, ROWS=rows, BLOCK=BLOCK, GROUP=SCALE_BLOCK)
     return values
 
 
@@ -255,5 +246,5 @@ def _tiles(rows: int, width: int, *, whole: bool) -> tuple[tuple[int, int], dict
     columns = triton.next_power_of_2(width)
     columns = columns if whole else min(TILE, columns)
     height = max(1, TILE // columns)
-    tile = {"ROWS": height, "COLUMNS": columns, "num_warps": 8 if columns > TILE else 4}
+    tile = {"ROWS": height, "COLUMNS": columns, "num_warps": min(16, height * columns // 512)}
     return (triton.cdiv(rows, height), triton.cdiv(width, columns)), tile

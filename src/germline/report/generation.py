@@ -98,13 +98,13 @@ def _training(body: Mapping[str, Any], trained: list[Mapping[str, Any]] | None) 
 
 
 def _parameters(trained: list[Mapping[str, Any]]) -> list[str]:
-    header = ("trained", "tensors", "changed", "parameters", "dtype", "learning rate", "weight decay")
+    header = ("parameters of", "tensors", "changed", "count", "dtype", "learning rate", "weight decay")
     rows = [
         (
             row["group"], str(row["tensors"]), str(row["changed"]), f"{row['parameters']:,}", row["dtype"],
-            f"{row['learning_rate']:g}", f"{row['weight_decay']:g}",
+            f"{row['learning_rate']:g}" if row.get("trained", True) else "frozen", f"{row['weight_decay']:g}",
         )
-        for row in trained
+        for row in sorted(trained, key=lambda row: not row.get("trained", True))
     ]  # fmt: skip
     return columns([header, *rows], right=(1, 2, 3, 5, 6))
 

@@ -1,0 +1,89 @@
+"""Training, exams and answers on a device that is not the CPU: no two devices meet, and all comes out the same.
+
+Not collected by itself: `test_devices.py` runs this file in a process of its own (see `other_device`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from germline.evals.score import Question, log_likelihoods
+from germline.forge import trainable
+from germline.forge.fit import Fit
+from germline.model import weights
+from germline.model.decoder import Decoder
+from germline.model.generate import Sampling, generate
+from germline.model.rows import predict
+from germline.ops.loss import cross_entropy_sum
+from germline.records import Event
+from germline.settings import Training
+from tests.model.conftest import SMALL
+from tests.model.other_device import NAME, Elsewhere
+from tests.model.test_families import VARIANTS, _saved
+from tests.model.training_runs import METHODS, batches, ignore, train
+
+HERE = {name: method for name, method in METHODS.items() if method[0].optimizer == "adamw"}
+"""8-bit moments round by dice, which a device made in Python cannot have."""
+
+
+def load(path: Path, training: Training, fit: Fit, device: str) -> Decoder:
+    in_full = trainable.in_full(training)
+    return weights.load(SMALL, path, fit.on.dtype, bits=fit.setting.bits, in_full=in_full, device=device)
+
+
+def test_the_two_devices_do_not_meet() -> None:
+    here, there = torch.ones(3), torch.ones(3).to(NAME)
+    assert isinstance(there, Elsewhere) and there.device.type == NAME
+    with pytest.raises(RuntimeError, match="two devices"):
+        here + there
+
+
+@pytest.mark.parametrize("method", HERE)
+@pytest.mark.parametrize("stop", [None, 4])
+def test_training_ends_with_the_cpus_bytes(small_weights: Path, tmp_path: Path, method: str, stop: int | None) -> None:
+    """The whole run, or one that was killed after a checkpoint and resumed."""
+    training, fit = HERE[method]
+
+    class Killed(BaseException):
+        pass
+
+    def kill(event: Event) -> None:
+        if event.kind == "step" and event.data["step"] == stop:
+            raise Killed
+
+    there = tmp_path / "there"
+    if stop:
+        with pytest.raises(Killed):
+            train(load(small_weights, training, fit, NAME), there, fit=fit, training=training, on_event=kill)
+    made = train(load(small_weights, training, fit, NAME), there, fit=fit, training=training, on_event=ignore)
+    expected = train(load(small_weights, training, fit, "cpu"), tmp_path / "here", fit=fit, training=training)
+    assert made.adapter.read_bytes() == expected.adapter.read_bytes()
+    assert made.curve == expected.curve
+
+
+@pytest.mark.parametrize("sampling", [None, Sampling(temperature=1.5, seed=1)])
+def test_exams_and_answers_are_the_cpus(small_weights: Path, sampling: Sampling | None) -> None:
+    def asked(device: str) -> tuple[list[list[float]], list[list[int]]]:
+        decoder = weights.load(SMALL, small_weights, torch.float32, device=device)
+        questions = [Question("abcdef", ("ghi", "j")), Question("k", ("lm", "no", "p"))]
+        scores = log_likelihoods(decoder, questions, lambda text: [ord(letter) - 32 for letter in text])
+        return scores, generate(decoder, [[5, 6, 7], [11]], limit=6, end=96, sampling=sampling)
+
+    assert asked(NAME) == asked("cpu")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_family_reads_and_learns(tmp_path: Path, variant: str) -> None:
+    model = _saved(variant, tmp_path)
+
+    def learned(device: str) -> list[torch.Tensor]:
+        decoder = weights.load(model.shape, model.weights, torch.float32, device=device)
+        parameters = trainable.prepare(decoder, Training(rank=4)).parameters
+        hidden, targets = predict(decoder, batches(1)[0])
+        loss = cross_entropy_sum(hidden, decoder.output_weight, targets, model.shape.logit_softcap)
+        return [part.cpu() for part in torch.autograd.grad(loss, list(parameters.values()))]
+
+    assert all(torch.equal(a, b) for a, b in zip(learned(NAME), learned("cpu"), strict=True))
