@@ -113,7 +113,7 @@ def report(records: Sequence[Mapping[str, Any]], rate: Mapping[str, Any], limit:
     yield "# Training on a GPU, beside TRL + PEFT\n"
     yield f"`python benchmarks/cuda_bench.py`, {datetime.date.today()}. {rate['gpu']}, torch {rate['torch']}; "
     yield f"torch.mm in bf16 at its best: {rate['bf16'] / 1e12:.1f} TFLOP/s. Each process limited to {limit:g} GiB.\n"
-    yield "Tokens/s: the median step (slowest–fastest). Peak: what torch's allocator held, and of it tensors, in GB (1e9)."
+    yield "Tokens/s: the median step (slowest–fastest). Peak: what torch's allocator held, and its tensors, GB (1e9)."
     yield "4P: tokens/s x 4 x parameters as a share of torch.mm's rate; what is computed again is not counted."
     for group in SETS:
         yield f"\n## {group.title}\n\n| configuration | tokens/s | peak | 4P | loss |\n| --- | --- | --- | --- | --- |"
@@ -128,7 +128,8 @@ def report(records: Sequence[Mapping[str, Any]], rate: Mapping[str, Any], limit:
                 f"| {record['reserved'] / 1e9:.2f} ({record['allocated'] / 1e9:.2f}) "
                 f"| {pace * 4 * record['parameters'] / rate['bf16']:.0%} | {losses[0]:.4f} → {losses[-1]:.4f} |"
             )
-    yield "\n| set | germline | TRL | its losses | TRL's | apart | verdict |\n| --- | --- | --- | --- | --- | --- | --- |"
+    yield "\n| set | germline | TRL | its losses | TRL's | apart | verdict |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     yield from forge_bench.agreement(records, SETS)[0]
 
 
