@@ -37,8 +37,8 @@ SHORTEST_ROW = 128
 COMPILE_SECONDS = 600
 """A predicted run this long compiles: the compiler takes 20 to 40 s and saves some 5 to 10%."""
 
-EFFICIENCY = 0.7
-"""Share of the machine's matrix rate that a whole step reaches (benchmarks/)."""
+EFFICIENCY = 0.55
+"""Share of the machine's matrix rate that a whole step reaches: 0.46 at 384 tokens, 0.50 to 0.62 at 2,048."""
 
 BITS_BYTES = {None: 0.0, "int8": 1.01, "nf4": 0.517}
 

@@ -115,15 +115,16 @@ class _Project(torch.autograd.Function):
     def forward(ctx: Any, before: Before, inputs: int, scale: float, *tensors: Any) -> tuple[Tensor, ...]:
         raw, layers = tensors[:inputs], _layers(tensors[inputs:])
         x = before.forward(raw)
-        outputs, lows = [], []
+        downs = _downs(layers, x.dtype)
+        lows = [] if downs is None else torch.split(torch.mm(x, downs.t()).mul_(scale), _ranks(layers), 1)
+        low = iter(lows)
+        outputs = []
         for layer in layers:
             y = torch.mm(x, dense(layer.weight, x.dtype).t())
             if layer.bias is not None:
                 y += layer.bias.to(x.dtype)
-            if layer.A is not None and layer.B is not None:
-                low = torch.mm(x, layer.A.to(x.dtype).t()) * scale
-                y.addmm_(low, layer.B.to(x.dtype).t())
-                lows.append(low)
+            if layer.B is not None:
+                y.addmm_(next(low), layer.B.to(x.dtype).t())
             outputs.append(y)
         ctx.before, ctx.scale, ctx.layers = before, scale, layers
         ctx.inputs = inputs
@@ -132,37 +133,45 @@ class _Project(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        saved = ctx.saved_tensors
+        saved, layers = ctx.saved_tensors, ctx.layers
         raw, lows = saved[: ctx.inputs], iter(saved[ctx.inputs :])
-        gradient, low_gradients = None, []
         dtype, onward = raw[0].dtype, any(ctx.needs_input_grad[3 : 3 + ctx.inputs])
-        for layer, outer in zip(ctx.layers, gradients, strict=True):
-            low_gradient = None if layer.B is None else torch.mm(outer, layer.B.to(dtype)) * ctx.scale
-            low_gradients.append(low_gradient)
-            if not onward:
-                continue
-            weight = dense(layer.weight, dtype)
-            gradient = torch.mm(outer, weight) if gradient is None else gradient.addmm_(outer, weight)
-            if low_gradient is not None:
-                gradient.addmm_(low_gradient, layer.A.to(dtype))
-        if gradient is None:
-            raw_gradients: list[Any] = [None] * ctx.inputs
-            x = ctx.before.forward(raw)
-        else:
+        parts = [
+            torch.mm(outer, layer.B.to(dtype))
+            for layer, outer in zip(layers, gradients, strict=True)
+            if layer.B is not None
+        ]
+        downs = _downs(layers, dtype)
+        low_gradients = torch.cat(parts, 1).mul_(ctx.scale) if parts else None
+        if onward:
+            gradient = torch.mm(gradients[0], dense(layers[0].weight, dtype))
+            for layer, outer in zip(layers[1:], gradients[1:], strict=True):
+                gradient.addmm_(outer, dense(layer.weight, dtype))
+            if low_gradients is not None and downs is not None:
+                gradient.addmm_(low_gradients, downs)
             raw_gradients, x = ctx.before.backward(raw, gradient)
+        else:
+            raw_gradients, x = [None] * ctx.inputs, ctx.before.forward(raw)
+        to_downs = iter(() if low_gradients is None else torch.split(torch.mm(low_gradients.t(), x), _ranks(layers)))
         own: list[Tensor | None] = []
         needed = iter(ctx.needs_input_grad[3 + ctx.inputs :])
-        for layer, outer, low_gradient in zip(ctx.layers, gradients, low_gradients, strict=True):
-            pairs = ((outer, x), (outer, None), (low_gradient, x), (outer, None if layer.B is None else next(lows)))
-            for part, (left, right) in zip(layer, pairs, strict=True):
-                own.append(_own(part, left, right) if next(needed) else None)
+        for layer, outer in zip(layers, gradients, strict=True):
+            to_down, low = (None, None) if layer.B is None else (next(to_downs), next(lows))
+            own.append(torch.mm(outer.t(), x).to(layer.weight.dtype) if next(needed) else None)
+            own.append(outer.sum(0).to(layer.bias.dtype) if next(needed) else None)
+            own.append(to_down.to(layer.A.dtype) if next(needed) else None)
+            own.append(torch.mm(outer.t(), low).to(layer.B.dtype) if next(needed) else None)
         return (None, None, None, *raw_gradients, *own)
 
 
-def _own(part: Any, left: Any, right: Tensor | None) -> Tensor:
-    """The gradient of a weight or factor, left^T right; of a bias, the sum of left over rows."""
-    gradient: Tensor = left.sum(0) if right is None else torch.mm(left.t(), right)
-    return gradient.to(part.dtype)
+def _downs(layers: Sequence[Projection], dtype: torch.dtype) -> Tensor | None:
+    """The A of all adapted layers below each other: three thin products as one are a third of their time."""
+    factors = [layer.A for layer in layers if layer.A is not None]
+    return torch.cat(factors).to(dtype) if factors else None
+
+
+def _ranks(layers: Sequence[Projection]) -> list[int]:
+    return [layer.A.shape[0] for layer in layers if layer.A is not None]
 
 
 def _layers(flat: Sequence[Any]) -> list[Projection]:

@@ -161,9 +161,13 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor, *, scale: float) -> tuple[Te
     """
     half = cosine.shape[-1]
     wide = x.float()
-    first, second = wide[..., :half], wide[..., half : 2 * half]
-    turned = (first * cosine - second * sine, second * cosine + first * sine, wide[..., 2 * half :])
-    return ((torch.cat(turned, -1) * scale).to(x.dtype),)
+    if scale != 1.0:
+        cosine, sine = cosine * scale, sine * scale
+    first, second, rest = wide[..., :half], wide[..., half : 2 * half], wide[..., 2 * half :]
+    turned = [torch.addcmul(first * cosine, second, sine, value=-1), torch.addcmul(second * cosine, first, sine)]
+    if rest.shape[-1]:
+        turned.append(rest * scale)
+    return (torch.cat(turned, -1).to(x.dtype),)
 
 
 @by_rows
