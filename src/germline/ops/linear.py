@@ -156,7 +156,8 @@ class _Project(torch.autograd.Function):
         own: list[Tensor | None] = []
         needed = iter(ctx.needs_input_grad[3 + ctx.inputs :])
         for layer, outer in zip(layers, gradients, strict=True):
-            to_down, low = (None, None) if layer.B is None else (next(to_downs), next(lows))
+            to_down: Any = None if layer.A is None else next(to_downs)
+            low: Any = None if layer.B is None else next(lows)
             own.append(torch.mm(outer.t(), x).to(layer.weight.dtype) if next(needed) else None)
             own.append(outer.sum(0).to(layer.bias.dtype) if next(needed) else None)
             own.append(to_down.to(layer.A.dtype) if next(needed) else None)
