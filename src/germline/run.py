@@ -62,7 +62,7 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
     disk.make_directory(lineage.home.runs)
     for leftover in sorted(lineage.home.runs.iterdir()):
         if restart or leftover != directory or not (directory / RUN).exists():
-            disk.remove_tree(lineage.home.root, leftover)
+            _clear(lineage.home, leftover)
     if (directory / RUN).exists():
         return _resumed(lineage, plan, directory, number, on_event)
     run = _read_delta(lineage, plan, directory, number, on_event)
@@ -76,6 +76,12 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
 def end(home: Home, run: Run) -> None:
     """Remove what the run left. Call it once the child is in the ledger."""
     disk.remove_tree(home.root, run.directory)
+
+
+def _clear(home: Home, directory: Path) -> None:
+    if (directory / RUN).exists():
+        disk.remove(directory / RUN)  # first, and durably: it vouches for the rest
+    disk.remove_tree(home.root, directory)
 
 
 def save_trained(run: Run, trained: Trained) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
+import sys
 from collections.abc import Callable
-from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,20 +34,22 @@ def failing(code: int, *, call: int = 1) -> Callable[..., None]:
     return fail
 
 
-class ShortWrites(FileIO):
-    """A disk that takes seven bytes at a time."""
+def disk_with(*, takes: int, holds: int = sys.maxsize) -> Callable[..., Any]:
+    """A disk that takes so many bytes at a time, and no more than it holds."""
+    held = 0
 
-    def write(self, data: memoryview) -> int:  # type: ignore[override]
-        return super().write(bytes(data[:7]))
-
-
-class FullDisk(FileIO):
-    """A disk that takes ten bytes and no more."""
-
-    def write(self, data: memoryview) -> int:  # type: ignore[override]
-        if self.tell() >= 10:
+    def watch(primitive: Callable[..., Any], *arguments: Any) -> Any:
+        nonlocal held
+        if primitive is not os.write:
+            return primitive(*arguments)
+        descriptor, data = arguments
+        if held >= holds:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return super().write(bytes(data[:10]))
+        written = os.write(descriptor, data[:takes])
+        held += written
+        return written
+
+    return watch
 
 
 def test_a_published_file_is_whole_read_only_and_alone(tmp_path: Path) -> None:
@@ -86,16 +90,38 @@ def test_private_files_stay_private(tmp_path: Path) -> None:
 
 
 def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk, "FileIO", ShortWrites)
+    monkeypatch.setattr(disk, "watch", disk_with(takes=7))
     data = os.urandom(3000)
     disk.write_new(tmp_path / "file", data)
     assert (tmp_path / "file").read_bytes() == data
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timer")
+def test_interrupted_calls_are_made_again(tmp_path: Path) -> None:
+    """A real storm of signals, each of which interrupts whatever the system is doing."""
+    interrupted = 0
+
+    def note(number: int, frame: object) -> None:
+        nonlocal interrupted
+        interrupted += 1
+
+    before = signal.signal(signal.SIGALRM, note)
+    signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+    data = os.urandom(1 << 20)
+    try:
+        for number in range(20):
+            disk.write_new(tmp_path / str(number), data)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted > 20
+    assert all((tmp_path / str(number)).read_bytes() == data for number in range(20))
+
+
 def test_a_full_disk_leaves_nothing_and_says_how_much_is_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk, "FileIO", FullDisk)
+    monkeypatch.setattr(disk, "watch", disk_with(takes=10, holds=10))
     with pytest.raises(DoesNotFit) as failure:
         disk.write_new(tmp_path / "file", b"x" * 1000)
     assert names(tmp_path) == []
@@ -156,6 +182,20 @@ def test_a_directory_that_cannot_be_synced_is_accepted(tmp_path: Path, monkeypat
     monkeypatch.setattr(os, "fsync", failing(errno.EINVAL, call=2))
     disk.write_new(tmp_path / "file", b"bytes")
     assert (tmp_path / "file").read_bytes() == b"bytes"
+
+
+def test_a_directory_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could not be synced, so that its names would not be durable."""
+
+    def watch(primitive: Callable[..., Any], *arguments: Any) -> Any:
+        if primitive is disk.flush_directory:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return primitive(*arguments)
+
+    monkeypatch.setattr(disk, "watch", watch)
+    with pytest.raises(GermlineError, match="Permission denied") as failure:
+        disk.write_new(tmp_path / "file", b"bytes")
+    assert "check who may read" in failure.value.hint
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP])
@@ -219,7 +259,7 @@ def test_replace_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patch, pytest.raises(GermlineError):
-        patch.setattr(Path, "replace", fail)
+        patch.setattr(os, "replace", fail)
         disk.replace(path, b"three")
     with monkeypatch.context() as patch, pytest.raises(GermlineError):
         patch.setattr(os, "fsync", fail)
@@ -285,7 +325,7 @@ def test_temporary_names_are_known() -> None:
 def order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What reaches the disk, in order; a directory is synced by name."""
     done: list[str] = []
-    link, fsync, mkdir, rename = os.link, os.fsync, Path.mkdir, Path.replace
+    link, fsync, mkdir, rename = os.link, os.fsync, os.mkdir, os.replace
 
     def note_sync(descriptor: int) -> None:
         is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
@@ -298,9 +338,9 @@ def order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append("link")
         link(staged, final)
 
-    def note_rename(staged: Path, final: Path) -> Path:
+    def note_rename(staged: Path, final: Path) -> None:
         done.append("rename")
-        return rename(staged, final)
+        rename(staged, final)
 
     def note_mkdir(path: Path) -> None:
         done.append(f"make {path.name}")
@@ -308,8 +348,8 @@ def order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(os, "fsync", note_sync)
     monkeypatch.setattr(os, "link", note_link)
-    monkeypatch.setattr(Path, "replace", note_rename)
-    monkeypatch.setattr(Path, "mkdir", note_mkdir)
+    monkeypatch.setattr(os, "replace", note_rename)
+    monkeypatch.setattr(os, "mkdir", note_mkdir)
     return done
 
 

@@ -22,7 +22,8 @@ def snapshot(rows: Iterable[Row | Refusal], directory: Path, *, heldout_share: f
     A row is held out by its content alone, never by its place or company, so that a text once held out is
     held out in every generation. The share is therefore met on average, not exactly. `train_bytes` counts
     the UTF-8 bytes of text in the training rows, which is what a tokenizer will see. A delta without rows
-    is no error here. `directory` is made; the files must not exist; if `rows` raises, none is left.
+    is no error here. `directory` is made; the files must not exist, and are durable on return;
+    if `rows` raises, none is left.
     """
     disk.make_directory(directory)
     paths = {name: directory / f"{name}.jsonl" for name in ("train", "heldout", "refused")}
@@ -39,6 +40,7 @@ def snapshot(rows: Iterable[Row | Refusal], directory: Path, *, heldout_share: f
                 heldout.add(row)
             else:
                 train.add(row)
+    disk.sync_directory(directory)
     return Delta(
         digest=digest_of(canonical_json([train.digest, heldout.digest])),
         train=paths["train"],

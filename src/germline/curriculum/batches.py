@@ -76,6 +76,7 @@ def laid_out(
         staged = disk.temporary_path(directory)
         with disk.new_file(directory / PIECES) as pieces, disk.new_file(staged) as steps:
             _lay_out(known, plan, seed, pieces, steps)
+        disk.sync_directory(directory)  # the other names, before the one that vouches for them
         disk.publish(staged, directory / STEPS)
     last = _end(directory)
     steps_and_end = (directory / STEPS).stat().st_size // _STEP.itemsize

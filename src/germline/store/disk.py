@@ -4,12 +4,15 @@ A file is published in one order: a temporary file next to its place, all bytes,
 hard link as the final name (which never overwrites), the temporary name gone, fsync of the directory. A
 crash in between leaves at most a temporary file, whose name `is_temporary` knows.
 
-A failed fsync is never repeated: the kernel may have dropped the pages and called them clean, so that a
-second fsync succeeds over lost data. The file is removed and the error raised.
+A short write is completed, an interrupted call (EINTR) made again. A failed fsync is never repeated: the
+kernel may have dropped the pages and called them clean, so that a second fsync succeeds over lost data. The
+file is removed and the error raised. A directory whose fsync failed keeps the new name: that may still be lost.
 
-Not promised: durability on disks that lie about flushing, and of *names* on Windows, which cannot sync a
-directory. On file systems without hard links publishing falls back to a check and a rename, which holds
-off another process only as long as both take the lineage's lock.
+Not promised: durability on disks that lie about flushing; on macOS, on file systems that know no F_FULLFSYNC
+(there fsync stops at the drive's cache); on Windows, of *names*, because it cannot sync a directory, so that a
+power cut may undo the last renames and removals. Anywhere, that a file is still read-only after a power cut. On
+file systems without hard links publishing falls back to a check and a rename, which holds off another process
+only as long as both take the lineage's lock.
 
 Every OSError becomes a GermlineError that names the file and the cure, except FileExistsError, which is an
 answer: the name is taken.
@@ -23,11 +26,11 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedWriter, FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 from germline.errors import GermlineError
 from germline.store.failures import explained
@@ -35,10 +38,17 @@ from germline.store.failures import explained
 BLOCK = 1 << 20
 """Files are read, hashed and written in pieces of this many bytes."""
 
+watch: Callable[..., Any] | None = None
+"""Called, where a test sets it, in place of each primitive, with the primitive and its arguments: it can look on,
+fail, die, or do otherwise. The primitives are `flush`, `flush_directory`, and of os: open, write, chmod, link, rename,
+replace, unlink, mkdir, rmdir. None in production."""
+
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}")
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_NOT_SUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_NO_DIRECTORY_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES}
 _WINDOWS = os.name == "nt"
 
 
@@ -72,18 +82,19 @@ def write_new(path: Path, data: bytes | Iterable[bytes]) -> None:
 
 @contextmanager
 def new_file(path: Path, *, needed: int = 0, shown_as: Path | None = None) -> Iterator[BinaryIO]:
-    """A new file at a staging path to stream into: whole and on disk after the block, gone if it fails.
+    """A new file at a staging path to stream into: its bytes on disk after the block, gone if it fails.
 
-    Raises FileExistsError if `path` exists. Leave the file open: it is flushed, synced and closed here.
-    `needed` (bytes, where known) and `shown_as` only serve the message of an error.
+    Its name is durable only once it is published, or `sync_directory` was called. Raises FileExistsError if `path`
+    exists. Leave the file open: it is flushed, synced and closed here. `needed` (bytes, where known) and
+    `shown_as` only serve the message of an error.
     """
     with explained(shown_as or path, needed):
-        descriptor = os.open(path, _CREATE, 0o666)
-        file = BufferedWriter(FileIO(descriptor, "wb"), BLOCK)
+        descriptor = _do(os.open, path, _CREATE, 0o666)
+        file = BufferedWriter(_Raw(descriptor, "wb"), BLOCK)
         try:
             yield file
             file.flush()
-            _sync(descriptor)
+            _do(flush, descriptor)
             file.close()
         except BaseException:
             with suppress(OSError):
@@ -97,14 +108,13 @@ def publish(staged: Path, final: Path) -> None:
     """Give a finished, synced file (see `new_file`) its final name, durably, and make it read-only.
 
     Both must lie on one file system. Raises FileExistsError if `final` exists; on any error before the
-    name is given `staged` stays where it is, and is the caller's to remove.
+    name is given `staged` stays where it is, and is the caller's to remove. That the staged name is gone is
+    not made durable.
     """
     with explained(final):
-        staged.chmod(stat.S_IMODE(staged.stat().st_mode) & 0o444)
+        _do(os.chmod, staged, stat.S_IMODE(staged.stat().st_mode) & 0o444)
         _rename_without_overwriting(staged, final)
     sync_directory(final.parent)
-    if staged.parent != final.parent:
-        sync_directory(staged.parent)
 
 
 def replace(path: Path, data: bytes) -> None:
@@ -121,7 +131,7 @@ def replacing(path: Path, *, needed: int = 0) -> Iterator[BinaryIO]:
         yield file
     with explained(path):
         try:
-            staged.replace(path)
+            _do(os.replace, staged, path)
         except BaseException:
             with suppress(OSError):
                 _unlink(staged)
@@ -137,14 +147,14 @@ def make_directory(path: Path) -> None:
     if path.parent != path:
         make_directory(path.parent)
     with explained(path), suppress(FileExistsError):
-        path.mkdir()
+        _do(os.mkdir, path)
     if not path.is_dir():
         raise GermlineError(f"{path} is not a directory", hint=f"move {path} away, then run the command again")
     sync_directory(path.parent)
 
 
 def remove(path: Path) -> None:
-    """Remove one file. Meant for what may be rebuilt or was never published; the caller answers for that."""
+    """Remove one file, durably. Meant for what may be rebuilt or was never published; the caller answers for that."""
     with explained(path):
         _unlink(path)
     sync_directory(path.parent)
@@ -153,7 +163,8 @@ def remove(path: Path) -> None:
 def remove_tree(root: Path, path: Path) -> None:
     """Remove a directory that lies under `runs/` or `cache/` of the home at `root`, with all it holds.
 
-    Anything else is refused with ValueError before anything is touched. Links are removed, not followed.
+    Anything else is refused with ValueError before anything is touched. Links are removed, not followed. Not
+    durable: after a power cut any part of it may be back, so remove first, with `remove`, what vouches for the rest.
     """
     real = path.parent.resolve() / path.name
     expendable = any(real.parent.is_relative_to(root.resolve() / name) for name in ("runs", "cache"))
@@ -161,49 +172,58 @@ def remove_tree(root: Path, path: Path) -> None:
         raise ValueError(f"not a directory under runs/ or cache/ of {root}: {path}")
     with explained(path):
         _remove_directory(real)
-    sync_directory(real.parent)
-
-
-def sync_file(path: Path) -> None:
-    """Bring a file that someone else wrote to the disk, before it is published."""
-    with explained(path):
-        _sync_path(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)
 
 
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable, where the system can."""
-    if _WINDOWS:
-        return
-    with explained(path):
-        try:
-            _sync_path(path, os.O_RDONLY)
+    if not _WINDOWS:
+        with explained(path):
+            _do(flush_directory, path)
+
+
+def flush(descriptor: int) -> None:
+    """Primitive: all bytes of an open file to the disk."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        try:  # there fsync stops at the drive's cache
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
         except OSError as error:
-            if error.errno not in _NO_DIRECTORY_SYNC:
+            if error.errno not in _NOT_SUPPORTED | {errno.ENOTTY}:
                 raise
+    os.fsync(descriptor)
 
 
-def _sync_path(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
+def flush_directory(path: Path) -> None:
+    """Primitive: all names in a directory to the disk, unless its file system cannot."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        _sync(descriptor)
+        flush(descriptor)
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
     finally:
         os.close(descriptor)
 
 
-def _sync(descriptor: int) -> None:
-    if sys.platform == "darwin":
-        import fcntl
+def _do(primitive: Callable[_Arguments, _Answer], *arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Answer:
+    """Every change of the disk is made here."""
+    if watch is None:
+        return primitive(*arguments, **named)
+    answer: _Answer = watch(primitive, *arguments, **named)
+    return answer
 
-        # On macOS fsync stops at the drive's cache; only this flushes it.
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-    else:
-        os.fsync(descriptor)
+
+class _Raw(FileIO):
+    def write(self, data: Any) -> int:
+        return _do(os.write, self.fileno(), data)
 
 
 def _rename_without_overwriting(staged: Path, final: Path) -> None:
     if not _WINDOWS:  # there, rename itself refuses to overwrite, and a read-only link cannot be removed
         try:
-            os.link(staged, final)
+            _do(os.link, staged, final)
         except OSError as error:
             if error.errno not in _NO_HARD_LINKS:
                 raise
@@ -213,7 +233,7 @@ def _rename_without_overwriting(staged: Path, final: Path) -> None:
             return
         if os.path.lexists(final):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final))
-    staged.rename(final)
+    _do(os.rename, staged, final)
 
 
 def _remove_directory(path: Path) -> None:
@@ -222,10 +242,10 @@ def _remove_directory(path: Path) -> None:
             _remove_directory(child)
         else:
             _unlink(child)
-    path.rmdir()
+    _do(os.rmdir, path)
 
 
 def _unlink(path: Path) -> None:
     if _WINDOWS:  # which does not remove read-only files
-        path.chmod(stat.S_IREAD | stat.S_IWRITE)
-    path.unlink()
+        _do(os.chmod, path, stat.S_IREAD | stat.S_IWRITE)
+    _do(os.unlink, path)

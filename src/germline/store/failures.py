@@ -35,6 +35,8 @@ def explained(path: Path, needed: int = 0) -> Iterator[None]:
             raise DoesNotFit(message + amount, hint=f"nothing was lost: free space {again}") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             cure = f"check who may read and write {path.parent}"
+        elif error.errno in (errno.EMFILE, errno.ENFILE):
+            cure = "let processes open more files (ulimit -n)"
         else:
             cure = "check the path and the disk"
         raise GermlineError(message, hint=f"nothing was lost: {cure} {again}") from error

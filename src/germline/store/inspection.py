@@ -100,5 +100,7 @@ class Inspection:
 def _is_regular(path: Path) -> bool:
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return True  # it was, and its writer is done with it
     except OSError:
         return False

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from filelock import FileLock, Timeout
 
 from germline.errors import Locked
+from germline.store import disk
 from germline.store.failures import explained
 from germline.store.home import Home
 
@@ -18,6 +19,7 @@ def hold(home: Home) -> Iterator[None]:
 
     The operating system lets go when a process dies, so that no lock outlives its holder. Not promised on
     network file systems that do not lock. The lock's file stays, empty, and means nothing by itself.
+    Once it is held, the ledger is durable as it stands, also where the last holder died before it saw to that.
     """
     lock = FileLock(home.lock, timeout=0)
     with explained(home.lock):
@@ -29,6 +31,7 @@ def hold(home: Home) -> Iterator[None]:
                 hint="wait until it is done, or stop it, then run the command again",
             ) from None
     try:
+        disk.sync_directory(home.ledger)
         yield
     finally:
         lock.release()

@@ -83,8 +83,9 @@ def put(home: Home, data: bytes) -> FileRef:
 def put_file(home: Home, path: Path, *, move: bool = False) -> FileRef:
     """Keep a file's bytes as an object, streaming. With `move` the file itself becomes the object.
 
-    The file is only ever removed with `move`, after its bytes are kept. Where moving is not possible
-    (another file system, a second hard link through which the bytes could still change) it is copied.
+    The file is only ever removed with `move`, after its bytes are kept, and must then come from `disk.new_file`,
+    which synced it. Where moving is not possible (another file system, a second hard link through which the
+    bytes could still change) it is copied.
     """
     with explained(path):
         if not path.is_file():
@@ -127,12 +128,11 @@ def cache_path(home: Home, digest: Digest) -> Path | None:
 
 
 def put_in_cache(home: Home, staged: Path) -> FileRef:
-    """Move a finished file of merged weights from `runs/` (or the cache itself) into the cache."""
+    """Move a file of merged weights, made by `disk.new_file` in `runs/` or the cache itself, into the cache."""
     return _move(home.cache, staged)
 
 
 def _move(directory: Path, path: Path) -> FileRef:
-    disk.sync_file(path)
     reference = hash_file(path)
     _settle(directory, path, reference)
     return reference

@@ -44,6 +44,14 @@ def verify(home: Home, on_file: OnFile | None = None) -> Report:
     ledger cut short at its end where that leaves nothing unnamed (see `ledger`), and, while a run is in
     flight, one that leaves generations unnamed.
     """
+    while True:
+        before = sorted(home.ledger.glob("*.json"))
+        report = _report(home, on_file)
+        if not report.problems or sorted(home.ledger.glob("*.json")) == before:
+            return report  # else what was appended meanwhile may name what seemed to be named by nothing
+
+
+def _report(home: Home, on_file: OnFile | None) -> Report:
     inspection = Inspection(home, on_file or (lambda path, size: None))
     entries = _ledger(inspection, _identity(inspection))
     manifests = _generations(inspection, entries)

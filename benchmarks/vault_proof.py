@@ -1,0 +1,118 @@
+"""Try to lose something: kill, fail, cut the power, fill the disk, crowd the store. A line for each proof, and a JSON.
+
+    python benchmarks/vault_proof.py                            all of it
+    python benchmarks/vault_proof.py --only storage-power       one proof
+    python benchmarks/vault_proof.py --only storage-kills --seed 0 --attempt 37      one attempt of it, again
+
+`storage` is the cycle of tests/vault/storage.py: found a lineage, bear two children, roll back, give up a run.
+`evolve` is a whole evolve of the tiny model of tests/tiny. `make test` makes some of the same attempts (tests/vault).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.vault import crowd, deaths, full, outages, proof, storage
+
+BATCHES = "curriculum/batches.py"
+"""Its sync is reached by the evolve cycle alone; all others by the storage cycle, too."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=[name for name, _ in PROOFS], help="these proofs alone")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--attempt", type=int, help="this attempt alone")
+    parser.add_argument("--most", type=int, help="at most so many attempts of each proof, spread over all there are")
+    parser.add_argument("--kills", type=int, default=2000, help="random SIGKILLs (default %(default)s)")
+    parser.add_argument("--power", type=int, default=3000, help="states after a power cut (default %(default)s)")
+    parser.add_argument("--evolve-power", type=int, default=60, help="the same of the evolve cycle (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=20, help="crowds (default %(default)s)")
+    parser.add_argument("--sizes", type=int, default=200, help="sizes of a disk that fills up (default %(default)s)")
+    parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1))
+    parser.add_argument("--out", type=Path, help="write what was tried and lost as JSON")
+    given = parser.parse_args()
+    began, tallies = time.monotonic(), []
+    with ExitStack() as stack:
+        cycles = Cycles(stack)
+        for name, make in PROOFS:
+            if given.only and name not in given.only:
+                continue
+            if name in NEED_MOUNT and (reason := full.why_not()):
+                say(f"{name}: skipped: {reason}")
+                continue
+            made = make(cycles, given)
+            chosen = proof.spread(made, given.most, given.seed) if given.attempt is None else [given.attempt]
+            tallies.append(proof.prove(made, chosen, seed=given.seed, workers=given.workers, say=say))
+            for _ in tallies[-1].lost[:1]:
+                say(f"again with: benchmarks/vault_proof.py --only {name} --seed {given.seed} --attempt NUMBER")
+    if given.out:
+        result = {"seconds": round(time.monotonic() - began, 1), "proofs": [asdict(tally) for tally in tallies]}
+        given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return 1 if any(tally.lost for tally in tallies) else 0
+
+
+class Cycles:
+    """Each cycle is made when it is first asked for: most proofs need no torch."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._made: dict[str, Any] = {}
+
+    @property
+    def storage(self) -> Any:
+        return self._once("storage", storage.storage_cycle)
+
+    @property
+    def evolve(self) -> Any:
+        from tests.vault.evolving import evolve_cycle
+
+        return self._once("evolve", lambda: self._stack.enter_context(evolve_cycle()))
+
+    def _once(self, name: str, make: Callable[[], Any]) -> Any:
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
+
+
+def mutants_of_storage() -> Iterator[str]:
+    return (line for line in outages.syncs() if not line.startswith(BATCHES))
+
+
+Make = Callable[[Cycles, argparse.Namespace], proof.Proof]
+PROOFS: tuple[tuple[str, Make], ...] = (
+    ("storage-kills", lambda cycles, given: deaths.kills(cycles.storage, given.seed)),
+    ("storage-random-kills", lambda cycles, given: deaths.random_kills(cycles.storage, given.seed, given.kills)),
+    ("storage-errors", lambda cycles, given: deaths.errors(cycles.storage, given.seed)),
+    ("storage-power", lambda cycles, given: outages.power(cycles.storage, given.seed, given.power)),
+    ("storage-mutants", lambda cycles, given: outages.mutants(cycles.storage, given.seed, list(mutants_of_storage()))),
+    ("crowd", lambda cycles, given: crowd.crowd(cycles.storage, given.seed, given.rounds)),
+    ("full-disks", lambda cycles, given: full.full_disks(cycles.storage, given.sizes)),
+    ("read-only", lambda cycles, given: full.read_only(cycles.storage)),
+    ("evolve-kills", lambda cycles, given: deaths.kills(cycles.evolve, given.seed)),
+    ("evolve-errors", lambda cycles, given: deaths.errors(cycles.evolve, given.seed, each=False)),
+    ("evolve-power", lambda cycles, given: outages.power(cycles.evolve, given.seed, given.evolve_power, deaths=4)),
+    ("evolve-mutants", lambda cycles, given: outages.mutants(
+        cycles.evolve, given.seed, [line for line in outages.syncs() if line.startswith(BATCHES)], deaths=0,
+    )),
+)  # fmt: skip
+NEED_MOUNT = ("full-disks", "read-only")
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
