@@ -13,10 +13,10 @@ from typing import Any
 
 from germline.errors import StoreDamaged
 from germline.records import Digest, Fact, Row
-from germline.store import generations, ledger, objects
+from germline.store import generations, ledger, objects, witness
 from germline.store.generations import Manifest
 from germline.store.home import Home
-from germline.store.ledger import Entry
+from germline.store.entry import Entry
 
 CONFIG, TOKENIZER, WEIGHTS, ORIGIN = "config.json", "tokenizer.json", "model.safetensors", "origin.json"
 """What a founder holds."""
@@ -53,7 +53,11 @@ class Lineage:
 
     @classmethod
     def open(cls, home: Home) -> Lineage:
-        return cls(home, ledger.entries(home))
+        """The lineage as it is now. StoreDamaged also where it is behind what this machine has seen of it."""
+        seen = witness.mark(home)
+        entries = ledger.entries(home)
+        witness.observe(home, seen, entries)
+        return cls(home, entries)
 
     @property
     def head(self) -> Generation:
@@ -66,9 +70,14 @@ class Lineage:
 
     def generation(self, digest: Digest) -> Generation:
         for entry in self.entries:
-            if entry.generation == digest and entry.kind != "rolled_back":
+            if entry.generation == digest and entry.is_birth:
                 return Generation(digest, entry.number, generations.load(self.home, digest), entry)
         raise StoreDamaged(f"no ledger entry tells of the birth of {digest}", hint="germline verify")
+
+    def outcome(self, generation: Generation) -> str:
+        """What became of a generation: `promoted` also where it was `proposed` first and approved later."""
+        approved = any(entry.generation == generation.digest and entry.kind == "promoted" for entry in self.entries)
+        return "promoted" if approved else generation.birth.kind
 
     def born(self) -> list[Generation]:
         """Every generation in order of birth, refused ones included."""

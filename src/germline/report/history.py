@@ -8,7 +8,7 @@ from typing import Any
 from germline.lineage import Lineage
 from germline.records import plain
 from germline.report.tables import MISSING, columns, decimals, of, percent, share, short
-from germline.store.ledger import Entry
+from germline.store.entry import Entry
 
 _HEADER = (
     "id", "from", "verdict", "rows", "facts", "steps", "loss", "recall", "general", "spoken", "style",

@@ -52,7 +52,7 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
-def write_new(path: Path, data: bytes | Iterable[bytes]) -> None:
+def write_new(path: Path, data: bytes | Iterable[bytes], *, mode: int = 0o666) -> None:
     """Publish `data` as `path`, whole, durable and read-only, or leave nothing there.
 
     Raises FileExistsError, and changes nothing, if `path` exists. If the very last step fails (making the
@@ -60,7 +60,7 @@ def write_new(path: Path, data: bytes | Iterable[bytes]) -> None:
     """
     staged = temporary_path(path.parent)
     needed = len(data) if isinstance(data, bytes) else 0
-    with new_file(staged, needed=needed, shown_as=path) as file:
+    with new_file(staged, needed=needed, shown_as=path, mode=mode) as file:
         file.writelines([data] if isinstance(data, bytes) else data)
     try:
         publish(staged, path)
@@ -71,14 +71,15 @@ def write_new(path: Path, data: bytes | Iterable[bytes]) -> None:
 
 
 @contextmanager
-def new_file(path: Path, *, needed: int = 0, shown_as: Path | None = None) -> Iterator[BinaryIO]:
+def new_file(path: Path, *, needed: int = 0, shown_as: Path | None = None, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A new file at a staging path to stream into: whole and on disk after the block, gone if it fails.
 
     Raises FileExistsError if `path` exists. Leave the file open: it is flushed, synced and closed here.
-    `needed` (bytes, where known) and `shown_as` only serve the message of an error.
+    `needed` (bytes, where known) and `shown_as` only serve the message of an error. `mode` is
+    what the file may be at most: 0o600 keeps it from everyone but its owner.
     """
     with explained(shown_as or path, needed):
-        descriptor = os.open(path, _CREATE, 0o666)
+        descriptor = os.open(path, _CREATE, mode)
         file = BufferedWriter(FileIO(descriptor, "wb"), BLOCK)
         try:
             yield file

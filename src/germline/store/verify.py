@@ -18,7 +18,7 @@ from germline.store import generations, ledger, reading
 from germline.store.generations import Manifest
 from germline.store.home import Home
 from germline.store.inspection import Inspection, OnFile, Problem
-from germline.store.ledger import Entry
+from germline.store.entry import Entry
 from germline.store.objects import FileRef, hash_file, is_digest, place
 
 __all__ = ["OnFile", "Problem", "Report", "verify"]
