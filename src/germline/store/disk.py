@@ -108,6 +108,15 @@ def publish(staged: Path, final: Path) -> None:
         sync_directory(staged.parent)
 
 
+def publish_directory(staged: Path, final: Path) -> None:
+    """Give a finished directory, all of it synced, its final name, durably. `final` must be missing or empty."""
+    with explained(final):
+        if _WINDOWS and final.is_dir():  # elsewhere rename replaces an empty one
+            final.rmdir()
+        staged.rename(final)
+    sync_directory(final.parent)
+
+
 def replace(path: Path, data: bytes) -> None:
     """Make `data` the content of a mutable file: a crash leaves all of the old or all of the new."""
     with replacing(path, needed=len(data)) as file:
@@ -152,12 +161,12 @@ def remove(path: Path) -> None:
 
 
 def remove_tree(root: Path, path: Path) -> None:
-    """Remove a directory that lies under `runs/` or `cache/` of the home at `root`, with all it holds.
+    """Remove a directory under `runs/` or `cache/` of the home at `root`, or an unfinished one, with all it holds.
 
     Anything else is refused with ValueError before anything is touched. Links are removed, not followed.
     """
     real = path.parent.resolve() / path.name
-    expendable = any(real.parent.is_relative_to(root.resolve() / name) for name in ("runs", "cache"))
+    expendable = is_temporary(real.name) or any(real.parent.is_relative_to(root.resolve() / name) for name in ("runs", "cache"))
     if not expendable or path.name in ("", "..") or path.is_symlink() or not path.is_dir():
         raise ValueError(f"not a directory under runs/ or cache/ of {root}: {path}")
     with explained(path):
