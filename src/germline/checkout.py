@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from germline.errors import StoreDamaged
-from germline.lineage import ADAPTER, ADAPTER_CONFIG, WEIGHTS, Generation, Lineage
+from germline.lineage import ADAPTER, ADAPTER_CONFIG, Generation, Lineage
 from germline.model.adapter import LoraConfig
 from germline.model.weights import merge_file
 from germline.store import disk, objects
-from germline.store.objects import FileRef
 
 
 def weights(lineage: Lineage, generation: Generation) -> Path:
@@ -18,21 +17,7 @@ def weights(lineage: Lineage, generation: Generation) -> Path:
     A founder's are an object. A child's are a cache: where they are missing they are merged again from the
     parent's and the adapter, byte for byte, and anything else than the recorded hash is StoreDamaged.
     """
-    if WEIGHTS in generation.manifest.files:
-        return _checked(lineage.path(generation, WEIGHTS), generation.manifest.weights)
-    cached = objects.cache_path(lineage.home, generation.manifest.weights.digest)
-    if cached is not None:
-        return _checked(cached, generation.manifest.weights)
-    return _rebuild(lineage, generation)
-
-
-def _checked(path: Path, expected: FileRef) -> Path:
-    if objects.hash_file(path) != expected:
-        raise StoreDamaged(
-            f"{path}: these weights are not what their name says",
-            hint="germline verify finds all damage; a file under cache/ may be deleted, it is rebuilt",
-        )
-    return path
+    return lineage.weights_at_hand(generation) or _rebuild(lineage, generation)
 
 
 def _rebuild(lineage: Lineage, generation: Generation) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from germline import examination
+from germline import examination, sources
 from germline import run as runs
 from germline.checkout import weights
 from germline.corpus.facts import facts as find_facts
@@ -60,7 +60,8 @@ from germline.records import (
 from germline.run import Run
 from germline.settings import Plan
 from germline.speaker import eos
-from germline.store import disk, generations, ledger, lock, objects
+from germline.store import disk, generations, ledger, lock, objects, rules
+from germline.store.entry import Kind
 from germline.store.generations import Manifest
 from germline.store.home import Home
 from germline.store.objects import FileRef
@@ -72,12 +73,14 @@ KEYFRAME_EVERY = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a child. HEAD moved to it if, and only if, the verdict is `promoted`."""
+    """What became of a child. HEAD moved to it if, and only if, `kind` is `promoted`."""
 
     generation: Digest
     number: int
     parent: int
     verdict: Verdict
+    kind: Kind
+    """The verdict, or `proposed` where the gate passed and a second key must approve."""
 
 
 def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) -> Outcome:
@@ -97,7 +100,15 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         facts = find_facts(train)
         inherited = examination.inherited(lineage, run.parent)
         exam = examination.fixed(
-            run.directory / EXAM, plan.exams, home.root, train, heldout, facts, inherited, on_event
+            run.directory / EXAM,
+            plan.exams,
+            home.root,
+            train,
+            heldout,
+            facts,
+            inherited,
+            on_event,
+            laws=sources.laws(lineage),
         )
         papers = [*inherited, exam]
         parent_card = examination.parent_card(lineage, run.parent, papers, plan.exams, fit.on, on_event)
@@ -119,9 +130,9 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
             peak_memory_bytes=peak_memory_bytes(fit.on.device),
         )
         manifest = _store(lineage, run, exam, facts, trained, child)
-        _record(home, run, manifest, verdict, parent_card, child_card, changes, trained, facts, spent, fit)
-        on_event(Event(kind="verdict", text=f"g{run.number} is {verdict.outcome}", data=finite(verdict)))
-        return Outcome(generation=manifest.id, number=run.number, parent=run.parent.number, verdict=verdict)
+        kind = _record(home, run, manifest, verdict, parent_card, child_card, changes, trained, facts, spent, fit)
+        on_event(Event(kind="verdict", text=f"g{run.number} is {kind}", data=finite(verdict)))
+        return Outcome(generation=manifest.id, number=run.number, parent=run.parent.number, verdict=verdict, kind=kind)
 
 
 def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence[Fact], *, row_tokens: int) -> Batches:
@@ -229,7 +240,7 @@ def _record(
     facts: Sequence[Fact],
     spent: Spent,
     fit: Fit,
-) -> None:
+) -> Kind:
     """Append the verdict to the ledger: from here on the child is history. Then clear the run away."""
     delta = run.delta
     body = {
@@ -254,5 +265,7 @@ def _record(
         PARENT_SCORECARD: objects.put(home, canonical_json(finite(parent_card))),
         WEIGHT_CHANGE: objects.put(home, canonical_json(finite(changes))),
     }
-    ledger.append(home, verdict.outcome, manifest.id, run.number, body, files=files)
+    kind = rules.birth(home.charter, verdict.outcome)
+    ledger.append(home, kind, manifest.id, run.number, body, files=files)
     runs.end(home, run)
+    return kind

@@ -14,9 +14,9 @@ from typing import Any
 from germline.errors import StoreDamaged
 from germline.records import Digest, Fact, Row
 from germline.store import generations, ledger, objects, witness
+from germline.store.entry import Entry
 from germline.store.generations import Manifest
 from germline.store.home import Home
-from germline.store.entry import Entry
 
 CONFIG, TOKENIZER, WEIGHTS, ORIGIN = "config.json", "tokenizer.json", "model.safetensors", "origin.json"
 """What a founder holds."""
@@ -28,6 +28,9 @@ TRAIN, HELDOUT = "delta/train.jsonl", "delta/heldout.jsonl"
 
 SCORECARD, PARENT_SCORECARD, WEIGHT_CHANGE = "scorecard.json", "parent_scorecard.json", "weight_change.json"
 """What a child's ledger entry names."""
+
+LAW_BOOK = "laws.json"
+"""What the entry names that pins laws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,18 @@ class Lineage:
     def path(self, generation: Generation, name: str) -> Path:
         """Where one of the generation's files lies. Its bytes are not re-hashed."""
         return objects.path_of(self.home, generation.manifest.files[name].digest)
+
+    def weights_at_hand(self, generation: Generation) -> Path | None:
+        """The merged weights, checked by hash, or None where they must be merged again (see `checkout`)."""
+        expected = generation.manifest.weights
+        kept = WEIGHTS in generation.manifest.files
+        path = self.path(generation, WEIGHTS) if kept else objects.cache_path(self.home, expected.digest)
+        if path is not None and objects.hash_file(path) != expected:
+            raise StoreDamaged(
+                f"{path}: these weights are not what their name says",
+                hint="germline verify finds all damage; a file under cache/ may be deleted, it is rebuilt",
+            )
+        return path
 
     def founder_of(self, generation: Generation) -> Generation:
         return self.ancestry(generation)[0]

@@ -13,6 +13,7 @@ import click
 from germline.cli import options, output
 from germline.errors import StoreDamaged
 from germline.report.tables import size
+from germline.store import witness
 from germline.store.home import Home
 from germline.store.inspection import OnFile
 from germline.store.verify import Report, verify
@@ -30,16 +31,23 @@ def _found(context: click.Context, parameter: click.Parameter, given: Path | Non
         return Home((named or next(nearest)).absolute())
 
 
-@click.command("verify", epilog=options.examples("germline verify", "germline verify --json"))
+@click.command(
+    "verify",
+    epilog=options.examples("germline verify", 'germline verify --checkpoint "$(tail -1 checkpoints.txt)"'),
+)
+@click.option("--checkpoint", metavar="LINE", help="Also that the ledger holds what `germline checkpoint` printed.")
 @options.home_path(_found)
 @options.as_json
-def command(home: Home, as_json: bool) -> int:
+def command(home: Home, checkpoint: str | None, as_json: bool) -> int:
     """Read and re-hash every byte of the lineage. Lists all that is wrong; repairs and removes nothing.
 
-    Exit code 4 if anything is. germline.toml and runs/ are the owner's and are not checked.
+    Every signature is verified, and the ledger is held against what this machine has seen of it before:
+    an entry that nobody saw is called unwitnessed. Exit code 4 if anything is wrong. germline.toml and runs/
+    are the owner's and are not checked.
     """
+    mark = witness.read_checkpoint(home, checkpoint) if checkpoint else None
     with _progress() as on_file:
-        report = verify(home, on_file)
+        report = verify(home, on_file, mark)
     if as_json:
         output.say_json({"whole": not report.problems, "home": home.root, "report": report})
     else:
@@ -58,6 +66,8 @@ def _summary(report: Report) -> str:
         told += f", {report.leftovers} harmless leftovers of interrupted writes"
     if report.pending:
         told += f", {report.pending} files of a run in flight"
+    if report.unwitnessed is not None:
+        told += f", unwitnessed since entry {report.unwitnessed}"
     return told
 
 

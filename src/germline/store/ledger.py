@@ -78,7 +78,7 @@ def append(
         body={LAWS: now_at.laws or NO_LAWS, **body},
         files=files or {},
     )
-    signer = _signer(now_at, entry)
+    signer = _signer(_able(now_at, entry))
     entry = replace(entry, signatures={signer: keys.sign(signer, message(entry.digest))})
     if fault := now_at.fault(entry):
         raise ValueError(f"entry {entry.sequence} {fault}")
@@ -93,6 +93,12 @@ def append(
     with suppress(GermlineError):
         witness.raise_to(home, entry)
     return entry
+
+
+def require_ready(home: Home) -> None:
+    """GermlineError unless an entry could be signed and witnessed here: what takes hours ends in one."""
+    witness.require_writable(home)
+    keys.sign(_signer(home.charter.keys), b"germline is ready\n")
 
 
 def head(entries: Sequence[Entry]) -> Digest:
@@ -159,18 +165,22 @@ def _read(home: Home) -> tuple[tuple[Entry, ...], Course]:
     return tuple(found), now_at
 
 
-def _signer(now_at: Course, entry: Entry) -> str:
-    """The first key on this machine that may sign an entry; GermlineError if there is none."""
+def _able(now_at: Course, entry: Entry) -> dict[str, str]:
+    """Whose keys may sign an entry: those that are not asked for anything else, the trainer's first."""
+    assert now_at.charter is not None
     signers = now_at.charter.keys
-    able = dict(signers)
     if entry.kind == "pinned" and "arbiter" in signers:
-        able = {"arbiter": signers["arbiter"]}
-    elif proposal := now_at.proposals.get(str(entry.body.get(APPROVES))):
-        able = {owner: key for owner, key in signers.items() if key not in proposal.signatures}
+        return {"arbiter": signers["arbiter"]}
+    proposal = now_at.proposals.get(str(entry.body.get(APPROVES)))
+    return {owner: key for owner, key in signers.items() if proposal is None or key not in proposal.signatures}
+
+
+def _signer(able: dict[str, str]) -> str:
+    """The first of these keys that is on this machine; GermlineError if none is."""
     for public in able.values():
         if keys.is_here(public):
             return public
-    owner, public = next(iter((able or signers).items()))
+    owner, public = next(iter(able.items()))
     raise keys.missing(public, owner)
 
 

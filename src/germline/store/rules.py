@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from germline.records import Digest
-from germline.store.entry import APPROVES, LAWS, Entry, signature_fault
+from germline.store.entry import APPROVES, LAWS, Entry, Kind, signature_fault
 from germline.store.home import Charter
 
 
@@ -21,7 +22,8 @@ from germline.store.home import Charter
 class Course:
     """What the entries so far have come to, and with it what the next one may be."""
 
-    charter: Charter
+    charter: Charter | None
+    """None where `lineage.json` cannot be read: then only what needs no key is judged."""
     length: int = 0
     previous: Digest | None = None
     """Digest of the last entry, of `lineage.json` before the first; None after one that cannot be read."""
@@ -32,11 +34,12 @@ class Course:
     head: tuple[int, Digest] = (0, "")
     proposals: dict[Digest, Entry] = field(default_factory=dict)
     """Those not approved, by their own digest."""
-    whole: bool = True
+    whole: bool = field(init=False)
     """Whether every entry so far could be read: else only what does not depend on the others is judged."""
 
     def __post_init__(self) -> None:
-        self.previous = self.charter.digest
+        self.previous = self.charter.digest if self.charter else None
+        self.whole = self.charter is not None
 
     def fault(self, entry: Entry) -> str | None:
         """What is wrong with `entry` as the next one, as the end of a sentence that begins with its file."""
@@ -47,7 +50,8 @@ class Course:
             return f"does not follow on {before}"
         if (entry.kind == "founded") != (self.length == 0):
             return f"cannot be {entry.kind} here: a lineage is founded once, and first"
-        return signature_fault(self.charter, entry) or (self._step_fault(entry) if self.whole else None)
+        forged = signature_fault(self.charter, entry) if self.charter else None
+        return forged or (self._step_fault(entry) if self.whole else None)
 
     def take(self, entry: Entry) -> None:
         """Go on past an entry in which there is no fault."""
@@ -64,12 +68,12 @@ class Course:
             self.head = (entry.number, entry.generation)
             self.led.add(self.head)
 
-    def lose(self) -> None:
-        """Go on past an entry that cannot be read, or that is not what it should be."""
-        self.length += 1
-        self.previous, self.whole = None, False
+    def lose(self, length: int) -> None:
+        """Go on at entry `length`, past some that are missing, unreadable or not what they should be."""
+        self.length, self.previous, self.whole = length, None, False
 
     def _step_fault(self, entry: Entry) -> str | None:
+        assert self.charter is not None
         if entry.kind not in ("founded", "pinned") and entry.body[LAWS] != self.laws:
             return "is under other laws than the pinned ones"
         two = self.charter.threshold == 2
@@ -97,6 +101,11 @@ class Course:
         if not entry.signatures.keys() - proposal.signatures.keys():
             return "approves what the same key proposed: two different keys are needed"
         return None
+
+
+def birth(charter: Charter, outcome: Literal["promoted", "refused", "inconclusive"]) -> Kind:
+    """What a child is born as that the gate calls `outcome`."""
+    return "proposed" if outcome == "promoted" and charter.threshold == 2 else outcome
 
 
 def course(charter: Charter, entries: Iterable[Entry]) -> Course:

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from germline.records import Digest
-from germline.store import generations, ledger, reading
+from germline.store import generations, ledger, reading, witness
+from germline.store.entry import Entry, parse
+from germline.store.failures import damaged
 from germline.store.generations import Manifest
-from germline.store.home import Home
+from germline.store.home import Charter, Home
 from germline.store.inspection import Inspection, OnFile, Problem
-from germline.store.entry import Entry
 from germline.store.objects import FileRef, hash_file, is_digest, place
+from germline.store.rules import Course
+from germline.store.witness import Mark
 
 __all__ = ["OnFile", "Problem", "Report", "verify"]
 
@@ -35,61 +38,85 @@ class Report:
     """Temporary files of interrupted writes: harmless."""
     pending: int
     """Whole files that nothing names yet, while a run is in flight."""
+    unwitnessed: int | None
+    """The first entry that only the ledger itself vouches for: from there on it could be an older copy."""
 
 
-def verify(home: Home, on_file: OnFile | None = None) -> Report:
+def verify(home: Home, on_file: OnFile | None = None, checkpoint: Mark | None = None) -> Report:
     """Read and re-hash every byte of the lineage. Damage is collected, never raised.
 
-    Not verified: `germline.toml`, `runs/` and whatever else the owner keeps in the home. Not noticed: a
-    ledger cut short at its end where that leaves nothing unnamed (see `ledger`), and, while a run is in
-    flight, one that leaves generations unnamed.
+    Not verified: `germline.toml`, `runs/` and whatever else the owner keeps in the home. What the ledger
+    held is told by the witness of this machine, which is raised where all is well, and by a `checkpoint`.
     """
     inspection = Inspection(home, on_file or (lambda path, size: None))
-    entries = _ledger(inspection, _identity(inspection))
+    charter = _charter(inspection)
+    seen = _seen(inspection, charter)
+    entries = _ledger(inspection, charter)
+    unwitnessed = _unwitnessed(inspection, entries, [mark for mark in (seen, checkpoint) if mark])
     manifests = _generations(inspection, entries)
     objects, merged = _named(entries, manifests)
     _content(inspection, home.objects, objects, required=True)
     if os.path.lexists(home.cache):
         _content(inspection, home.cache, merged, required=False)
+    if charter and not inspection.problems:
+        witness.observe(home, seen, entries)
     return Report(
         files=inspection.files,
         bytes=inspection.size,
         problems=tuple(inspection.problems),
         leftovers=inspection.leftovers,
         pending=inspection.pending,
+        unwitnessed=unwitnessed,
     )
 
 
-def _identity(inspection: Inspection) -> Digest | None:
+def _charter(inspection: Inspection) -> Charter | None:
     path = inspection.home.identity
     with inspection.collecting(path):
         inspection.count(path, len(reading.read(path)))
-        return inspection.home.digest
+        return inspection.home.charter
     return None
 
 
-def _ledger(inspection: Inspection, previous: Digest | None) -> list[Entry]:
+def _seen(inspection: Inspection, charter: Charter | None) -> Mark | None:
+    with inspection.collecting(inspection.home.ledger):
+        return witness.mark(inspection.home) if charter else None
+    return None
+
+
+def _ledger(inspection: Inspection, charter: Charter | None) -> list[Entry]:
     """Every entry that can be read, in order. After a bad one, what it should follow on is not known."""
-    home = inspection.home
+    home, now_at = inspection.home, Course(charter)
     found: list[Entry] = []
-    expected = 0
     for path in sorted(inspection.children(home.ledger), key=lambda path: (len(path.name), path.name)):
         digits = path.name.removesuffix(".json")
         number = int(digits) if re.fullmatch("[0-9]{6,12}", digits) else -1
         if number < 0 or path != ledger.entry_path(home, number):
             inspection.report(path, "is named by nothing")
             continue
-        if number != expected:
-            inspection.report(ledger.entry_path(home, expected), f"is missing, though {path.name} exists")
-            previous = None
-        expected = number + 1
-        entry = None
+        if number != now_at.length:
+            inspection.report(ledger.entry_path(home, now_at.length), f"is missing, though {path.name} exists")
+            now_at.lose(number)
         with inspection.collecting(path):
-            entry = ledger.parse(path, inspection.read(path))
-            found.append(entry)
-            ledger.require_place(path, entry, number, previous or entry.previous)
-        previous = entry.digest if entry else None
+            found.append(parse(path, inspection.read(path)))
+            if fault := now_at.fault(found[-1]):
+                raise damaged(path, fault)
+            now_at.take(found[-1])
+        if now_at.length == number:
+            now_at.lose(number + 1)
     return found
+
+
+def _unwitnessed(inspection: Inspection, entries: Iterable[Entry], marks: list[Mark]) -> int | None:
+    """Hold what was seen against what is there, and say from which entry on nothing was seen."""
+    there = {entry.sequence: entry for entry in entries}
+    for mark in marks:
+        path = ledger.entry_path(inspection.home, mark.sequence)
+        unreadable = mark.sequence not in there and os.path.lexists(path)  # and reported as that already
+        if not unreadable and (fault := mark.fault(there.get(mark.sequence))):
+            inspection.report(path, fault)
+    seen = max((mark.sequence + 1 for mark in marks), default=0)
+    return seen if seen < len(there) or not marks else None
 
 
 def _generations(inspection: Inspection, entries: Iterable[Entry]) -> dict[Digest, Manifest]:

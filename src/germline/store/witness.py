@@ -33,11 +33,11 @@ class Mark:
     sequence: int
     digest: Digest
 
-    def fault(self, entries: Sequence[Entry]) -> str | None:
-        """What is wrong with a ledger in the light of this mark, as the end of a sentence about entry `sequence`."""
-        if self.sequence >= len(entries):
+    def fault(self, found: Entry | None) -> str | None:
+        """What is wrong with the entry in the place of this mark, as the end of a sentence about its file."""
+        if found is None:
             return "is missing, though it was seen: the ledger was cut short, or is an older copy"
-        if entries[self.sequence].digest != self.digest:
+        if found.digest != self.digest:
             return "is not the entry that was seen there: the ledger was written anew, or is another copy"
         return None
 
@@ -71,7 +71,9 @@ def check(home: Home, seen: Mark | None, entries: Sequence[Entry]) -> None:
     `seen` is `mark(home)` from before the entries were read: what another process appends and marks
     meanwhile must not look like a loss.
     """
-    if seen and (fault := seen.fault(entries)):
+    if seen is None:
+        return
+    if fault := seen.fault(entries[seen.sequence] if seen.sequence < len(entries) else None):
         raise StoreDamaged(
             f"{home.ledger / f'{seen.sequence:06}.json'} {fault}",
             hint=f"restore the newest copy of the lineage; if there is none but this, {_end(path_of(home))}",
