@@ -20,16 +20,20 @@ def weights(lineage: Lineage, generation: Generation) -> Path:
     return lineage.weights_at_hand(generation) or _rebuild(lineage, generation)
 
 
+def scale_of(lineage: Lineage, generation: Generation) -> float:
+    """What a child's low-rank updates are multiplied by when they are merged."""
+    config = lineage.json(generation, ADAPTER_CONFIG)
+    return LoraConfig(rank=config["r"], alpha=config["lora_alpha"]).scale
+
+
 def _rebuild(lineage: Lineage, generation: Generation) -> Path:
     assert generation.manifest.parent is not None
     parent = weights(lineage, lineage.generation(generation.manifest.parent))
-    config = lineage.json(generation, ADAPTER_CONFIG)
-    scale = LoraConfig(rank=config["r"], alpha=config["lora_alpha"]).scale
     disk.make_directory(lineage.home.cache)
     staged = disk.temporary_path(lineage.home.cache)
     lineage.read(generation, ADAPTER)  # re-hashed before it is trusted
     with disk.new_file(staged) as file:
-        merge_file(parent, lineage.path(generation, ADAPTER), scale, file)
+        merge_file(parent, lineage.path(generation, ADAPTER), scale_of(lineage, generation), file)
     made = objects.hash_file(staged)
     if made != generation.manifest.weights:
         disk.remove(staged)

@@ -116,7 +116,10 @@ def _files(home: Home, generation: Digest) -> dict[str, bytes | FileRef]:
     entries = ledger.entries(home)
     line = {digest: generations.load(home, digest) for digest in ledger.ancestors(home, generation)}
     named = [reference for manifest in line.values() for reference in manifest.files.values()]
-    named += [reference for entry in entries if entry.generation in line for reference in entry.files.values()]
+    named += [
+        reference for entry in entries if entry.generation in line or entry.kind == "pinned"
+        for reference in entry.files.values()
+    ]  # fmt: skip
     return {
         "archive.json": Held(generation=generation, entries=len(entries)).to_bytes(),
         "lineage.json": reading.read(home.identity),

@@ -32,7 +32,7 @@ class Held:
 
     def left_out(self, entries: Sequence[Entry], parents: Mapping[Digest, Digest | None]) -> set[Digest]:
         """The generations that need not be there, given the parent of each that is there."""
-        needed = {self.generation, *(entry.generation for entry in entries[self.entries :])}
+        needed = {self.generation, *(entry.generation for entry in entries if entry.sequence >= self.entries)}
         waiting = list(needed)
         while waiting:
             parent = parents.get(waiting.pop())

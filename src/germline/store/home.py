@@ -46,6 +46,11 @@ class Home:
         return self.root / "lineage.json"
 
     @property
+    def archive(self) -> Path:
+        """`archive.json`: what the archive held that the lineage was restored from, if it was (see `held`)."""
+        return self.root / "archive.json"
+
+    @property
     def plan(self) -> Path:
         return self.root / "germline.toml"
 

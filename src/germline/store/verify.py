@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from germline.store import generations, ledger, reading, witness
 from germline.store.entry import Entry, parse
 from germline.store.failures import damaged
 from germline.store.generations import Manifest
+from germline.store.held import held
 from germline.store.home import Charter, Home
 from germline.store.inspection import Inspection, OnFile, Problem
 from germline.store.objects import FileRef, hash_file, is_digest, place
@@ -40,6 +41,8 @@ class Report:
     """Whole files that nothing names yet, while a run is in flight."""
     unwitnessed: int | None
     """The first entry that only the ledger itself vouches for: from there on it could be an older copy."""
+    left_out: tuple[str, ...] = ()
+    """Generations that are not here, because this is an archive of another: of them only the ledger was verified."""
 
 
 def verify(home: Home, on_file: OnFile | None = None, checkpoint: Mark | None = None) -> Report:
@@ -53,11 +56,11 @@ def verify(home: Home, on_file: OnFile | None = None, checkpoint: Mark | None = 
     seen = _seen(inspection, charter)
     entries = _ledger(inspection, charter)
     unwitnessed = _unwitnessed(inspection, entries, [mark for mark in (seen, checkpoint) if mark])
-    manifests = _generations(inspection, entries)
+    manifests, left_out = _generations(inspection, entries)
     objects, merged = _named(entries, manifests)
-    _content(inspection, home.objects, objects, required=True)
+    _content(inspection, home.objects, objects, required=_required(entries, manifests, left_out))
     if os.path.lexists(home.cache):
-        _content(inspection, home.cache, merged, required=False)
+        _content(inspection, home.cache, merged, required=())
     if charter and not inspection.problems:
         witness.observe(home, seen, entries)
     return Report(
@@ -67,6 +70,7 @@ def verify(home: Home, on_file: OnFile | None = None, checkpoint: Mark | None = 
         leftovers=inspection.leftovers,
         pending=inspection.pending,
         unwitnessed=unwitnessed,
+        left_out=tuple(f"g{entry.number}" for entry in entries if entry.is_birth and entry.generation in left_out),
     )
 
 
@@ -119,8 +123,9 @@ def _unwitnessed(inspection: Inspection, entries: Iterable[Entry], marks: list[M
     return seen if seen < len(there) or not marks else None
 
 
-def _generations(inspection: Inspection, entries: Iterable[Entry]) -> dict[Digest, Manifest]:
-    """Every manifest that can be read. All that the ledger or a child names must be there."""
+def _generations(inspection: Inspection, entries: list[Entry]) -> tuple[dict[Digest, Manifest], set[Digest]]:
+    """Every manifest that can be read, and what an archive leaves out. All else that the ledger or a child names
+    must be there."""
     home = inspection.home
     named = {entry.generation: f"ledger/{entry.sequence:06}.json names it" for entry in entries}
     manifests: dict[Digest, Manifest] = {}
@@ -133,14 +138,35 @@ def _generations(inspection: Inspection, entries: Iterable[Entry]) -> dict[Diges
             manifests[digest] = generations.parse(path, inspection.read(path))
             if digest not in named:
                 inspection.unnamed(path)
+    left_out = _left_out(inspection, entries, manifests)
     for digest, manifest in manifests.items():
         if manifest.parent is not None:
             named.setdefault(manifest.parent, f"generations/{digest[7:]}.json descends from it")
     for digest, why in named.items():
         path = generations.manifest_path(home, digest)
-        if not os.path.lexists(path):
+        if not os.path.lexists(path) and digest not in left_out:
             inspection.report(path, f"is missing, though {why}")
-    return manifests
+    return manifests, left_out
+
+
+def _left_out(inspection: Inspection, entries: list[Entry], manifests: Mapping[Digest, Manifest]) -> set[Digest]:
+    home = inspection.home
+    with inspection.collecting(home.archive):
+        if found := held(home):
+            inspection.count(home.archive, len(found.to_bytes()))
+            if found.generation not in {entry.generation for entry in entries} or found.entries > len(entries):
+                raise damaged(home.archive, "is not of this ledger")
+            return found.left_out(entries, {digest: manifest.parent for digest, manifest in manifests.items()})
+    return set()
+
+
+def _required(entries: Iterable[Entry], manifests: Mapping[Digest, Manifest], left_out: set[Digest]) -> set[Digest]:
+    """The objects that must be there: all that are named, but for what is known of generations left out."""
+    named = [reference for manifest in manifests.values() for reference in manifest.files.values()]
+    for entry in entries:
+        if entry.generation not in left_out or entry.kind == "pinned":
+            named += entry.files.values()
+    return {reference.digest for reference in named}
 
 
 def _named(
@@ -162,7 +188,9 @@ def _named(
     return objects, merged
 
 
-def _content(inspection: Inspection, directory: Path, wanted: Mapping[FileRef, str], *, required: bool) -> None:
+def _content(
+    inspection: Inspection, directory: Path, wanted: Mapping[FileRef, str], *, required: Collection[Digest]
+) -> None:
     """Each file under `directory` is what its name says and is wanted; what is required is there."""
     labels = {reference.digest: f"({label}) " for reference, label in wanted.items()}
     sizes: dict[Digest, int] = {}
@@ -184,7 +212,7 @@ def _content(inspection: Inspection, directory: Path, wanted: Mapping[FileRef, s
                 inspection.unnamed(path)
     for reference, label in wanted.items():
         path = place(directory, reference.digest)
-        if required and not os.path.lexists(path):
+        if reference.digest in required and not os.path.lexists(path):
             inspection.report(path, f"({label}) is missing")
         elif sizes.get(reference.digest, reference.size) != reference.size:
             size = sizes[reference.digest]
