@@ -106,15 +106,11 @@ def approvals(at: Course, child: Entry) -> dict[str, Entry]:
         "the same key": signed(at, "promoted", 1, trainer, **{APPROVES: approves}),
         "a stranger's key": signed(at, "promoted", 1, keys.make(), **{APPROVES: approves}),
         "a stranger's key beside it": signed(at, "promoted", 1, arbiter, keys.make(), **{APPROVES: approves}),
-            at, "promoted", 1, arbiter, keys.make(), **{APPROVES: approves}
-        ),
         "a signature of something else": forged,
         "another generation": signed(at, "promoted", 2, arbiter, **{APPROVES: approves}),
         "another number": replace(good, number=2),
         "no such proposal": signed(at, "promoted", 1, arbiter, **{APPROVES: g(9)}),
-        "the founding": signed(at, "promoted", 1, arbiter, **{APPROVES: str(at.previous)})
-        if child.kind == "founded"
-        else signed(at, "promoted", 0, arbiter, **{APPROVES: g(0)}),
+        "the founder": signed(at, "promoted", 0, arbiter, **{APPROVES: approves}),
         "no approval": signed(at, "promoted", 1, arbiter),
         "both keys at once, with no proposal": signed(at, "promoted", 3, trainer, arbiter),
         "a rollback instead": signed(at, "rolled_back", 1, trainer),
