@@ -232,8 +232,6 @@ def _write_all_anew(home: Home, place: int, dice: random.Random) -> None:
 def _take_one_key_away(home: Home, place: int, dice: random.Random) -> None:
     identity = json.loads(home.identity.read_bytes())
     identity["threshold"] = dice.choice([n for n in (0, -1, 1, 2, 3) if n != identity["threshold"]])
-        dice.choice((0, -1, 1, 3, True, 2)) if identity["threshold"] != 1 else dice.choice((0, -1, 2))
-    )
     home.identity.chmod(0o644)
     home.identity.write_bytes(canonical_json(identity))
     docs = read(home)
