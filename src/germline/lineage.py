@@ -72,9 +72,14 @@ class Lineage:
         return self.generation(digest)
 
     def generation(self, digest: Digest) -> Generation:
+        birth = self.birth(digest)
+        return Generation(digest, birth.number, generations.load(self.home, digest), birth)
+
+    def birth(self, digest: Digest) -> Entry:
+        """The entry that tells of the birth of a generation, also of one that an archive leaves out."""
         for entry in self.entries:
             if entry.generation == digest and entry.is_birth:
-                return Generation(digest, entry.number, generations.load(self.home, digest), entry)
+                return entry
         raise StoreDamaged(f"no ledger entry tells of the birth of {digest}", hint="germline verify")
 
     def outcome(self, generation: Generation) -> str:
@@ -83,8 +88,9 @@ class Lineage:
         return "promoted" if approved else generation.birth.kind
 
     def born(self) -> list[Generation]:
-        """Every generation in order of birth, refused ones included."""
-        return [self.generation(digest) for _, digest in ledger.born(self.entries)]
+        """Every generation that is here, in order of birth, refused ones included."""
+        born = [digest for _, digest in ledger.born(self.entries)]
+        return [self.generation(digest) for digest in born if generations.is_held(self.home, digest)]
 
     def ancestry(self, generation: Generation) -> list[Generation]:
         """From the founder to `generation`, both included."""

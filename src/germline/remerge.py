@@ -151,8 +151,8 @@ class _Node:
         generation, expected = self.generation, self.generation.manifest.weights
         made = FileRef(f"sha256:{self.out.hashed.hexdigest()}", self.out.size)
         if made != expected:
-            what = f"({generation.name}) names weights that its adapters, merged again from the founder on, do not give"
-            yield Problem(path=f"generations/{generation.digest[7:]}.json", what=f"{what}: {made.digest} is what they give")
+            what = f"({generation.name}) names weights that merging from the founder does not give, but {made.digest}"
+            yield Problem(path=f"generations/{generation.digest[7:]}.json", what=what)
         elif self.out.path is not None:
             size, ranges = self.out.path.stat().st_size, self.out.ranges
             if size > made.size:

@@ -2,11 +2,10 @@
 
     python verify_lineage.py LINEAGE_OR_ARCHIVE [--checkpoint LINE]
 
-Every file that a lineage is made of is read and hashed again; the chain of the ledger, the signatures on its entries
-and the rules on who may sign what are checked. What is wrong is printed, a file a line. Nothing is changed, no link is
-followed. Exit code: 0 whole, 1 not, 2 there was nothing to check. A lineage that was rolled back as a whole, or cut at
-the end of its ledger, is whole in itself: only a checkpoint line, kept elsewhere, tells. An archive holds one
-generation and its ancestors: what it does not hold is named, and never called whole.
+Every file is read and hashed again; the chain of the ledger, the signatures on its entries and the rules on who may sign
+what are checked. Nothing is changed, no link is followed. Exit code: 0 whole, 1 not, 2 nothing to check. A lineage that
+was rolled back as a whole, or cut at the end of its ledger, is whole in itself: only a checkpoint line, kept elsewhere,
+tells. What an archive does not hold is named.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import argparse
 import hashlib
 import json
 import re
-import stat
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -28,8 +26,7 @@ from typing import Any
 DIGEST, KEY, SIGNATURE = "sha256:[0-9a-f]{64}", "[0-9a-f]{64}", "[0-9a-f]{128}"
 NAME = r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*"
 FILE = {"digest": DIGEST, "size": int}
-CHARTER = {"format": int, "name": str, "id": "[0-9a-f]{32}", "threshold": int,
-           "keys": ({"trainer": KEY}, {"trainer": KEY, "arbiter": KEY})}  # fmt: skip
+CHARTER = {"format": int, "name": str, "id": "[0-9a-f]{32}", "threshold": int, "keys": ["trainer|arbiter", KEY]}
 ENTRY = {"format": int, "sequence": int, "previous": DIGEST, "generation": DIGEST, "number": int, "body": dict,
          "kind": "founded|proposed|promoted|refused|inconclusive|rolled_back|pinned", "files": [str, FILE],
          "time": "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"}  # fmt: skip
@@ -37,13 +34,11 @@ LEDGER = {"digest": DIGEST, "entry": ENTRY, "signatures": [KEY, SIGNATURE]}
 MANIFEST = {"format": int, "parent": (DIGEST, type(None)), "files": [NAME, FILE], "weights": FILE, "about": dict}
 TOPS = ("archive.json", "lineage.json", "ledger", "generations", "objects", "cache")
 ARCHIVE = {"format": int, "generation": DIGEST, "entries": int}
-
 P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493  # the field and the group of Ed25519 (RFC 8032)
 D, ROOT = -121665 * pow(121666, -1, P) % P, pow(2, (P - 1) // 4, P)
 
 
 def need(condition: object, otherwise: str) -> None:
-    """What is wrong with a file is a ValueError: `{its name} {otherwise}` is a sentence."""
     if not condition:
         raise ValueError(otherwise)
 
@@ -108,8 +103,7 @@ class Check:
             for top in (path / name for name in TOPS):
                 for one in [top, *([] if top.is_symlink() else top.rglob("*"))]:
                     if one.is_symlink() or one.exists():
-                        mode = one.lstat().st_mode
-                        kind = "file" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "other"
+                        kind = {0o100000: "file", 0o040000: "directory"}.get(one.lstat().st_mode & 0o170000, "other")
                         self.kinds[one.relative_to(path).as_posix()] = kind
             self.in_flight = (path / "runs").is_dir() and any(one.is_dir() for one in (path / "runs").iterdir())
             return
@@ -134,11 +128,10 @@ class Check:
         """The names in a directory that fit a pattern. All others are reported, but for unfinished writes."""
         if self.kinds.get(directory) != "directory":
             self.report(directory, "is not a directory" if directory in self.kinds else "is missing")
-        unfinished = rf"{directory}/\.tmp-[0-9a-f]{{16}}"
-        below = [name for name in sorted(self.kinds) if name.rpartition("/")[0] == directory
-                 and not (self.kinds[name] == "file" and shaped(name, unfinished))]  # fmt: skip
+        below = [name for name in sorted(sorted(self.kinds), key=len) if name.rpartition("/")[0] == directory]
         for name in below:
-            if not shaped(name, f"{directory}/{pattern}"):
+            unfinished = self.kinds[name] == "file" and shaped(name[len(directory) :], r"/\.tmp-[0-9a-f]{16}")
+            if not unfinished and not shaped(name, f"{directory}/{pattern}"):
                 self.report(name, "is named by nothing")
         return [name for name in below if shaped(name, f"{directory}/{pattern}")]
 
@@ -161,16 +154,14 @@ class Check:
         except (ValueError, RecursionError):
             known = False
         need(known, "is not JSON in the form it was written in")
-        need(shaped(value, shape), "does not hold what it should")
-        need(value.get("entry", value)["format"] == 1, "is not of format 1")
+        need(shaped(value, shape) and value.get("entry", value)["format"] == 1, "does not hold what it should")
         return value, "sha256:" + hashlib.sha256(data).hexdigest()
 
     def ledger(self, charter: dict[str, Any]) -> list[dict[str, Any]]:
         """Every entry that can be read. Each is judged by those before it, as far as these are whole."""
         found: list[dict[str, Any]] = []
         previous, expected, whole = charter.get("digest"), 0, bool(charter)
-        names = self.children("ledger", r"([0-9]{6}|[1-9][0-9]{6,11})\.json")
-        for name in sorted(names, key=lambda name: (len(name), name)):
+        for name in self.children("ledger", r"([0-9]{6}|[1-9][0-9]{6,11})\.json"):
             if int(name[7:-5]) != expected:
                 self.report(f"ledger/{expected:06}.json", f"is missing, though {name[7:]} exists")
                 previous, expected, whole = None, int(name[7:-5]), False
@@ -194,9 +185,8 @@ class Check:
         """Who signed an entry, and whether it may follow on those before it."""
         signers, kind, body = entry["signatures"].keys(), entry["kind"], entry["body"]
         need(signers and (not charter or signers <= {*charter["keys"].values()}), "is not signed by the lineage's keys")
-        message = b"germline ledger entry\n" + entry["digest"].encode()
-        signed = all(verifies(*pair, message) for pair in entry["signatures"].items())
-        need(signed, "is not what was signed")
+        message = f"germline ledger entry\n{entry['digest']}".encode()
+        need(all(verifies(*pair, message) for pair in entry["signatures"].items()), "is not what was signed")
         if not whole:
             return
         two, subject = charter["threshold"] == 2, (entry["number"], entry["generation"])
@@ -205,20 +195,20 @@ class Check:
         need(kind in ("founded", "pinned") or body["laws"] == laws[-1], "is under other laws than the pinned ones")
         need(("approves" in body) == (two and kind == "promoted"), "is promoted by one key alone, or approves nothing")
         if kind == "pinned":
-            need(subject == heads[-1], "names what is not HEAD")
-            need(charter["keys"].get("arbiter", min(signers)) in signers, "pins laws without the arbiter's signature")
+            able = charter["keys"].get("arbiter", min(signers)) in signers
+            need(able and subject == heads[-1], "pins laws without the arbiter's signature, or names what is not HEAD")
         elif kind == "rolled_back":
             need(subject in heads, "goes back to what never was HEAD")
         elif "approves" in body:
             asked = [e for e in before if e["kind"] == "proposed" and e["digest"] == body["approves"]
                      and (e["number"], e["generation"]) == subject]  # fmt: skip
             again = [e for e in before if e["body"].get("approves") == body["approves"]]
-            need(asked and not again, "approves no proposal that waits")
-            need(signers - asked[0]["signatures"].keys(), "approves what the same key proposed")
+            other = asked and not again and signers - asked[0]["signatures"].keys()
+            need(other, "approves no proposal that waits, or what the same key proposed")
         else:
-            born = entry["number"] in (e["number"] for e in before if e["kind"] not in ("rolled_back", "pinned"))
-            need(two or kind != "proposed", "proposes what needs no second key")
-            need(not born, f"bears g{entry['number']}, which was born already")
+            born = [e["number"] for e in before if e["kind"] not in ("rolled_back", "pinned")]
+            sound = (two or kind != "proposed") and entry["number"] not in born
+            need(sound, "bears what was born already, or proposes what needs no second key")
 
     def generations(self, entries: list[dict[str, Any]]) -> tuple[dict[str, Any], set[str]]:
         """Every manifest that can be read, and the ids of generations that an archive does not hold."""
@@ -246,10 +236,10 @@ class Check:
                 self.report(f"generations/{digest[7:]}.json", f"is missing, though {why}")
         return found, absent
 
-    def content(self, directory: str, named: list[dict[str, Any]], required: list[dict[str, Any]]) -> None:
-        """What `objects/` or `cache/` holds is what its name says, and named; what must be there is there."""
+    def content(self, directory: str, named: list[tuple[dict[str, Any], bool]]) -> None:
+        """What `objects/` or `cache/` holds is what its name says, and named; what is required is there."""
         sizes: dict[str, set[int]] = {}
-        for file in named:
+        for file, _ in named:
             sizes.setdefault(file["digest"][7:], set()).add(file["size"])
         for fan in self.children(directory, "[0-9a-f]{2}"):
             for name in self.children(fan, f"{fan[-2:]}[0-9a-f]{{62}}"):
@@ -259,9 +249,9 @@ class Check:
                         hashed.update(block)
                     digest, size = hashed.hexdigest(), self.size - before
                     need(digest == name[-64:], f"is not what was put there: its bytes hash to sha256:{digest}")
-                    need(digest in sizes or self.in_flight, "is named by nothing")
-                    need(sizes.get(digest, {size}) == {size}, f"has {size} bytes, and what names it says otherwise")
-        for digest in sorted({file["digest"][7:] for file in required}):
+                    known = sizes.get(digest, {size} if self.in_flight else set())
+                    need(known == {size}, "is named by nothing, or by what says that it has another size")
+        for digest in sorted({file["digest"][7:] for file, required in named if required}):
             if f"{directory}/{digest[:2]}/{digest}" not in self.kinds:
                 self.report(f"{directory}/{digest[:2]}/{digest}", "is missing")
 
@@ -270,24 +260,22 @@ class Check:
         charter: dict[str, Any] = {}
         with self.collecting("lineage.json"):
             value, digest = self.json("lineage.json", CHARTER)
-            need(0 < value["threshold"] <= len({*value["keys"].values()}), "asks for more keys than there are, or none")
+            enough = "trainer" in value["keys"] and 0 < value["threshold"] <= len({*value["keys"].values()})
+            need(enough, "names no trainer, or asks for more keys than there are, or for none")
             charter = {**value, "digest": digest}
         entries = self.ledger(charter)
         manifests, absent = self.generations(entries)
-        optional: list[dict[str, Any]] = []
-        objects = [file for manifest in manifests.values() for file in manifest["files"].values()]
-        for entry in entries:
-            (optional if entry["generation"] in absent else objects).extend(entry["files"].values())
-        self.content("objects", objects + optional, objects)
+        objects = [(file, True) for manifest in manifests.values() for file in manifest["files"].values()]
+        objects += [(file, entry["generation"] not in absent or entry["kind"] == "pinned")
+                    for entry in entries for file in entry["files"].values()]  # fmt: skip
+        self.content("objects", objects)
         if "cache" in self.kinds:
-            self.content("cache", [manifest["weights"] for manifest in manifests.values()], [])
+            self.content("cache", [(manifest["weights"], False) for manifest in manifests.values()])
         said, _, signature = checkpoint.strip().rpartition(" ")
-        with self.collecting("ledger"):
-            there = {f"germline-checkpoint {charter.get('id')} {entry['sequence']} {entry['digest']}" for entry in entries}
-            need(not checkpoint or said in there, "is not the one that the checkpoint tells of")
-            keys = charter.get("keys", {}).values() if shaped(signature, SIGNATURE) else []
-            signed = any(verifies(key, signature, said.encode()) for key in keys)
-            need(not checkpoint or signed, "has no key that signed the checkpoint")
+        lines = [f"germline-checkpoint {charter.get('id')} {e['sequence']} {e['digest']}" for e in entries]
+        keys = charter["keys"].values() if charter and shaped(signature, SIGNATURE) else []
+        if checkpoint and not (said in lines and any(verifies(key, signature, said.encode()) for key in keys)):
+            self.report("ledger", "does not hold what the checkpoint tells of, or no key of it signed that")
         return sorted({f"g{entry['number']}" for entry in entries if entry["generation"] in absent})
 
 
@@ -304,8 +292,7 @@ def main() -> int:
         return 2
     for problem in check.problems:
         print(*problem)
-    verdict = f"{len(check.problems)} problems" if check.problems else "whole"
-    print(f"{verdict}: {check.files} files, {check.size:,} bytes read")
+    print(f"{len(check.problems) or 'no'} problems in {check.files} files of {check.size:,} bytes")
     if absent:
         print(f"NOT CHECKED, because this archive does not hold them: {', '.join(absent)}")
     return 1 if check.problems else 0

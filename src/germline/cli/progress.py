@@ -7,10 +7,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from germline.cli import output
 from germline.records import Event, OnEvent
+from germline.report.tables import size
+from germline.store.inspection import OnFile
 
 _EVERY_SHARE = 0.05
 _EVERY_SECONDS = 10.0
@@ -102,3 +105,22 @@ def _pace(data: Mapping[str, Any]) -> str:
 def _left(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02} left"
+
+
+@contextmanager
+def files(doing: str) -> Iterator[OnFile]:
+    """For what goes through files: one counting line on a terminal's stderr, and nothing elsewhere."""
+    if not sys.stderr.isatty() or os.environ.get("GERMLINE_NO_PROGRESS"):
+        yield lambda path, count: None
+        return
+    from rich.console import Console
+
+    count = read = 0
+    with Console(stderr=True).status(doing) as status:
+
+        def tell(path: Path, length: int) -> None:
+            nonlocal count, read
+            count, read = count + 1, read + length
+            status.update(f"{doing}: {count} files, {size(read)}")
+
+        yield tell

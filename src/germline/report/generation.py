@@ -21,7 +21,7 @@ def document(lineage: Lineage, generation: Generation) -> dict[str, Any]:
     return {
         "id": generation.name, "generation": generation.digest, "kind": lineage.outcome(generation),
         "time": birth.time, "waiting": waits, "signed": _signed(lineage, generation),
-        "head": lineage.head.digest == generation.digest,
+        "head": ledger.head(lineage.entries) == generation.digest,
         "parent": {"id": parent.name, "generation": parent.digest} if parent else None,
         "about": manifest.about, "body": plain(birth.body),
         "exams": _sittings(lineage, generation, parent),

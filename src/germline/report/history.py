@@ -21,13 +21,13 @@ _NUMBERS = range(3, 14)
 
 def document(lineage: Lineage) -> dict[str, Any]:
     """The lineage with all its entries. `head` marks the entry of the birth of what HEAD is now."""
-    head, charter = lineage.head, lineage.home.charter
+    head, charter = lineage.birth(ledger.head(lineage.entries)), lineage.home.charter
     return {
         "lineage": charter.name,
         "home": lineage.home.root.as_posix(),
-        "head": head.name,
+        "head": f"g{head.number}",
         "waiting": [f"g{entry.number}" for entry in ledger.waiting(lineage.home, lineage.entries)],
-        "entries": [_entry(charter, entry, head.birth.sequence) for entry in lineage.entries],
+        "entries": [_entry(charter, entry, head.sequence) for entry in lineage.entries],
     }
 
 

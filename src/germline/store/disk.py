@@ -166,7 +166,8 @@ def remove_tree(root: Path, path: Path) -> None:
     Anything else is refused with ValueError before anything is touched. Links are removed, not followed.
     """
     real = path.parent.resolve() / path.name
-    expendable = is_temporary(real.name) or any(real.parent.is_relative_to(root.resolve() / name) for name in ("runs", "cache"))
+    expendable = any(real.parent.is_relative_to(root.resolve() / name) for name in ("runs", "cache"))
+    expendable = expendable or is_temporary(real.name)
     if not expendable or path.name in ("", "..") or path.is_symlink() or not path.is_dir():
         raise ValueError(f"not a directory under runs/ or cache/ of {root}: {path}")
     with explained(path):

@@ -48,7 +48,8 @@ def parse(path: Path, data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise damaged(path, "is not readable JSON") from None
     if not isinstance(value, dict) or written != data:
-        same = len(os.path.commonprefix([written, data]))
+        pairs = enumerate(zip(written, data, strict=False))
+        same = next((place for place, (one, other) in pairs if one != other), min(len(written), len(data)))
         raise damaged(path, f"is not in the form it was written in from byte {same} on")
     return value
 
