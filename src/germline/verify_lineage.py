@@ -2,10 +2,9 @@
 
     python verify_lineage.py LINEAGE_OR_ARCHIVE [--checkpoint LINE]
 
-Every file is read and hashed again; the chain of the ledger, the signatures on its entries and the rules on who may sign
-what are checked. Nothing is changed, no link is followed. Exit code: 0 whole, 1 not, 2 nothing to check. A lineage that
-was rolled back as a whole, or cut at the end of its ledger, is whole in itself: only a checkpoint line, kept elsewhere,
-tells. What an archive does not hold is named.
+Every file is hashed again; the ledger's chain, its signatures and the rules on who may sign what are checked. Nothing
+is changed, no link is followed. Exit code: 0 whole, 1 not, 2 nothing to check. A lineage rolled back as a whole, or cut
+at the end of its ledger, is whole in itself: only a checkpoint line tells. What an archive lacks is named.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ ENTRY = {"format": int, "sequence": int, "previous": DIGEST, "generation": DIGES
 LEDGER = {"digest": DIGEST, "entry": ENTRY, "signatures": [KEY, SIGNATURE]}
 MANIFEST = {"format": int, "parent": (DIGEST, type(None)), "files": [NAME, FILE], "weights": FILE, "about": dict}
 TOPS = ("archive.json", "lineage.json", "ledger", "generations", "objects", "cache")
-ARCHIVE = {"format": int, "generation": DIGEST, "entries": int}
+ARCHIVE = {"format": int, "generation": DIGEST, "entries": int, "verifier": DIGEST}
 P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493  # the field and the group of Ed25519 (RFC 8032)
 D, ROOT = -121665 * pow(121666, -1, P) % P, pow(2, (P - 1) // 4, P)
 
@@ -249,8 +248,7 @@ class Check:
                         hashed.update(block)
                     digest, size = hashed.hexdigest(), self.size - before
                     need(digest == name[-64:], f"is not what was put there: its bytes hash to sha256:{digest}")
-                    known = sizes.get(digest, {size} if self.in_flight else set())
-                    need(known == {size}, "is named by nothing, or by what says that it has another size")
+                    need(sizes.get(digest, {size} if self.in_flight else 0) == {size}, "is named by nothing")
         for digest in sorted({file["digest"][7:] for file, required in named if required}):
             if f"{directory}/{digest[:2]}/{digest}" not in self.kinds:
                 self.report(f"{directory}/{digest[:2]}/{digest}", "is missing")
@@ -274,8 +272,9 @@ class Check:
         said, _, signature = checkpoint.strip().rpartition(" ")
         lines = [f"germline-checkpoint {charter.get('id')} {e['sequence']} {e['digest']}" for e in entries]
         keys = charter["keys"].values() if charter and shaped(signature, SIGNATURE) else []
-        if checkpoint and not (said in lines and any(verifies(key, signature, said.encode()) for key in keys)):
-            self.report("ledger", "does not hold what the checkpoint tells of, or no key of it signed that")
+        signed = any(verifies(key, signature, said.encode()) for key in keys)
+        if checkpoint and charter and not (signed and said in lines):
+            self.report(f"ledger/{''.join(said.split()[2:3]):0>6}.json", "is not what a signed checkpoint says")
         return sorted({f"g{entry['number']}" for entry in entries if entry["generation"] in absent})
 
 
@@ -285,8 +284,7 @@ def main() -> int:
     parser.add_argument("--checkpoint", default="", metavar="LINE")
     given = parser.parse_args()
     try:
-        check = Check(given.path)
-        absent = check.run(given.checkpoint)
+        absent = (check := Check(given.path)).run(given.checkpoint)
     except (OSError, tarfile.TarError) as error:
         print(f"{given.path} is neither a lineage nor an archive of one: {error}", file=sys.stderr)
         return 2

@@ -39,8 +39,10 @@ def command(name: str, threads: int | None, anyway: bool, home: Home, as_json: b
     with progress.report(as_json=as_json) as on_event:
         found = replay(lineage, meant, fit, on_event)
     if as_json:
-        output.say(output.json_line({"event": "outcome", "id": meant.name, "same": found.same, "otherwise": otherwise,
-                                     "expected": found.expected, "found": found.found, "first": found.first}))  # fmt: skip
+        output.say(output.json_line({
+            "event": "outcome", "id": meant.name, "same": found.same, "otherwise": otherwise,
+            "expected": found.expected, "found": found.found, "first": found.first,
+        }))  # fmt: skip
     elif found.same:
         output.say([f"{meant.name} came out the same: {found.found}", *(f"although {one}" for one in otherwise)])
     else:

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from germline import verify_lineage
 from germline.errors import GermlineError, PlanError
-from germline.records import Digest, canonical_json
+from germline.records import Digest, canonical_json, digest_of
 from germline.store import disk, generations, ledger, objects, reading
 from germline.store.entry import to_bytes
 from germline.store.failures import damaged, explained
@@ -120,10 +120,12 @@ def _files(home: Home, generation: Digest) -> dict[str, bytes | FileRef]:
         reference for entry in entries if entry.generation in line or entry.kind == "pinned"
         for reference in entry.files.values()
     ]  # fmt: skip
+    verifier = Path(verify_lineage.__file__).read_bytes()
+    told = Held(generation=generation, entries=len(entries), verifier=digest_of(verifier))
     return {
-        "archive.json": Held(generation=generation, entries=len(entries)).to_bytes(),
+        "archive.json": told.to_bytes(),
         "lineage.json": reading.read(home.identity),
-        VERIFIER: Path(verify_lineage.__file__).read_bytes(),
+        VERIFIER: verifier,
         **{f"ledger/{entry.sequence:06}.json": to_bytes(entry) for entry in entries},
         **{f"generations/{digest[7:]}.json": canonical_json(manifest) for digest, manifest in line.items()},
         **{f"objects/{reference.digest[7:9]}/{reference.digest[7:]}": reference for reference in named},

@@ -25,6 +25,8 @@ class Held:
     """The one that was archived, with all its ancestors."""
     entries: int
     """How many entries the ledger had. What entered the lineage since must be there."""
+    verifier: Digest
+    """Hash of the stand-alone verifier that lies in the archive."""
     format: int = FORMAT
 
     def to_bytes(self) -> bytes:
@@ -48,7 +50,8 @@ def held(home: Home) -> Held | None:
         return None
     value = reading.parse(home.archive, reading.read(home.archive))
     reading.require_known_format(home.archive, value.get("format"))
-    known = value.keys() == {"format", "generation", "entries"} and is_digest(value["generation"])
+    known = value.keys() == {"format", "generation", "entries", "verifier"}
+    known = known and is_digest(value["generation"]) and is_digest(value["verifier"])
     if not known or type(value["entries"]) is not int or value["entries"] < 1:
         raise damaged(home.archive, "does not say what was archived")
     return Held(**value)

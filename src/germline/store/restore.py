@@ -20,13 +20,14 @@ from germline.errors import GermlineError, PlanError, StoreDamaged
 from germline.store import disk
 from germline.store.archive import VERIFIER, members
 from germline.store.failures import damaged, explained
+from germline.store.held import held
 from germline.store.home import Home
 from germline.store.inspection import OnFile
 from germline.store.objects import hash_file
 from germline.store.verify import Report, verify
 
-LONGEST_JSON = 64 << 20
-"""Bytes of one manifest or entry: they are read whole, objects are not."""
+LONGEST = 64 << 20
+"""Bytes of anything but an object: all else is read whole."""
 
 
 def restore(path: Path, root: Path, sha256: str | None, on_file: OnFile) -> tuple[Home, Report]:
@@ -80,16 +81,21 @@ def _require_hash(path: Path, sha256: str | None) -> None:
 def _unpack(path: Path, home: Home, on_file: OnFile) -> None:
     for directory in (home.objects, home.generations, home.ledger, home.cache, home.runs):
         disk.make_directory(directory)
+    verifier = ""
     with explained(path), path.open("rb") as file:
         for name, place, size in members(path, file, os.fstat(file.fileno()).st_size):
-            if name.endswith(".json") and size > LONGEST_JSON:
+            if size > LONGEST and not name.startswith("objects/"):
                 raise damaged(path, f"holds {size} bytes of {name}, more than any lineage has")
             if name == VERIFIER:
+                verifier = "sha256:" + hashlib.sha256(b"".join(_content(path, file, name, place, size))).hexdigest()
                 continue
             target = home.root / name
             disk.make_directory(target.parent)
             disk.write_new(target, _content(path, file, name, place, size))
             on_file(target, size)
+    found = held(home)
+    if found is None or found.verifier != verifier:
+        raise damaged(path, f"does not hold the {VERIFIER} that it was made with")
 
 
 def _content(path: Path, file: BinaryIO, name: str, place: int, size: int) -> Iterator[bytes]:
