@@ -80,7 +80,7 @@ def measure(root: Path) -> dict[str, Any]:
     train, heldout = Rows(run.delta.train), Rows(run.delta.heldout)
     facts = timed("facts", lambda: find_facts(train))
     exam = timed("exam", lambda: examination.fixed(
-        run.directory / EXAM, plan.exams, home.root, train, heldout, facts, [], lambda event: None
+        run.directory / EXAM, plan.exams, home.root, train, heldout, facts, [], lambda event: None, laws=()
     ))  # fmt: skip
     batches = timed("tokens, order, rows", lambda: evolve.batches_of(
         lineage, run, train, facts, row_tokens=plan.curriculum.row_tokens

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from germline.errors import StoreDamaged
-from germline.lineage import ADAPTER, ADAPTER_CONFIG, WEIGHTS, Generation, Lineage
+from germline.lineage import ADAPTER, ADAPTER_CONFIG, Generation, Lineage
 from germline.model.adapter import LoraConfig
 from germline.model.weights import merge_file
 from germline.store import disk, objects
-from germline.store.objects import FileRef
 
 
 def weights(lineage: Lineage, generation: Generation) -> Path:
@@ -18,33 +17,23 @@ def weights(lineage: Lineage, generation: Generation) -> Path:
     A founder's are an object. A child's are a cache: where they are missing they are merged again from the
     parent's and the adapter, byte for byte, and anything else than the recorded hash is StoreDamaged.
     """
-    if WEIGHTS in generation.manifest.files:
-        return _checked(lineage.path(generation, WEIGHTS), generation.manifest.weights)
-    cached = objects.cache_path(lineage.home, generation.manifest.weights.digest)
-    if cached is not None:
-        return _checked(cached, generation.manifest.weights)
-    return _rebuild(lineage, generation)
+    return lineage.weights_at_hand(generation) or _rebuild(lineage, generation)
 
 
-def _checked(path: Path, expected: FileRef) -> Path:
-    if objects.hash_file(path) != expected:
-        raise StoreDamaged(
-            f"{path}: these weights are not what their name says",
-            hint="germline verify finds all damage; a file under cache/ may be deleted, it is rebuilt",
-        )
-    return path
+def scale_of(lineage: Lineage, generation: Generation) -> float:
+    """What a child's low-rank updates are multiplied by when they are merged."""
+    config = lineage.json(generation, ADAPTER_CONFIG)
+    return LoraConfig(rank=config["r"], alpha=config["lora_alpha"]).scale
 
 
 def _rebuild(lineage: Lineage, generation: Generation) -> Path:
     assert generation.manifest.parent is not None
     parent = weights(lineage, lineage.generation(generation.manifest.parent))
-    config = lineage.json(generation, ADAPTER_CONFIG)
-    scale = LoraConfig(rank=config["r"], alpha=config["lora_alpha"]).scale
     disk.make_directory(lineage.home.cache)
     staged = disk.temporary_path(lineage.home.cache)
     lineage.read(generation, ADAPTER)  # re-hashed before it is trusted
     with disk.new_file(staged) as file:
-        merge_file(parent, lineage.path(generation, ADAPTER), scale, file)
+        merge_file(parent, lineage.path(generation, ADAPTER), scale_of(lineage, generation), file)
     made = objects.hash_file(staged)
     if made != generation.manifest.weights:
         disk.remove(staged)

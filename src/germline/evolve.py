@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-from germline import examination
+from germline import examination, sources
 from germline import run as runs
 from germline.checkout import weights
 from germline.corpus.facts import facts as find_facts
@@ -60,7 +61,8 @@ from germline.records import (
 from germline.run import Run
 from germline.settings import Plan
 from germline.speaker import eos
-from germline.store import disk, generations, ledger, lock, objects
+from germline.store import disk, generations, ledger, lock, objects, rules
+from germline.store.entry import Kind
 from germline.store.generations import Manifest
 from germline.store.home import Home
 from germline.store.objects import FileRef
@@ -72,12 +74,14 @@ KEYFRAME_EVERY = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a child. HEAD moved to it if, and only if, the verdict is `promoted`."""
+    """What became of a child. HEAD moved to it if, and only if, `kind` is `promoted`."""
 
     generation: Digest
     number: int
     parent: int
     verdict: Verdict
+    kind: Kind
+    """The verdict, or `proposed` where the gate passed and a second key must approve."""
 
 
 def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) -> Outcome:
@@ -97,14 +101,22 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         facts = find_facts(train)
         inherited = examination.inherited(lineage, run.parent)
         exam = examination.fixed(
-            run.directory / EXAM, plan.exams, home.root, train, heldout, facts, inherited, on_event
+            run.directory / EXAM,
+            plan.exams,
+            home.root,
+            train,
+            heldout,
+            facts,
+            inherited,
+            on_event,
+            laws=sources.laws(lineage),
         )
         papers = [*inherited, exam]
         parent_card = examination.parent_card(lineage, run.parent, papers, plan.exams, fit.on, on_event)
         examined = time.monotonic()
 
         batches = batches_of(lineage, run, train, facts, row_tokens=fit.setting.row_tokens)
-        trained, fit = _train(lineage, run, batches, fit, on_event)
+        trained, fit = teach(lineage, run, batches, fit, on_event)
         trained_at = time.monotonic()
 
         child, changes = _merge(lineage, run, trained, on_event)
@@ -119,9 +131,9 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
             peak_memory_bytes=peak_memory_bytes(fit.on.device),
         )
         manifest = _store(lineage, run, exam, facts, trained, child)
-        _record(home, run, manifest, verdict, parent_card, child_card, changes, trained, facts, spent, fit)
-        on_event(Event(kind="verdict", text=f"g{run.number} is {verdict.outcome}", data=finite(verdict)))
-        return Outcome(generation=manifest.id, number=run.number, parent=run.parent.number, verdict=verdict)
+        kind = _record(home, run, manifest, verdict, parent_card, child_card, changes, trained, facts, spent, fit)
+        on_event(Event(kind="verdict", text=f"g{run.number} is {kind}", data=finite(verdict)))
+        return Outcome(generation=manifest.id, number=run.number, parent=run.parent.number, verdict=verdict, kind=kind)
 
 
 def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence[Fact], *, row_tokens: int) -> Batches:
@@ -151,7 +163,7 @@ def _fit(lineage: Lineage, run: Run) -> Fit:
     )  # fmt: skip
 
 
-def _train(lineage: Lineage, run: Run, batches: Batches, fit: Fit, on_event: OnEvent) -> tuple[Trained, Fit]:
+def teach(lineage: Lineage, run: Run, batches: Batches, fit: Fit, on_event: OnEvent) -> tuple[Trained, Fit]:
     """The trained adapter, and the fit with its time and with what that decides."""
     training = run.plan.training
     trained = runs.load_trained(run)
@@ -179,14 +191,15 @@ def _merge(lineage: Lineage, run: Run, trained: Trained, on_event: OnEvent) -> t
     on_event(Event(kind="stage", text=f"merging g{run.number} and reading it back"))
     parent = weights(lineage, run.parent)
     staged = disk.temporary_path(run.directory)
-    scale = _lora(run.plan, trained).scale
+    scale = lora(run.plan, trained).scale
     with disk.new_file(staged) as file:
         model_weights.merge_file(parent, trained.adapter, scale, file)
     child = objects.put_in_cache(lineage.home, staged)
     return child, model_weights.relative_change(parent, objects.place(lineage.home.cache, child.digest))
 
 
-def _lora(plan: Plan, trained: Trained) -> LoraConfig:
+def lora(plan: Plan, trained: Trained) -> LoraConfig:
+    """How the trained adapter is to be read, and merged."""
     groups = {row["group"] for row in trained.parameters if row["trained"]}
     whole = {group.removesuffix(".bias") for group in groups if not group.endswith((".lora_A", ".lora_B"))}
     training = plan.training
@@ -194,21 +207,33 @@ def _lora(plan: Plan, trained: Trained) -> LoraConfig:
     return LoraConfig(rank=training.rank, alpha=training.alpha, targets=targets, whole=tuple(whole))
 
 
-def _store(lineage: Lineage, run: Run, exam: Exam, facts: Sequence[Fact], trained: Trained, child: FileRef) -> Manifest:
-    """Put all that the child is made of into the store. It is not in the lineage before the ledger names it."""
-    home = lineage.home
+def made(
+    lineage: Lineage, run: Run, facts: Sequence[Fact], trained: Trained, *, keep: Callable[[bytes | Path], FileRef]
+) -> dict[str, FileRef]:
+    """Those of a child's files that its run made; the others were given. `keep` takes bytes, or a file of them."""
     training = plain(trained)
     del training["adapter"]
     shape = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
-    files = {
-        ADAPTER: objects.put_file(home, trained.adapter),
-        ADAPTER_CONFIG: objects.put(home, canonical_json(_lora(run.plan, trained).of(shape).peft())),
+    return {
+        ADAPTER: keep(trained.adapter),
+        ADAPTER_CONFIG: keep(canonical_json(lora(run.plan, trained).of(shape).peft())),
+        FACTS: keep(canonical_json(list(facts))),
+        TRAINING: keep(canonical_json(training)),
+    }
+
+
+def _put(home: Home, data: bytes | Path) -> FileRef:
+    return objects.put(home, data) if isinstance(data, bytes) else objects.put_file(home, data)
+
+
+def _store(lineage: Lineage, run: Run, exam: Exam, facts: Sequence[Fact], trained: Trained, child: FileRef) -> Manifest:
+    """Put all that the child is made of into the store. It is not in the lineage before the ledger names it."""
+    home = lineage.home
+    files = made(lineage, run, facts, trained, keep=lambda data: _put(home, data)) | {
         TRAIN: objects.put_file(home, run.delta.train),
         HELDOUT: objects.put_file(home, run.delta.heldout),
-        FACTS: objects.put(home, canonical_json(list(facts))),
         EXAM: objects.put(home, exams.to_bytes(exam)),
         PLAN: objects.put(home, run.plan_bytes),
-        TRAINING: objects.put(home, canonical_json(training)),
     }
     if (len(examination.children(lineage, run.parent)) + 1) % KEYFRAME_EVERY == 0:
         files[WEIGHTS] = objects.put_file(home, objects.place(home.cache, child.digest))
@@ -229,7 +254,7 @@ def _record(
     facts: Sequence[Fact],
     spent: Spent,
     fit: Fit,
-) -> None:
+) -> Kind:
     """Append the verdict to the ledger: from here on the child is history. Then clear the run away."""
     delta = run.delta
     body = {
@@ -254,5 +279,7 @@ def _record(
         PARENT_SCORECARD: objects.put(home, canonical_json(finite(parent_card))),
         WEIGHT_CHANGE: objects.put(home, canonical_json(finite(changes))),
     }
-    ledger.append(home, verdict.outcome, manifest.id, run.number, body, files=files)
+    kind = rules.birth(home.charter, verdict.outcome)
+    ledger.append(home, kind, manifest.id, run.number, body, files=files)
     runs.end(home, run)
+    return kind

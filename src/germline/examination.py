@@ -9,6 +9,7 @@ from germline import sources
 from germline.checkout import weights
 from germline.curriculum.render import PROMPT_END
 from germline.evals import exams, suite
+from germline.evals.cards import Card
 from germline.evals.exams import Exam
 from germline.forge.machine import Arithmetic, arithmetic, machine
 from germline.lineage import EXAM, PLAN, SCORECARD, Generation, Lineage
@@ -38,15 +39,17 @@ def fixed(
     facts: Sequence[Fact],
     inherited: Sequence[Exam],
     on_event: OnEvent,
+    *,
+    laws: Sequence[Card],
 ) -> Exam:
-    """The exam on a delta, with the owner's probes, laws and cards as the plan names them from `root`.
+    """The exam on a delta, with the laws in force, and the owner's probes and cards as the plan names them.
 
     Written once, to the file `kept`: a resumed run never writes another, whatever became of those files.
     """
     if kept.exists():
         return exams.from_bytes(kept.read_bytes())
     exam = exams.write(
-        facts, train, heldout, settings, probes=sources.probes(settings, root), laws=sources.laws(settings, root),
+        facts, train, heldout, settings, probes=sources.probes(settings, root), laws=laws,
         cards=sources.cards(settings, root), inherited=inherited, prompt_end=PROMPT_END,
     )  # fmt: skip
     disk.replace(kept, exams.to_bytes(exam))

@@ -33,18 +33,19 @@ def found(
     dtype: str = "bf16",
     size: str = "tiny",
     texts: Sequence[Path] = (),
+    arbiter: str | None = None,
 ) -> Lineage:
     """Make a lineage in `root` whose g0 is `source`: a model directory, a `.gguf` file, `demo` or `scratch`.
 
     The weights are stored once, in `dtype`, as the master that every child is merged into. `size` and
-    `texts` (what its tokenizer is trained on) are for `scratch` alone. A founding that was cut short is
-    taken up again by the same call.
+    `texts` (what its tokenizer is trained on) are for `scratch` alone. With an `arbiter`, a public key, every
+    promotion needs that key too. A founding that was cut short is taken up again by the same call.
     """
     founder = _scratch(root, texts, size) if source == "scratch" else read_founder(source)
     config = read_config(founder.config, source=f"{source}: config.json")
     if dtype not in DTYPES:
         raise PlanError(f"no dtype {dtype!r}", hint=f"one of {', '.join(DTYPES)}")
-    home = _home(root, name)
+    home = _home(root, name, arbiter)
     with lock.hold(home):
         on_event(Event(kind="stage", text=f"reading {config.parameters / 1e6:.0f}M parameters from {source}"))
         disk.make_directory(home.runs / "g0")
@@ -66,13 +67,15 @@ def found(
     return Lineage.open(home)
 
 
-def _home(root: Path, name: str) -> Home:
+def _home(root: Path, name: str, arbiter: str | None) -> Home:
     """A new home, or one whose founding was cut short before its first ledger entry."""
     if (root / "lineage.json").exists():
         home = Home.open(root)
         if not ledger.entries(home):
+            if home.charter.keys.get("arbiter") != arbiter:
+                raise PlanError(f"{root} was begun with another arbiter", hint="name the same one, or another DIR")
             return home
-    return Home.create(root, name)
+    return Home.create(root, name, arbiter=arbiter)
 
 
 def _scratch(root: Path, texts: Sequence[Path], size: str) -> Founder:

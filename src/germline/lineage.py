@@ -13,10 +13,10 @@ from typing import Any
 
 from germline.errors import StoreDamaged
 from germline.records import Digest, Fact, Row
-from germline.store import generations, ledger, objects
+from germline.store import generations, ledger, objects, witness
+from germline.store.entry import Entry
 from germline.store.generations import Manifest
 from germline.store.home import Home
-from germline.store.ledger import Entry
 
 CONFIG, TOKENIZER, WEIGHTS, ORIGIN = "config.json", "tokenizer.json", "model.safetensors", "origin.json"
 """What a founder holds."""
@@ -28,6 +28,9 @@ TRAIN, HELDOUT = "delta/train.jsonl", "delta/heldout.jsonl"
 
 SCORECARD, PARENT_SCORECARD, WEIGHT_CHANGE = "scorecard.json", "parent_scorecard.json", "weight_change.json"
 """What a child's ledger entry names."""
+
+LAW_BOOK = "laws.json"
+"""What the entry names that pins laws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,11 @@ class Lineage:
 
     @classmethod
     def open(cls, home: Home) -> Lineage:
-        return cls(home, ledger.entries(home))
+        """The lineage as it is now. StoreDamaged also where it is behind what this machine has seen of it."""
+        seen = witness.mark(home)
+        entries = ledger.entries(home)
+        witness.observe(home, seen, entries)
+        return cls(home, entries)
 
     @property
     def head(self) -> Generation:
@@ -65,14 +72,25 @@ class Lineage:
         return self.generation(digest)
 
     def generation(self, digest: Digest) -> Generation:
+        birth = self.birth(digest)
+        return Generation(digest, birth.number, generations.load(self.home, digest), birth)
+
+    def birth(self, digest: Digest) -> Entry:
+        """The entry that tells of the birth of a generation, also of one that an archive leaves out."""
         for entry in self.entries:
-            if entry.generation == digest and entry.kind != "rolled_back":
-                return Generation(digest, entry.number, generations.load(self.home, digest), entry)
+            if entry.generation == digest and entry.is_birth:
+                return entry
         raise StoreDamaged(f"no ledger entry tells of the birth of {digest}", hint="germline verify")
 
+    def outcome(self, generation: Generation) -> str:
+        """What became of a generation: `promoted` also where it was `proposed` first and approved later."""
+        approved = any(entry.generation == generation.digest and entry.kind == "promoted" for entry in self.entries)
+        return "promoted" if approved else generation.birth.kind
+
     def born(self) -> list[Generation]:
-        """Every generation in order of birth, refused ones included."""
-        return [self.generation(digest) for _, digest in ledger.born(self.entries)]
+        """Every generation that is here, in order of birth, refused ones included."""
+        born = [digest for _, digest in ledger.born(self.entries)]
+        return [self.generation(digest) for digest in born if generations.is_held(self.home, digest)]
 
     def ancestry(self, generation: Generation) -> list[Generation]:
         """From the founder to `generation`, both included."""
@@ -91,6 +109,18 @@ class Lineage:
     def path(self, generation: Generation, name: str) -> Path:
         """Where one of the generation's files lies. Its bytes are not re-hashed."""
         return objects.path_of(self.home, generation.manifest.files[name].digest)
+
+    def weights_at_hand(self, generation: Generation) -> Path | None:
+        """The merged weights, checked by hash, or None where they must be merged again (see `checkout`)."""
+        expected = generation.manifest.weights
+        kept = WEIGHTS in generation.manifest.files
+        path = self.path(generation, WEIGHTS) if kept else objects.cache_path(self.home, expected.digest)
+        if path is not None and objects.hash_file(path) != expected:
+            raise StoreDamaged(
+                f"{path}: these weights are not what their name says",
+                hint="germline verify finds all damage; a file under cache/ may be deleted, it is rebuilt",
+            )
+        return path
 
     def founder_of(self, generation: Generation) -> Generation:
         return self.ancestry(generation)[0]

@@ -338,7 +338,7 @@ class Event:
     """One thing that happened. Stages report through `OnEvent` and never print."""
 
     kind: str
-    """`stage`, `step`, `exam`, `note`, `verdict`, …"""
+    """`stage`, `step`, `exam`, `progress`, `note`, `verdict`, …"""
     text: str
     data: dict[str, Any] = field(default_factory=dict)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from germline import sources
 from germline.corpus.clean import Digests, keep
 from germline.corpus.read import read
 from germline.corpus.split import snapshot
@@ -23,7 +24,8 @@ from germline.forge.fit import Fit
 from germline.lineage import HELDOUT, PLAN, TRAIN, Generation, Lineage
 from germline.records import Delta, Event, OnEvent, Trained, canonical_json, digest_of, finite, plain
 from germline.settings import Plan, parse_plan
-from germline.store import disk, objects
+from germline.store import disk, ledger, objects
+from germline.store.entry import LAWS
 from germline.store.home import Home
 
 RUN, FIT, TRAINED = "run.json", "fit.json", "trained.json"
@@ -55,8 +57,11 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
     """The unfinished run of this lineage, or a new one whose delta is read from the plan's sources now.
 
     Raises DataError when there is nothing new to learn, PlanError when an unfinished run was begun from
-    another parent or plan, GermlineError when this very delta was refused before.
+    another parent, plan or laws, or the laws are not the pinned ones (before anything is read), GermlineError
+    when this very delta was judged before, or nothing could be signed here in the end.
     """
+    sources.require_pinned(lineage, plan.exams)
+    ledger.require_ready(lineage.home)
     number = 1 + max(entry.number for entry in lineage.entries)
     directory = lineage.home.runs / f"g{number}"
     disk.make_directory(lineage.home.runs)
@@ -65,9 +70,13 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
             _clear(lineage.home, leftover)
     if (directory / RUN).exists():
         return _resumed(lineage, plan, directory, number, on_event)
+    for entry in ledger.waiting(lineage.home, lineage.entries):
+        name = f"g{entry.number}"
+        text = f"{name} waits for `germline approve {name}`; this child descends from {lineage.head.name} all the same"
+        on_event(Event(kind="note", text=text))
     run = _read_delta(lineage, plan, directory, number, on_event)
     disk.replace(directory / RUN, canonical_json({
-        "parent": run.parent.digest, "plan": json.loads(run.plan_bytes),
+        "parent": run.parent.digest, "laws": lineage.entries[-1].body[LAWS], "plan": json.loads(run.plan_bytes),
         "delta": {**plain(run.delta), "train": TRAIN, "heldout": HELDOUT},
     }))  # fmt: skip
     return run
@@ -113,6 +122,8 @@ def _resumed(lineage: Lineage, plan: Plan, directory: Path, number: int, on_even
     restart = "`germline evolve --restart` gives the unfinished run up and begins anew"
     if table["parent"] != lineage.head.digest:
         raise PlanError(f"the unfinished run {directory} does not descend from HEAD", hint=restart)
+    if table["laws"] != lineage.entries[-1].body[LAWS]:
+        raise PlanError(f"other laws were pinned since {directory.name} was begun", hint=restart)
     begun = parse_plan(table["plan"], source=str(directory / RUN))
     changed = _differences(begun.model_dump(), plan.model_dump())
     if changed:
@@ -171,16 +182,18 @@ def _learned(lineage: Lineage, head: Generation) -> Digests:
 
 
 def _refuse_a_repeat(lineage: Lineage, run: Run) -> None:
-    """The same parent, delta and plan give the same child: it need not be trained to be refused again."""
+    """The same parent, delta, plan and laws give the same child: it need not be trained to be judged again."""
     train, plan = objects.hash_file(run.delta.train).digest, digest_of(run.plan_bytes)
     for generation in lineage.born():
         files = generation.manifest.files
         if (
-            generation.birth.kind != "promoted"
+            (outcome := lineage.outcome(generation)) not in ("founded", "promoted")
             and generation.manifest.parent == run.parent.digest
+            and generation.birth.body[LAWS] == lineage.entries[-1].body[LAWS]
             and (files[TRAIN].digest, files[PLAN].digest) == (train, plan)
         ):
-            raise GermlineError(
-                f"this delta was refused before, as {generation.name}, with this plan and parent",
-                hint=f"`germline show {generation.name}` says why; change the data or the plan",
-            )
+            name = generation.name
+            hint = f"`germline show {name}` says why; change the data or the plan"
+            if outcome == "proposed":
+                hint = f"`germline approve {name}` promotes it; for another child change the data or the plan"
+            raise GermlineError(f"this delta was {outcome} before, as {name}, with this plan and parent", hint=hint)

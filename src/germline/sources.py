@@ -1,13 +1,22 @@
-"""The owner's exam material that a plan names: tone probes, law cards, challenge cards."""
+"""The owner's exam material that a plan names: tone probes, law cards, challenge cards.
+
+Laws are pinned. Their texts are kept in the store as one book, whose digest every ledger entry carries;
+exams are written from the book, never from the files, and files that differ from it stop an evolve.
+"""
 
 from __future__ import annotations
 
 import glob
+import json
 from pathlib import Path
 
 from germline.errors import PlanError
-from germline.evals.cards import Card, read_cards, read_law
+from germline.evals.cards import Card, law_cards, read_cards
+from germline.lineage import Lineage
+from germline.records import canonical_json, digest_of
 from germline.settings import Exams
+from germline.store import ledger, objects
+from germline.store.entry import LAWS
 
 
 def probes(settings: Exams, root: Path) -> tuple[str, ...]:
@@ -22,16 +31,58 @@ def probes(settings: Exams, root: Path) -> tuple[str, ...]:
     return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
 
-def laws(settings: Exams, root: Path) -> tuple[Card, ...]:
-    """The cards of every law, in the order of their files' names. A pattern that finds no law is an error."""
-    paths: list[Path] = []
+def cards(settings: Exams, root: Path) -> tuple[Card, ...]:
+    return read_cards(root / settings.cards) if settings.cards else ()
+
+
+def law_book(settings: Exams, root: Path) -> bytes:
+    """Name and text of every law file that a plan names, byte for byte, by name: what is pinned.
+
+    Where the files lie is no part of it. A pattern that finds no law is an error, and so is a law that
+    holds no cards.
+    """
+    book: set[tuple[str, str]] = set()
     for pattern in settings.laws:
         found = sorted(root / name for name in glob.glob(pattern, root_dir=root))  # noqa: PTH207 - takes `..` and absolute
         if not found:
             raise PlanError(f"exams.laws: {pattern!r} matches no file", hint=f"paths start at {root}")
-        paths += found
-    return tuple(card for path in paths for card in read_law(path))
+        for path in found:
+            try:
+                text = path.read_bytes().decode("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise PlanError(f"{path}: cannot be read: {error}") from None
+            law_cards(text, path)
+            book.add((path.name, text))
+    return canonical_json(sorted(book))
 
 
-def cards(settings: Exams, root: Path) -> tuple[Card, ...]:
-    return read_cards(root / settings.cards) if settings.cards else ()
+def pinned_book(lineage: Lineage) -> bytes:
+    """The laws in force, as `law_book` read them when they were pinned."""
+    pinned = lineage.entries[-1].body[LAWS]
+    return b"[]" if pinned == ledger.NO_LAWS else objects.read(lineage.home, pinned)
+
+
+def laws(lineage: Lineage) -> tuple[Card, ...]:
+    """The cards of the laws in force, in the order of their names."""
+    return tuple(card for name, text in json.loads(pinned_book(lineage)) for card in law_cards(text, Path(name)))
+
+
+def law_changes(before: bytes, after: bytes) -> list[str]:
+    """How one book differs from another, law by law: `changed 01-light.law`."""
+    old, new = ({tuple(law) for law in json.loads(book)} for book in (before, after))
+    names_before, names_after = ({name for name, _ in book} for book in (old, new))
+    differing = sorted({name for name, _ in old ^ new})
+    return [
+        f"{'changed' if name in names_before & names_after else 'added' if name in names_after else 'dropped'} {name}"
+        for name in differing
+    ]
+
+
+def require_pinned(lineage: Lineage, settings: Exams) -> None:
+    """PlanError if the laws that a plan names are not the laws in force, to the byte."""
+    book = law_book(settings, lineage.home.root)
+    if digest_of(book) != lineage.entries[-1].body[LAWS]:
+        raise PlanError(
+            f"the laws changed since they were pinned: {', '.join(law_changes(pinned_book(lineage), book))}",
+            hint="`germline pin` pins them as they are now, with the owner's key",
+        )

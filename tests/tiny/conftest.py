@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from germline.cli.pin import pin
 from germline.founding import found
 from germline.records import Event
+from germline.settings import load_plan
 from germline.store.home import Home
+from tests.conftest import forget
 
 NAMES = (
     "fog horn",
@@ -103,7 +106,9 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (world / "second" / "light.law").unlink()
     (world / "probes.txt").write_text("How are you?\nAnything to say?\n", encoding="utf-8")
     found(world / "home", "scratch", name="tiny", size="tiny", texts=[world / "first"], on_event=quiet)
-    (world / "home" / "germline.toml").write_text(PLAN, encoding="utf-8")
+    home = Home.open(world / "home")
+    home.plan.write_text(PLAN, encoding="utf-8")
+    pin(home, load_plan(home.plan))
     return world
 
 
@@ -114,6 +119,7 @@ def copy_of(tmp_path: Path) -> Callable[[Path], Home]:
     def copy(world: Path) -> Home:
         target = tmp_path / f"world-{len(list(tmp_path.iterdir()))}"
         shutil.copytree(world, target)
+        forget()
         return Home.open(target / "home")
 
     return copy

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from germline.corpus.split import snapshot
+from germline.judge import judge
 from germline.lineage import (
     ADAPTER,
     EXAM,
@@ -34,7 +35,8 @@ from germline.records import (
     digest_of,
     plain,
 )
-from germline.store import generations, ledger, objects
+from germline.settings import Gate
+from germline.store import generations, keys, ledger, objects
 from germline.store.generations import Manifest
 from germline.store.home import Home
 
@@ -70,6 +72,15 @@ def lighthouse(root: Path) -> Home:
     return home
 
 
+def two_keys(root: Path) -> Home:
+    """g0; g1 proposed. The keys of trainer and arbiter are both on this machine."""
+    home = Home.create(root, "Two", arbiter=keys.make())
+    home.plan.write_text(PLAN_TEXT, encoding="utf-8")
+    found(home)
+    bear(home, 1, "proposed", right=9)
+    return home
+
+
 def found(home: Home) -> Digest:
     weights = objects.put(home, b"weights 0")
     digest = generations.commit(home, Manifest(parent=None, files={WEIGHTS: weights}, weights=weights))
@@ -88,13 +99,14 @@ def bear(home: Home, number: int, outcome: str, *, right: int, rank: int = 8) ->
     parent = ledger.head(ledger.entries(home))
     before = next(entry for entry in ledger.entries(home) if entry.generation == parent)
     exam = objects.put(home, b"exam %d" % number)
+    weights = objects.put_in_cache(home, _staged(home, b"weights %d" % number))
     inherited = _exams(home, parent)
     mine, theirs = (
         Scorecard(
-            weights=digest_of(b"w%d" % score),
+            weights=whose.digest,
             marks={name: marks(score) for name in (*inherited, exam.digest)},
         )
-        for score in (right, 2)
+        for score, whose in ((right, weights), (2, generations.load(home, parent).weights))
     )
     files = _delta(home, number) | {
         ADAPTER: objects.put(home, b"adapter %d" % number),
@@ -102,18 +114,23 @@ def bear(home: Home, number: int, outcome: str, *, right: int, rank: int = 8) ->
         PLAN: objects.put(home, canonical_json({"data": {"voice": "assistant"}, "training": {"rank": rank}})),
         TRAINING: objects.put(home, canonical_json({"parameters": [_trained()]})),
     }
-    weights = objects.put_in_cache(home, _staged(home, b"weights %d" % number))
     digest = generations.commit(home, Manifest(parent=parent, files=files, weights=weights))
+    numbers = {born: number for number, born in ledger.born(ledger.entries(home))}
+    names = [f"g{numbers[ancestor]}" for ancestor in ledger.ancestors(home, parent)]
+    judged = verdict(outcome)
+    if outcome == "proposed":  # can be judged again
+        judged = judge(theirs, mine, Gate(), weight_change=CHANGES["total"], ancestors=names[1:])
+        assert judged.outcome == "promoted"
     known = {SCORECARD: mine, PARENT_SCORECARD: theirs, WEIGHT_CHANGE: CHANGES}
     ledger.append(
-        home, _kind(outcome), digest, number, body(outcome, before.number, mine, theirs), NOON,
+        home, _kind(outcome), digest, number, body(judged, before.number, mine, theirs), NOON,
         files={name: objects.put(home, canonical_json(value)) for name, value in known.items()},
     )  # fmt: skip
     return digest
 
 
 def marks(right: int) -> Marks:
-    score = Score(items=10, right=right, bits_per_byte=0.25)
+    score = Score(items=10, right=right, bits_per_byte=2.5 / right)
     prompt = {"prompt": "How high is it?\n", "gold": "37 metres", "chosen": "12 metres", "right": False}
     return Marks(
         recall=score, wording=score, heldout=Score(items=0, right=0, bits_per_byte=0.0), spoken=score,
@@ -134,13 +151,13 @@ def verdict(outcome: str) -> Verdict:
     return Verdict(outcome=outcome, checks=checks)  # type: ignore[arg-type]
 
 
-def body(outcome: str, parent: int, mine: Scorecard, theirs: Scorecard) -> dict[str, Any]:
+def body(judged: Verdict, parent: int, mine: Scorecard, theirs: Scorecard) -> dict[str, Any]:
     spent = Spent(
         seconds_training=61.0, seconds_exams=5.0, seconds_total=70.0, tokens_per_second=900.0,
         peak_memory_bytes=3 << 30,
     )  # fmt: skip
     return {
-        "verdict": plain(verdict(outcome)), "parent": parent,
+        "verdict": plain(judged), "parent": parent,
         "delta": {
             "rows": 2, "heldout": 1, "bytes": 2048, "facts": 7, "rows_in": 5,
             "refused": {"duplicate": 1, "too short": 1},

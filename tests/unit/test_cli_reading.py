@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,9 +15,10 @@ from germline.cli import main
 from germline.cli.commands import COMMANDS
 from germline.settings import Plan, load_plan
 from germline.store.home import Home
+from tests.conftest import CONFIG
 from tests.unit.small_lineage import lighthouse
 
-READERS = ("log", "show g2", "diff g1 g2", "verify", "plan check", "feed")
+READERS = ("log", "show g2", "diff g1 g2", "verify", "plan check", "feed", "checkpoint", "keys")
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +187,7 @@ def test_check_tells_defaults_from_the_owner_s_values(capsys: pytest.CaptureFixt
 def run(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "germline", *line.split()], capture_output=True, text=True, encoding="utf-8",
-        errors="replace", env=environment, check=False, timeout=60,
+        errors="replace", env=environment | {CONFIG: os.environ[CONFIG]}, check=False, timeout=60,
     )  # fmt: skip
 
 

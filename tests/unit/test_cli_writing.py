@@ -16,9 +16,9 @@ import pytest
 from germline.cli import chat, main
 from germline.errors import DoesNotFit, Interrupted
 from germline.lineage import Generation, Lineage
-from germline.records import Event, OnEvent, Scorecard, digest_of
+from germline.records import Event, OnEvent, Scorecard
 from germline.settings import load_plan
-from germline.store import lock
+from germline.store import keys, lock
 from germline.store.home import Home
 from tests.unit.small_lineage import bear, found, lighthouse, marks, verdict
 
@@ -106,7 +106,7 @@ def test_rollback_moves_head_and_deletes_nothing(home: Home, capsys: Captured) -
     assert main(["rollback", "g2"]) == 0
     assert capsys.readouterr().out == "HEAD is g2 (it was g1)\n"
     lineage = Lineage.open(home)
-    assert (lineage.head.name, lineage.entries[-1].body, len(lineage.born())) == ("g2", {"from": 1}, 4)
+    assert (lineage.head.name, lineage.entries[-1].body["from"], len(lineage.born())) == ("g2", 1, 4)
     assert main(["rollback", "HEAD~2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["head"] == "g0"
 
@@ -151,7 +151,11 @@ def test_init_founds_and_leaves_a_plan_to_start_from(
     told = capsys.readouterr()
     assert told.err == "reading 135M parameters\n"
     assert told.out.startswith("aria is founded: g0 sha256:") and "germline feed" in told.out
-    assert asked == {"name": "aria", "dtype": "bf16", "size": "tiny", "texts": (), "source": "demo"}
+    key = keys.path_of(Home(tmp_path / "aria").charter.keys["trainer"])
+    assert f"its key is {key}" in told.out and "back the key up" in told.out
+    assert asked == {
+        "name": "aria", "dtype": "bf16", "size": "tiny", "texts": (), "source": "demo", "arbiter": None,
+    }  # fmt: skip
     assert load_plan(tmp_path / "aria" / "germline.toml").data.sources == ()
     assert main(["--home", str(tmp_path / "aria"), "feed", str(tmp_path)]) == 0
 
@@ -182,7 +186,7 @@ def age_up(outcome: str, steps: int = 200) -> Any:
             on_event(Event(kind="step", text=f"step {step:05d}/{steps:05d} | loss 2.0", data=data))
         on_event(Event(kind="exam", text="the child sits exam 1 of 1", data={"done": 0, "total": 1}))
         child = bear(home, 4, outcome, right=9)
-        return SimpleNamespace(generation=child, number=4, parent=1, verdict=verdict(outcome))
+        return SimpleNamespace(generation=child, number=4, parent=1, verdict=verdict(outcome), kind=outcome)
 
     return grow
 
@@ -267,7 +271,7 @@ def test_eval_compares_with_what_the_birth_recorded(
 ) -> None:
     def examine(lineage: Lineage, generation: Any, on_event: OnEvent) -> Scorecard:
         exam = generation.manifest.files["exam.json"].digest
-        return Scorecard(weights=digest_of(b"w9"), marks={exam: marks(scored)})
+        return Scorecard(weights=generation.manifest.weights.digest, marks={exam: marks(scored)})
 
     fake(monkeypatch, "examination", examine=examine)
     scored = 9

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from germline.errors import GermlineError, Locked, NoLineage, StoreDamaged
-from germline.store import disk, lock
+from germline.records import canonical_json
+from germline.store import disk, keys, lock
 from germline.store.home import Home
 from germline.store.verify import verify
 
@@ -21,11 +24,16 @@ def _no_home_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_new_lineage_is_empty_and_whole(tmp_path: Path) -> None:
     home = Home.create(tmp_path / "aria", "Aria")
-    assert home.identity.read_bytes() == b'{"format":1,"name":"Aria"}'
+    written = json.loads(home.identity.read_bytes())
+    assert written == {
+        "format": 1, "name": "Aria", "id": home.charter.id, "keys": {"trainer": home.charter.keys["trainer"]},
+        "threshold": 1,
+    }  # fmt: skip
+    assert re.fullmatch("[0-9a-f]{32}", written["id"]) and keys.is_here(written["keys"]["trainer"])
     assert (home.name, Home.open(home.root)) == ("Aria", home)
     assert [path.name for path in (home.plan, home.lock)] == ["germline.toml", "lock"]
     report = verify(home)
-    assert (report.problems, report.files, report.bytes) == ((), 1, 26)
+    assert (report.problems, report.files, report.bytes) == ((), 1, home.identity.stat().st_size)
 
 
 def test_a_directory_with_something_in_it_is_refused(tmp_path: Path) -> None:
@@ -92,7 +100,9 @@ def test_a_newer_format_asks_for_a_newer_germline(tmp_path: Path) -> None:
     assert "newer germline" in failure.value.hint
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{", b'{"format":1}', b'{"format":"1","name":"a"}', b"\xff"])
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"{", b'{"format":1}', b'{"format":"1","name":"a"}', b"\xff", b'{"format":1,"name":"a"}']
+)
 def test_a_damaged_identity_is_named(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "lineage.json").write_bytes(data)
     with pytest.raises(StoreDamaged, match=r"lineage\.json"):
@@ -127,3 +137,32 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     with lock.hold(home):
         pass
     assert verify(home).problems == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "0" * 31},
+        {"id": "A" * 32},
+        {"id": 7},
+        {"name": 7},
+        {"more": 1},
+        {"keys": {}},
+        {"keys": []},
+        {"keys": {"arbiter": "a" * 64}},
+        {"keys": {"trainer": "a" * 63}},
+        {"keys": {"trainer": "A" * 64}},
+        {"keys": {"trainer": "a" * 64, "friend": "b" * 64}},
+    ],
+)
+def test_an_identity_of_another_shape_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    home = Home.create(tmp_path, "aria")
+    home.identity.chmod(0o644)
+    home.identity.write_bytes(canonical_json(json.loads(home.identity.read_bytes()) | change))
+    with pytest.raises(StoreDamaged, match=r"lineage\.json"):
+        Home.open(tmp_path)
+
+
+def test_every_lineage_has_an_id_and_a_key_of_its_own(tmp_path: Path) -> None:
+    one, other = (Home.create(tmp_path / name, "aria").charter for name in ("one", "other"))
+    assert one.id != other.id and one.keys != other.keys

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from germline.errors import GermlineError, Locked, PlanError, StoreDamaged
 from germline.records import Digest, canonical_json, digest_of
-from germline.store import disk, generations, ledger, objects
+from germline.store import disk, generations, keys, ledger, objects
 from germline.store.generations import Manifest
 from germline.store.home import Home
-from germline.store.ledger import append, entries, resolve
+from germline.store.ledger import append, entries, require_ready, resolve
 
 
 @pytest.fixture
@@ -55,10 +56,15 @@ def test_what_is_appended_is_read_back(home: Home) -> None:
     assert entries(home) == (first, second)
     assert first.time == "2030-01-02T02:04:05Z"
     assert abs(datetime.fromisoformat(second.time) - datetime.now(UTC)) < timedelta(seconds=5)
-    assert (first.previous, second.previous) == (home.digest, first.digest)
+    assert (first.previous, second.previous) == (home.charter.digest, first.digest)
     assert sorted(path.name for path in home.ledger.iterdir()) == ["000000.json", "000001.json"]
     written = json.loads((home.ledger / "000001.json").read_bytes())
     assert written["digest"] == digest_of(canonical_json(written["entry"])) == second.digest
+    assert written["entry"]["body"] == {"laws": digest_of(b"[]")}
+    ((public, signature),) = written["signatures"].items()
+    assert public == home.charter.keys["trainer"]
+    key = ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
+    key.verify(bytes.fromhex(signature), b"germline ledger entry\n" + written["digest"].encode())
 
 
 def test_an_empty_ledger_has_no_head(home: Home) -> None:
@@ -69,13 +75,15 @@ def test_an_empty_ledger_has_no_head(home: Home) -> None:
 
 
 def test_a_lineage_is_founded_once_and_numbers_are_used_once(home: Home) -> None:
-    with pytest.raises(ValueError, match="cannot be entry 0"):
+    with pytest.raises(ValueError, match="cannot be promoted here"):
         append(home, "promoted", name_of(1), 1, {})
     append(home, "founded", name_of(0), 0, {})
-    with pytest.raises(ValueError, match="cannot be entry 1"):
+    with pytest.raises(ValueError, match="cannot be founded here"):
         append(home, "founded", name_of(0), 0, {})
-    with pytest.raises(ValueError, match="g0 was born already"):
+    with pytest.raises(ValueError, match="bears g0, which was born already"):
         append(home, "promoted", name_of(1), 0, {})
+    with pytest.raises(ValueError, match="never was HEAD"):
+        append(home, "rolled_back", name_of(1), 1, {})
     with pytest.raises(ValueError, match=r"not JSON compliant|Out of range"):
         append(home, "promoted", name_of(1), 1, {"score": float("nan")})
     assert len(entries(home)) == 1
@@ -151,11 +159,12 @@ def test_an_edited_entry_is_found(lineage: Home, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", range(6))
-def test_an_edited_entry_with_a_new_digest_breaks_the_chain(lineage: Home, number: int) -> None:
+def test_an_edited_entry_with_a_new_digest_is_not_what_was_signed(lineage: Home, number: int) -> None:
     path = ledger.entry_path(lineage, number)
-    entry = json.loads(path.read_bytes())["entry"] | {"body": {"forged": True}}
-    overwrite(path, canonical_json({"entry": entry, "digest": digest_of(canonical_json(entry))}))
-    with pytest.raises(StoreDamaged, match=f"{number + 1:06}.json does not follow on"):
+    value = json.loads(path.read_bytes())
+    entry = value["entry"] | {"body": value["entry"]["body"] | {"forged": True}}
+    overwrite(path, canonical_json(value | {"entry": entry, "digest": digest_of(canonical_json(entry))}))
+    with pytest.raises(StoreDamaged, match=f"{number:06}.json was not signed by the trainer"):
         entries(lineage)
 
 
@@ -196,14 +205,18 @@ def test_a_ledger_belongs_to_its_lineage(lineage: Home) -> None:
         ({"kind": "crowned"}, "is not a ledger entry"),
         ({"generation": "sha256:.."}, "is not a ledger entry"),
         ({"number": "7"}, "is not a ledger entry"),
+        ({"number": -7}, "is not a ledger entry"),
+        ({"body": {}}, "is not a ledger entry"),
+        ({"time": "today"}, "is not a ledger entry"),
         ({"more": 1}, "is not a ledger entry"),
         ({"kind": "founded"}, "cannot be founded here"),
     ],
 )
 def test_an_entry_of_another_shape_is_refused(lineage: Home, change: dict[str, Any], message: str) -> None:
     path = ledger.entry_path(lineage, 6)
-    entry = json.loads(path.read_bytes())["entry"] | change
-    overwrite(path, canonical_json({"entry": entry, "digest": digest_of(canonical_json(entry))}))
+    value = json.loads(path.read_bytes())
+    entry = value["entry"] | change
+    overwrite(path, canonical_json(value | {"entry": entry, "digest": digest_of(canonical_json(entry))}))
     with pytest.raises(GermlineError, match=message):
         entries(lineage)
 
@@ -236,12 +249,41 @@ def test_no_entry_is_lost_between_eight_writers(home: Home) -> None:
         for n in range(5):
             while True:
                 try:
-                    append(home, "rolled_back", name_of(n), n, {"writer": writer})
+                    append(home, "rolled_back", name_of(0), 0, {"writer": writer, "turn": n})
                     break
                 except Locked:
                     continue
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(8)))
-    written = [(entry.body["writer"], entry.number) for entry in entries(home)[1:]]
+    written = [(entry.body["writer"], entry.body["turn"]) for entry in entries(home)[1:]]
     assert sorted(written) == [(writer, n) for writer in range(8) for n in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("signatures", "message"),
+    [
+        ({}, "is not signed"),
+        ({"a" * 64: "b" * 128}, "no key of this lineage"),
+        ({"A" * 64: "b" * 128}, "is not a ledger entry"),
+        ({"a" * 64: "b" * 126}, "is not a ledger entry"),
+        ({"a" * 64: 1}, "is not a ledger entry"),
+        (None, "is not a ledger entry"),
+        ([], "is not a ledger entry"),
+    ],
+)
+def test_an_entry_with_other_signatures_is_refused(lineage: Home, signatures: object, message: str) -> None:
+    path = ledger.entry_path(lineage, 3)
+    overwrite(path, canonical_json(json.loads(path.read_bytes()) | {"signatures": signatures}))
+    with pytest.raises(StoreDamaged, match=f"000003.json .*{message}"):
+        entries(lineage)
+
+
+def test_without_a_key_one_reads_and_does_not_append(lineage: Home) -> None:
+    keys.path_of(lineage.charter.keys["trainer"]).rename(lineage.root.parent / "away.pem")
+    assert len(entries(lineage)) == 7
+    for append_or_prepare in (lambda: append(lineage, "promoted", name_of(9), 9, {}), lambda: require_ready(lineage)):
+        with pytest.raises(GermlineError, match=r"the trainer's key [0-9a-f]{16} is not on this machine") as failure:
+            append_or_prepare()
+        assert "copy the key file" in failure.value.hint
+    assert len(entries(lineage)) == 7

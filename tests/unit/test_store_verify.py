@@ -20,6 +20,7 @@ from germline.store import disk, generations, ledger, objects
 from germline.store.generations import Manifest
 from germline.store.home import Home
 from germline.store.verify import Report, verify
+from tests.conftest import forget
 
 
 def grow(home: Home, number: int, parent: Digest | None) -> Digest:
@@ -74,7 +75,9 @@ def overwrite(path: Path, data: bytes) -> None:
 def test_a_whole_lineage_has_no_problems(home: Home) -> None:
     seen: list[tuple[Path, int]] = []
     report = verify(home, lambda path, size: seen.append((path, size)))
-    assert report == Report(files=17, bytes=sum(size for _, size in seen), problems=(), leftovers=0, pending=0)
+    assert report == Report(
+        files=17, bytes=sum(size for _, size in seen), problems=(), leftovers=0, pending=0, unwitnessed=None
+    )
     assert sorted(path.relative_to(home.root).as_posix() for path, _ in seen) == held(home)
     assert all(path.stat().st_size == size for path, size in seen)
 
@@ -211,8 +214,6 @@ def test_any_single_damage_is_reported_by_name(pristine: Home, data: st.DataObje
             overwrite(path, content + data.draw(st.binary(min_size=1, max_size=5)))
         elif damage == "delete":
             path.unlink()
-            if victim == "ledger/000002.json":  # a shorter ledger: what it leaves unnamed is blamed
-                blamed = {f"generations/{ledger.head(ledger.entries(pristine))[7:]}.json"}
         elif damage == "rename":
             renamed = path.with_name(data.draw(NAMES.filter(lambda name: name != path.name)))
             path.rename(renamed)
@@ -289,6 +290,7 @@ def test_a_run_stopped_anywhere_loses_nothing(pristine: Home, tmp_path: Path, ho
     parent = ledger.head(ledger.entries(pristine))
     before = {name: (pristine.root / name).read_bytes() for name in held(pristine)}
     for at in range(1, 1000):
+        forget()
         home = Home(Path(shutil.copytree(pristine.root, tmp_path / "home")))
         disk.make_directory(home.runs / "one")
         status = in_a_process_that_fails(home, at, how)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 REFUSED = 3
 """The exit code of a child that the gate did not promote: a result, not an error."""
 
+_NEXT = {"promoted": "germline chat", "proposed": "germline approve {}     with the second key"}
+
 
 @click.command(
     "evolve",
@@ -43,8 +45,9 @@ def command(overrides: tuple[str, ...], file: Path | None, restart: bool, home: 
     """Grow one child of HEAD and judge it.
 
     It learns from the sources, sits its own exam and all its ancestors', and becomes HEAD if it passes;
-    else HEAD stays where it was, and the exit code is 3. Killed at any moment, the same command goes on
-    where it stopped. --json prints one line per event.
+    else HEAD stays where it was, and the exit code is 3. In a lineage with an arbiter a child that passes is
+    only proposed: the exit code is 0, and HEAD moves with `germline approve`. Killed at any moment, the same
+    command goes on where it stopped. --json prints one line per event.
     """
     plan = load_plan(file or home.plan, overrides)
     from germline.evolve import age_up
@@ -52,27 +55,26 @@ def command(overrides: tuple[str, ...], file: Path | None, restart: bool, home: 
     with progress.report(as_json=as_json) as on_event:
         outcome = age_up(home, plan, on_event, restart=restart)
     output.say(_line(outcome) if as_json else _words(outcome))
-    return 0 if outcome.verdict.outcome == "promoted" else REFUSED
+    return 0 if outcome.kind in ("promoted", "proposed") else REFUSED
 
 
 def _line(outcome: Outcome) -> str:
-    promoted = outcome.verdict.outcome == "promoted"
+    promoted = outcome.kind == "promoted"
     return output.json_line({
         "event": "outcome", "id": f"g{outcome.number}", "generation": outcome.generation,
         "parent": f"g{outcome.parent}", "head": f"g{outcome.number if promoted else outcome.parent}",
-        "verdict": plain(outcome.verdict),
+        "kind": outcome.kind, "verdict": plain(outcome.verdict),
     })  # fmt: skip
 
 
 def _words(outcome: Outcome) -> list[str]:
     """Always in the same order: verdict, checks, the child's id, the next command."""
     child, verdict = f"g{outcome.number}", outcome.verdict
-    promoted = verdict.outcome == "promoted"
-    head = child if promoted else f"g{outcome.parent}"
-    painted = output.paint(verdict.outcome, "green" if promoted else "red")
+    head = child if outcome.kind == "promoted" else f"g{outcome.parent}"
+    painted = output.paint(outcome.kind, "green" if outcome.kind in _NEXT else "red")
     return [
         f"verdict: {painted}; HEAD is {head}",
         *tables.indented(tables.checks(plain(verdict), output.symbols())),
         f"child: {child} {outcome.generation}",
-        "next: germline chat" if promoted else f"next: germline show {child} --answers recall",
+        f"next: {_NEXT.get(outcome.kind, 'germline show {} --answers recall').format(child)}",
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from germline.cli import options, output, plan, progress
-from germline.store import disk
+from germline.store import disk, keys
 
 
 @click.command(
@@ -21,6 +21,11 @@ from germline.store import disk
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--from", "source", required=True, help="demo, a model directory, a .gguf file, or scratch.")
 @click.option("--name", help="The lineage's name; DIR's if left out.")
+@click.option(
+    "--arbiter",
+    metavar="KEY",
+    help="Ask for a second key at every promotion: 64 digits or a file, as `germline keys` prints them.",
+)
 @click.option(
     "--dtype",
     type=click.Choice(("bf16", "fp32")),
@@ -38,37 +43,42 @@ from germline.store import disk
 )
 @options.as_json
 def command(
-    directory: Path, source: str, name: str | None, dtype: str, size: str | None, texts: tuple[Path, ...],
-    as_json: bool,
+    directory: Path, source: str, name: str | None, arbiter: str | None, dtype: str, size: str | None,
+    texts: tuple[Path, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Found a lineage on a base model.
 
     It becomes generation 0 of a new lineage in DIR, which must be new or empty. The weights are copied
-    into DIR. An init that was cut short may be repeated.
+    into DIR. A key is made that signs its ledger, and kept outside it: back it up. With --arbiter HEAD moves
+    only with that key too (`germline approve`). An init that was cut short may be repeated.
     """
     if source == "scratch" and not texts:
         raise click.UsageError("--from scratch needs --text PATH for its tokenizer")
     if source != "scratch" and (texts or size):
         raise click.UsageError("--size and --text are for --from scratch alone")
+    second = keys.read_public(arbiter) if arbiter else None
     from germline import founding
 
     with progress.report(as_json=as_json) as on_event:
         lineage = founding.found(
             directory, source, name=name or directory.absolute().name, dtype=dtype, size=size or "tiny",
-            texts=texts, on_event=on_event,
+            texts=texts, arbiter=second, on_event=on_event,
         )  # fmt: skip
     home, founder = lineage.home, lineage.head
+    key = keys.path_of(home.charter.keys["trainer"])
     if not home.plan.exists():
         disk.replace(home.plan, plan.shipped(plan.STARTER).encode("utf-8"))
     if as_json:
         output.say(output.json_line({
             "event": "outcome", "lineage": home.name, "home": home.root.as_posix(), "id": founder.name,
-            "generation": founder.digest,
+            "generation": founder.digest, "key": key.as_posix(), "threshold": home.charter.threshold,
         }))  # fmt: skip
         return
     output.say([
         f"{home.name} is founded: {founder.name} {founder.digest}",
         f"its plan is {home.plan}",
+        f"its key is {key}",
+        "back the key up: without it nothing can be added to the lineage, and whoever has it can sign",
         "",
         f"next: cd {directory}",
         "      germline feed PATH     what to learn from",

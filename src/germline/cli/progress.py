@@ -7,10 +7,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from germline.cli import output
 from germline.records import Event, OnEvent
+from germline.report.tables import size
+from germline.store.inspection import OnFile
 
 _EVERY_SHARE = 0.05
 _EVERY_SECONDS = 10.0
@@ -37,7 +40,8 @@ def _plain() -> Iterator[OnEvent]:
     due = _Due()
 
     def tell(event: Event) -> None:
-        if event.kind != "step" or due.now(event.data["step"], event.data["steps"]):
+        counted = _counted(event)
+        if counted is None or due.now(*counted):
             output.note(event.text)
 
     yield tell
@@ -59,9 +63,12 @@ def _bar() -> Iterator[OnEvent]:
             if event.kind == "step":
                 done, total = data["step"], data["steps"]
                 bar.update(task, visible=True, description="training", completed=done, total=total, pace=_pace(data))
-            elif event.kind == "exam":
-                done, total = data["done"], data["total"]
-                bar.update(task, visible=True, description="exams", completed=done, total=total, pace="")
+            elif event.kind in ("exam", "progress"):
+                pace = _left(data["eta_seconds"]) if "eta_seconds" in data else ""
+                bar.update(
+                    task, visible=True, description=data.get("what", "exams"), completed=data["done"],
+                    total=data["total"], pace=pace,
+                )  # fmt: skip
             else:
                 bar.update(task, visible=False)
                 if event.kind != "verdict":  # the command says it on stdout, with its checks
@@ -85,7 +92,35 @@ class _Due:
         return due
 
 
+def _counted(event: Event) -> tuple[int, int] | None:
+    """How far an event is, for those that come too often to be told each."""
+    known = {"step": ("step", "steps"), "progress": ("done", "total")}.get(event.kind)
+    return (event.data[known[0]], event.data[known[1]]) if known else None
+
+
 def _pace(data: Mapping[str, Any]) -> str:
-    minutes, seconds = divmod(round(data["eta_seconds"]), 60)
-    left = f"{minutes // 60}:{minutes % 60:02}:{seconds:02} left"
-    return f"loss {data['loss']:.3f}  {data['tokens_per_second']:,.0f} tok/s  {left}"
+    return f"loss {data['loss']:.3f}  {data['tokens_per_second']:,.0f} tok/s  {_left(data['eta_seconds'])}"
+
+
+def _left(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02} left"
+
+
+@contextmanager
+def files(doing: str) -> Iterator[OnFile]:
+    """For what goes through files: one counting line on a terminal's stderr, and nothing elsewhere."""
+    if not sys.stderr.isatty() or os.environ.get("GERMLINE_NO_PROGRESS"):
+        yield lambda path, count: None
+        return
+    from rich.console import Console
+
+    count = read = 0
+    with Console(stderr=True).status(doing) as status:
+
+        def tell(path: Path, length: int) -> None:
+            nonlocal count, read
+            count, read = count + 1, read + length
+            status.update(f"{doing}: {count} files, {size(read)}")
+
+        yield tell

@@ -33,14 +33,15 @@ def command(name: str, home: Home, as_json: bool) -> None:
 def move(home: Home, name: str) -> tuple[Generation, Generation]:
     """Make `name` HEAD and return HEAD before and after; no entry is written where they are the same.
 
-    PlanError for a generation that the gate did not promote. Takes the lineage's lock.
+    One key is enough, of two as well. PlanError for a generation that was not promoted. Takes the lock.
     """
     with lock.hold(home):
         lineage = Lineage.open(home)
         before, after = lineage.head, lineage.resolve(name)
-        if after.birth.kind not in ("founded", "promoted"):
+        outcome = lineage.outcome(after)
+        if outcome not in ("founded", "promoted"):
             raise PlanError(
-                f"{after.name} cannot be HEAD: it was {after.birth.kind}",
+                f"{after.name} cannot be HEAD: it was {outcome}",
                 hint=f"`germline show {after.name}` says why; `germline log` lists the promoted ones",
             )
         if before.digest != after.digest:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from germline.cli import options, output
-from germline.errors import StoreDamaged
+from germline.cli import options, output, progress
+from germline.errors import GermlineError, StoreDamaged
+from germline.lineage import Lineage
 from germline.report.tables import size
+from germline.store import witness
 from germline.store.home import Home
-from germline.store.inspection import OnFile
+from germline.store.inspection import Problem
 from germline.store.verify import Report, verify
 
 
@@ -30,51 +30,68 @@ def _found(context: click.Context, parameter: click.Parameter, given: Path | Non
         return Home((named or next(nearest)).absolute())
 
 
-@click.command("verify", epilog=options.examples("germline verify", "germline verify --json"))
+@click.command(
+    "verify",
+    epilog=options.examples("germline verify", 'germline verify --checkpoint "$(tail -1 checkpoints.txt)"'),
+)
+@click.option("--checkpoint", metavar="LINE", help="Also that the ledger holds what `germline checkpoint` printed.")
+@click.option("--deep", is_flag=True, help="Also merge every generation again from the founder, and compare.")
 @options.home_path(_found)
 @options.as_json
-def command(home: Home, as_json: bool) -> int:
+def command(home: Home, checkpoint: str | None, deep: bool, as_json: bool) -> int:
     """Read and re-hash every byte of the lineage. Lists all that is wrong; repairs and removes nothing.
 
-    Exit code 4 if anything is. germline.toml and runs/ are the owner's and are not checked.
+    Every signature is verified, and the ledger is held against what this machine has seen of it before:
+    an entry that nobody saw is called unwitnessed. Exit code 4 if anything is wrong. germline.toml and runs/
+    are the owner's and are not checked.
     """
-    with _progress() as on_file:
-        report = verify(home, on_file)
+    mark = witness.read_checkpoint(home, checkpoint) if checkpoint else None
+    with progress.files("verifying") as on_file:
+        report = verify(home, on_file, mark)
+    merged = _merged_again(home, report, deep=deep)
+    problems = (*report.problems, *merged)
     if as_json:
-        output.say_json({"whole": not report.problems, "home": home.root, "report": report})
+        output.say_json({"whole": not problems, "home": home.root, "report": replace(report, problems=problems)})
     else:
-        output.say(f"{problem.path} {problem.what}" for problem in report.problems)
-        output.say(_summary(report))
-    if report.problems and not as_json:
+        output.say(f"{problem.path} {problem.what}" for problem in problems)
+        output.say(_summary(report, len(problems)))
+    if problems and not as_json:
         output.note("\nhint: restore what is damaged from a backup; a file under cache/ may be deleted, it is rebuilt")
-    return StoreDamaged.exit_code if report.problems else 0
+    return StoreDamaged.exit_code if problems else 0
 
 
-def _summary(report: Report) -> str:
-    count = len(report.problems)
+def _merged_again(home: Home, report: Report, *, deep: bool) -> list[Problem]:
+    """What merging again tells: of every child, or else which bytes of damaged merged weights are wrong."""
+    damaged = {"sha256:" + problem.path.rsplit("/", 1)[-1] for problem in report.problems}
+    if not (deep or damaged):
+        return []
+    try:
+        lineage = Lineage.open(home)
+        children = lineage.born()[1:]
+        wanted = {child.digest for child in children if deep or child.manifest.weights.digest in damaged}
+        if not wanted:
+            return []
+        from germline.remerge import remerge
+
+        with progress.report(as_json=False) as on_event:
+            return remerge(lineage, wanted, on_event)
+    except GermlineError as error:
+        if not report.problems:
+            raise
+        if deep:
+            output.note(f"not merged again: {error}")
+        return []
+
+
+def _summary(report: Report, count: int) -> str:
     found = "whole" if not count else "1 problem" if count == 1 else f"{count} problems"
     told = f"{found}: {report.files} files, {size(report.bytes)} read"
     if report.leftovers:
         told += f", {report.leftovers} harmless leftovers of interrupted writes"
     if report.pending:
         told += f", {report.pending} files of a run in flight"
+    if report.unwitnessed is not None:
+        told += f", unwitnessed since entry {report.unwitnessed}"
+    if report.left_out:
+        told += f"\nNOT VERIFIED, because this archive does not hold them: {', '.join(report.left_out)}"
     return told
-
-
-@contextmanager
-def _progress() -> Iterator[OnFile]:
-    """One counting line on a terminal's stderr, and nothing elsewhere."""
-    if not sys.stderr.isatty() or os.environ.get("GERMLINE_NO_PROGRESS"):
-        yield lambda path, count: None
-        return
-    from rich.console import Console
-
-    files = read = 0
-    with Console(stderr=True).status("verifying") as status:
-
-        def count(path: Path, length: int) -> None:
-            nonlocal files, read
-            files, read = files + 1, read + length
-            status.update(f"verifying: {files} files, {size(read)}")
-
-        yield count

@@ -64,8 +64,12 @@ def read_cards(path: Path) -> tuple[Card, ...]:
 
 
 def read_law(path: Path) -> tuple[Card, ...]:
+    return law_cards(_text(path), path)
+
+
+def law_cards(text: str, path: Path) -> tuple[Card, ...]:
     """The cards of a `.law` file's front matter; their ids begin with the law's."""
-    found = _FRONT_MATTER.match(_text(path))
+    found = _FRONT_MATTER.match(text)
     if not found:
         raise PlanError(
             f"{path}: a law begins with its cards between two +++ lines",

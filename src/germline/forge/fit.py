@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
 
 from germline.errors import DoesNotFit
-from germline.forge.machine import Arithmetic, Machine, arithmetic, fingerprint, flops_per_second
+from germline.forge.machine import Arithmetic, Machine, arithmetic, fingerprint, flops_per_second, machine
 from germline.model.shape import DecoderConfig
 from germline.ops.attention import QUERIES
 from germline.ops.loss import CHUNK_ROWS
@@ -77,6 +77,17 @@ class Fit:
     def from_json(cls, table: dict[str, Any]) -> Fit:
         on = Arithmetic(getattr(torch, table["on"]["dtype"]), table["on"]["device"])
         return cls(**{**table, "on": on, "setting": Setting(**table["setting"]), "reasons": tuple(table["reasons"])})
+
+    @classmethod
+    def recorded(cls, fingerprint: Mapping[str, Any], seconds: float) -> Fit:
+        """The fit that a fingerprint was made of, as far as this machine can follow it: compare with its own."""
+        cuda, here = torch.cuda.is_available(), machine("cpu")
+        on = Arithmetic(getattr(torch, fingerprint["dtype"]), fingerprint["device"] if cuda else "cpu")
+        return cls(
+            on=on, threads=fingerprint["threads"], compiled=fingerprint["compiled"] and (here.compiler or cuda),
+            setting=Setting(**{field.name: fingerprint[field.name] for field in fields(Setting)}),
+            peak_bytes=0, seconds=seconds, reasons=(),
+        )  # fmt: skip
 
     @property
     def fingerprint(self) -> dict[str, Any]:

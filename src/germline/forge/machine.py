@@ -6,6 +6,7 @@ import platform
 import shutil
 import time
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import psutil
@@ -97,6 +98,8 @@ def fingerprint(on: Arithmetic, threads: int, compiled: bool) -> dict[str, Any]:
     return {
         "germline": __version__,
         "torch": torch.__version__,
+        "tokenizers": version("tokenizers"),
+        "python": ".".join(platform.python_version_tuple()[:2]),
         "dtype": str(on.dtype).removeprefix("torch."),
         "device": on.device,
         "threads": threads,

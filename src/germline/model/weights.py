@@ -53,7 +53,7 @@ def write(sink: BinaryIO, shapes: Layout, tensors: Iterable[tuple[str, Tensor]],
     `tensors` must bring exactly the names of `shapes`, in sorted order and with these shapes; ModelError
     says which one is missing, unknown, misshapen or not finite.
     """
-    sink.write(_header({name: (dtype, shape) for name, shape in shapes.items()}))
+    sink.write(header({name: (dtype, shape) for name, shape in shapes.items()}))
     expected = sorted(shapes)
     written = 0
     for name, tensor in tensors:
@@ -65,7 +65,7 @@ def write(sink: BinaryIO, shapes: Layout, tensors: Iterable[tuple[str, Tensor]],
             raise ModelError(f"{name} has shape {list(tensor.shape)}; its config says {list(shapes[name])}")
         if not torch.isfinite(tensor).all():
             raise ModelError(f"{name} holds a value that is not a number or not finite")
-        sink.write(_bytes(tensor.to(dtype)))
+        sink.write(bytes_of(tensor.to(dtype)))
         written += 1
     if written < len(expected):
         raise ModelError(f"the model's tensors do not fit its config: {expected[written]} is missing")
@@ -73,16 +73,16 @@ def write(sink: BinaryIO, shapes: Layout, tensors: Iterable[tuple[str, Tensor]],
 
 def write_tensors(sink: BinaryIO, tensors: Mapping[str, Tensor]) -> None:
     """Write `tensors` as they are to `sink`: each in its own dtype, sorted by name, none copied whole twice."""
-    sink.write(_header({name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}))
+    sink.write(header({name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}))
     for name in sorted(tensors):
-        sink.write(_bytes(tensors[name]))
+        sink.write(bytes_of(tensors[name]))
 
 
-def _bytes(tensor: Tensor) -> memoryview:
+def bytes_of(tensor: Tensor) -> memoryview:
     return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
 
 
-def _header(tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> bytes:
+def header(tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> bytes:
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for name, (dtype, shape) in sorted(tensors.items()):

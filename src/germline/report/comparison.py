@@ -22,7 +22,7 @@ def document(lineage: Lineage, one: Generation, other: Generation) -> dict[str, 
     """
     moved = [other] if other.manifest.parent == one.digest else [one, other]
     return {
-        "a": _name(one), "b": _name(other), "exams": _shared(lineage, one, other),
+        "a": _name(lineage, one), "b": _name(lineage, other), "exams": _shared(lineage, one, other),
         "rows": _rows(_learned(lineage, one), _learned(lineage, other)),
         "plan": _plans(lineage, one, other),
         "weights": [change for change in (weights.document(lineage, each) for each in moved) if change],
@@ -48,8 +48,8 @@ def lines(compared: Mapping[str, Any], symbols: Symbols) -> Iterator[str]:
         yield from ("", *weights.lines(change, symbols))
 
 
-def _name(generation: Generation) -> dict[str, str]:
-    return {"id": generation.name, "generation": generation.digest, "kind": generation.birth.kind}
+def _name(lineage: Lineage, generation: Generation) -> dict[str, str]:
+    return {"id": generation.name, "generation": generation.digest, "kind": lineage.outcome(generation)}
 
 
 def _shared(lineage: Lineage, one: Generation, other: Generation) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from germline.lineage import TRAINING, Generation, Lineage
 from germline.records import plain
 from germline.report import exams, tables
 from germline.report.tables import Symbols, columns, indented
+from germline.store import ledger
 
 
 def document(lineage: Lineage, generation: Generation) -> dict[str, Any]:
@@ -16,9 +17,11 @@ def document(lineage: Lineage, generation: Generation) -> dict[str, Any]:
     manifest, birth = generation.manifest, generation.birth
     parent = lineage.generation(manifest.parent) if manifest.parent else None
     trained = lineage.json(generation, TRAINING) if TRAINING in manifest.files else None
+    waits = birth in ledger.waiting(lineage.home, lineage.entries)
     return {
-        "id": generation.name, "generation": generation.digest, "kind": birth.kind, "time": birth.time,
-        "head": lineage.head.digest == generation.digest,
+        "id": generation.name, "generation": generation.digest, "kind": lineage.outcome(generation),
+        "time": birth.time, "waiting": waits, "signed": _signed(lineage, generation),
+        "head": ledger.head(lineage.entries) == generation.digest,
         "parent": {"id": parent.name, "generation": parent.digest} if parent else None,
         "about": manifest.about, "body": plain(birth.body),
         "exams": _sittings(lineage, generation, parent),
@@ -35,6 +38,9 @@ def lines(shown: Mapping[str, Any], symbols: Symbols) -> Iterator[str]:
     yield f"{shown['id']}  {shown['generation']}{head}"
     descent = f", child of {shown['parent']['id']}" if shown["parent"] else ""
     yield f"{shown['kind']} {shown['time']}{descent}"
+    yield from (f"{one['kind']} with the {one['by']}'s key {one['key'][:16]}, {one['time']}" for one in shown["signed"])
+    if shown["waiting"]:
+        yield f"waits for `germline approve {shown['id']}`"
     sections = (
         ("verdict", tables.checks(body["verdict"], symbols) if "verdict" in body else []),
         ("origin", _origin(body)),
@@ -48,6 +54,18 @@ def lines(shown: Mapping[str, Any], symbols: Symbols) -> Iterator[str]:
     for name, told in sections:
         if any(told):
             yield from ("", name, *indented(told))
+
+
+def _signed(lineage: Lineage, generation: Generation) -> list[dict[str, str]]:
+    """Who signed the birth, and the approval where one was needed."""
+    own = lineage.home.charter
+    entries = [entry for entry in lineage.entries if entry.number == generation.number]
+    return [
+        {"kind": entry.kind, "by": own.owner(public), "key": public, "time": entry.time}
+        for entry in entries
+        if entry.is_birth or entry.kind == "promoted"
+        for public in entry.signatures
+    ]
 
 
 def _sittings(lineage: Lineage, generation: Generation, parent: Generation | None) -> list[dict[str, Any]]:

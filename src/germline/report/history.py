@@ -8,7 +8,9 @@ from typing import Any
 from germline.lineage import Lineage
 from germline.records import plain
 from germline.report.tables import MISSING, columns, decimals, of, percent, share, short
-from germline.store.ledger import Entry
+from germline.store import ledger
+from germline.store.entry import Entry
+from germline.store.home import Charter
 
 _HEADER = (
     "id", "from", "verdict", "rows", "facts", "steps", "loss", "recall", "general", "spoken", "style",
@@ -19,33 +21,36 @@ _NUMBERS = range(3, 14)
 
 def document(lineage: Lineage) -> dict[str, Any]:
     """The lineage with all its entries. `head` marks the entry of the birth of what HEAD is now."""
-    head = lineage.head
+    head, charter = lineage.birth(ledger.head(lineage.entries)), lineage.home.charter
     return {
-        "lineage": lineage.home.name,
+        "lineage": charter.name,
         "home": lineage.home.root.as_posix(),
-        "head": head.name,
-        "entries": [_entry(entry, head.birth.sequence) for entry in lineage.entries],
+        "head": f"g{head.number}",
+        "waiting": [f"g{entry.number}" for entry in ledger.waiting(lineage.home, lineage.entries)],
+        "entries": [_entry(charter, entry, head.sequence) for entry in lineage.entries],
     }
 
 
 def lines(history: Mapping[str, Any]) -> list[str]:
     """One line per entry, 100 columns at most for up to 99 generations. `*` marks HEAD."""
     entries: Sequence[Mapping[str, Any]] = history["entries"]
-    rows = [_moved_back(entry) if entry["kind"] == "rolled_back" else _row(entry) for entry in entries]
-    born = sum(entry["kind"] != "rolled_back" for entry in entries)
+    rows = [_row(entry) if entry["birth"] else _remark(entry) for entry in entries]
+    born = sum(entry["birth"] for entry in entries)
     counted = "1 generation" if born == 1 else f"{born} generations"
     return [
         f"{history['lineage']}: {counted}, HEAD is {history['head']} (*)",
         "",
         *columns([_HEADER, *rows], right=_NUMBERS, gap=1),
+        *(f"{name} waits for `germline approve {name}`" for name in history["waiting"]),
     ]
 
 
-def _entry(entry: Entry, head: int) -> dict[str, Any]:
+def _entry(charter: Charter, entry: Entry, head: int) -> dict[str, Any]:
     parent = entry.body.get("parent")
     return {
         "sequence": entry.sequence, "kind": entry.kind, "id": f"g{entry.number}", "number": entry.number,
         "generation": entry.generation, "time": entry.time, "head": entry.sequence == head,
+        "birth": entry.is_birth, "signed_by": [charter.owner(public) for public in entry.signatures],
         "parent": None if parent is None else f"g{parent}", "body": plain(entry.body),
     }  # fmt: skip
 
@@ -73,7 +78,12 @@ def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _moved_back(entry: Mapping[str, Any]) -> str:
-    left = entry["body"].get("from")
-    origin = "" if left is None else f" from g{left}"
-    return f"-- rolled back to {entry['id']}{origin}, {entry['time'][:10]}"
+def _remark(entry: Mapping[str, Any]) -> str:
+    """An entry that bears nothing, on a line of its own."""
+    left, signers = entry["body"].get("from"), " and ".join(entry["signed_by"])
+    said = {
+        "rolled_back": f"rolled back to {entry['id']}" + ("" if left is None else f" from g{left}"),
+        "promoted": f"{entry['id']} approved by the {signers}",
+        "pinned": f"laws pinned by the {signers}",
+    }
+    return f"-- {said[entry['kind']]}, {entry['time'][:10]}"

@@ -62,7 +62,7 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
-def write_new(path: Path, data: bytes | Iterable[bytes]) -> None:
+def write_new(path: Path, data: bytes | Iterable[bytes], *, mode: int = 0o666) -> None:
     """Publish `data` as `path`, whole, durable and read-only, or leave nothing there.
 
     Raises FileExistsError, and changes nothing, if `path` exists. If the very last step fails (making the
@@ -70,7 +70,7 @@ def write_new(path: Path, data: bytes | Iterable[bytes]) -> None:
     """
     staged = temporary_path(path.parent)
     needed = len(data) if isinstance(data, bytes) else 0
-    with new_file(staged, needed=needed, shown_as=path) as file:
+    with new_file(staged, needed=needed, shown_as=path, mode=mode) as file:
         file.writelines([data] if isinstance(data, bytes) else data)
     try:
         publish(staged, path)
@@ -81,15 +81,16 @@ def write_new(path: Path, data: bytes | Iterable[bytes]) -> None:
 
 
 @contextmanager
-def new_file(path: Path, *, needed: int = 0, shown_as: Path | None = None) -> Iterator[BinaryIO]:
+def new_file(path: Path, *, needed: int = 0, shown_as: Path | None = None, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A new file at a staging path to stream into: its bytes on disk after the block, gone if it fails.
 
     Its name is durable only once it is published, or `sync_directory` was called. Raises FileExistsError if `path`
     exists. Leave the file open: it is flushed, synced and closed here. `needed` (bytes, where known) and
-    `shown_as` only serve the message of an error.
+    `shown_as` only serve the message of an error. `mode` is what the file may be at most: 0o600 keeps it from
+    everyone but its owner.
     """
     with explained(shown_as or path, needed):
-        descriptor = _do(os.open, path, _CREATE, 0o666)
+        descriptor = _do(os.open, path, _CREATE, mode)
         file = BufferedWriter(_Raw(descriptor, "wb"), BLOCK)
         try:
             yield file
@@ -114,6 +115,15 @@ def publish(staged: Path, final: Path) -> None:
     with explained(final):
         _do(os.chmod, staged, stat.S_IMODE(staged.stat().st_mode) & 0o444)
         _rename_without_overwriting(staged, final)
+    sync_directory(final.parent)
+
+
+def publish_directory(staged: Path, final: Path) -> None:
+    """Give a finished directory, all of it synced, its final name, durably. `final` must be missing or empty."""
+    with explained(final):
+        if _WINDOWS and final.is_dir():  # elsewhere rename replaces an empty one
+            _do(os.rmdir, final)
+        _do(os.rename, staged, final)
     sync_directory(final.parent)
 
 
@@ -161,13 +171,14 @@ def remove(path: Path) -> None:
 
 
 def remove_tree(root: Path, path: Path) -> None:
-    """Remove a directory that lies under `runs/` or `cache/` of the home at `root`, with all it holds.
+    """Remove a directory under `runs/` or `cache/` of the home at `root`, or an unfinished one, with all it holds.
 
     Anything else is refused with ValueError before anything is touched. Links are removed, not followed. Not
     durable: after a power cut any part of it may be back, so remove first, with `remove`, what vouches for the rest.
     """
     real = path.parent.resolve() / path.name
     expendable = any(real.parent.is_relative_to(root.resolve() / name) for name in ("runs", "cache"))
+    expendable = expendable or is_temporary(real.name)
     if not expendable or path.name in ("", "..") or path.is_symlink() or not path.is_dir():
         raise ValueError(f"not a directory under runs/ or cache/ of {root}: {path}")
     with explained(path):

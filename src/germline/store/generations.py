@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -72,9 +73,18 @@ def commit(home: Home, manifest: Manifest) -> Digest:
 
 
 def load(home: Home, digest: Digest) -> Manifest:
-    """The manifest of a generation; StoreDamaged if it is not what was committed."""
+    """The manifest of a generation; StoreDamaged if it is not what was committed, GermlineError if an archive
+    left it out."""
     path = manifest_path(home, digest)
+    if not is_held(home, digest):
+        hint = "`germline verify` names all that it does not hold; the lineage that it was made of has them"
+        raise GermlineError(f"generation {digest[7:19]} is not in this archive", hint=hint)
     return parse(path, reading.read(path))
+
+
+def is_held(home: Home, digest: Digest) -> bool:
+    """Whether a generation should be here: only an archive leaves some out, and lacks their manifests."""
+    return os.path.lexists(manifest_path(home, digest)) or not os.path.lexists(home.archive)
 
 
 def parse(path: Path, data: bytes) -> Manifest:

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from germline.errors import GermlineError, NoLineage
+from germline.errors import GermlineError, NoLineage, PlanError
 from germline.records import FORMAT, Digest, canonical_json, digest_of
-from germline.store import disk, reading
+from germline.store import disk, keys, reading
 from germline.store.failures import damaged, explained
 
 _DIRECTORIES = ("objects", "generations", "ledger", "cache", "runs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charter:
+    """What `lineage.json` says: which lineage this is, who may sign for it, and how many must."""
+
+    name: str
+    id: str
+    """32 random digits: two lineages are never taken for one another, whatever they are called."""
+    keys: dict[str, str]
+    """`trainer`, and `arbiter` where there is one -> public key."""
+    threshold: int
+    """How many different keys a promotion needs: 1 or 2."""
+    digest: Digest
+    """Hash of the file: what the first ledger entry calls its previous."""
+
+    def owner(self, public: str) -> str:
+        return next((owner for owner, key in self.keys.items() if key == public), public[:16])
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +44,11 @@ class Home:
     def identity(self) -> Path:
         """`lineage.json`: what makes a directory a lineage. Written once; the ledger starts from it."""
         return self.root / "lineage.json"
+
+    @property
+    def archive(self) -> Path:
+        """`archive.json`: what the archive held that the lineage was restored from, if it was (see `held`)."""
+        return self.root / "archive.json"
 
     @property
     def plan(self) -> Path:
@@ -54,24 +79,26 @@ class Home:
         return self.root / "lock"
 
     @property
-    def name(self) -> str:
-        """The lineage's name, read from `lineage.json`."""
-        return _identity(self.identity)[0]
+    def charter(self) -> Charter:
+        """What `lineage.json` says, read and checked anew each time."""
+        return _charter(self.identity)
 
     @property
-    def digest(self) -> Digest:
-        """Hash of `lineage.json`: what the first ledger entry calls its previous."""
-        return _identity(self.identity)[1]
+    def name(self) -> str:
+        return self.charter.name
 
     @classmethod
-    def create(cls, root: Path, name: str) -> Home:
+    def create(cls, root: Path, name: str, *, arbiter: str | None = None) -> Home:
         """Make a new lineage called `name` in `root`, which must be missing or hold nothing but hidden files.
 
+        A key is made for it, kept outside (see `keys`). With an `arbiter`, a public key, promotions need both.
         A create that was interrupted may be repeated: `lineage.json` is written last.
         """
         if not name.strip() or not name.isprintable():
             raise GermlineError(f"{name!r} cannot be a lineage's name", hint="give it one line of plain text")
         home = cls(Path(os.path.abspath(root)))  # noqa: PTH100 - links in the path are the owner's to keep
+        if keys.configuration().is_relative_to(home.root):
+            raise PlanError("private keys must not lie inside a lineage", hint="name another GERMLINE_CONFIG, or DIR")
         if os.path.lexists(home.identity):
             raise GermlineError(f"there is a lineage in {home.root} already", hint="germline log shows it")
         with explained(home.root):
@@ -83,7 +110,9 @@ class Home:
             )
         for directory in _DIRECTORIES:
             disk.make_directory(home.root / directory)
-        disk.write_new(home.identity, canonical_json({"format": FORMAT, "name": name}))
+        signers = {"trainer": keys.make()} | ({"arbiter": arbiter} if arbiter else {})
+        charter = {"name": name, "id": secrets.token_hex(16), "keys": signers, "threshold": len(signers)}
+        disk.write_new(home.identity, canonical_json({"format": FORMAT, **charter}))
         return home
 
     @classmethod
@@ -92,7 +121,7 @@ class Home:
         home = cls(Path(os.path.abspath(root)))  # noqa: PTH100
         if not os.path.lexists(home.identity):
             raise _no_lineage(f"there is no lineage in {home.root}")
-        _identity(home.identity)
+        _charter(home.identity)
         return home
 
     @classmethod
@@ -111,13 +140,22 @@ class Home:
         raise _no_lineage(f"there is no lineage in {here} or above it")
 
 
-def _identity(path: Path) -> tuple[str, Digest]:
+def _charter(path: Path) -> Charter:
     data = reading.read(path)
     value = reading.parse(path, data)
-    reading.require_known_format(path, value.get("format"))
-    if value.keys() != {"format", "name"} or not isinstance(value["name"], str):
+    reading.require_known_format(path, value.pop("format", None))
+    if value.keys() != {"name", "id", "keys", "threshold"} or not isinstance(value["name"], str):
         raise damaged(path, "does not name a lineage")
-    return value["name"], digest_of(data)
+    if not isinstance(value["id"], str) or not re.fullmatch("[0-9a-f]{32}", value["id"]):
+        raise damaged(path, "has no lineage id")
+    signers = value["keys"]
+    if not isinstance(signers, dict) or signers.keys() not in ({"trainer"}, {"trainer", "arbiter"}):
+        raise damaged(path, "does not name who signs")
+    if not all(map(keys.is_public, signers.values())):
+        raise damaged(path, "names a key that is none")
+    if type(value["threshold"]) is not int or not 1 <= value["threshold"] <= len(set(signers.values())):
+        raise damaged(path, "asks for a number of keys that there is not")
+    return Charter(**value, digest=digest_of(data))
 
 
 def _is_foreign(path: Path) -> bool:

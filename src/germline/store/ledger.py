@@ -1,57 +1,36 @@
-"""What happened in a lineage, one file per entry, each naming the hash of the entry before.
+"""What happened in a lineage, one file per entry, each naming the hash of the entry before, each signed.
 
-HEAD is not stored: it follows from the entries. The first entry's previous is the hash of `lineage.json`.
-The number in a file's name is claimed by creating it, which only one process can; nothing is ever rewritten.
+HEAD is not stored: it follows from the entries. The first entry's previous is the hash of `lineage.json`,
+which names the keys. What may follow on what is in `rules`. The number in a file's name is claimed by
+creating it, which only one process can; nothing is ever rewritten.
 
-Not promised: a ledger that is cut short at its *end* reads as a shorter ledger. `verify` notices when a
-generation is left that nothing names; beyond that only a copy of the last digest, kept elsewhere, tells.
+Not told by the entries themselves: that a ledger was cut short at its *end*, or is an older copy. That is
+what a witness is for (`witness`), or a checkpoint line that the owner kept.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-from germline.errors import Locked, PlanError
-from germline.records import FORMAT, Digest, canonical_json, digest_of
-from germline.store import disk, generations, reading
+from germline.errors import GermlineError, Locked, PlanError
+from germline.records import Digest, digest_of
+from germline.store import disk, generations, keys, reading, witness
+from germline.store.entry import APPROVES, LAWS, Entry, Kind, message, parse, to_bytes
 from germline.store.failures import damaged, explained
 from germline.store.home import Home
-from germline.store.objects import FileRef, is_digest, reference_from
+from germline.store.objects import FileRef
+from germline.store.rules import Course, course
 
-Kind = Literal["founded", "promoted", "refused", "inconclusive", "rolled_back"]
+NO_LAWS = digest_of(b"[]")
+"""The digest of a list of laws that is empty."""
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-_BORN = ("founded", "promoted", "refused", "inconclusive")
-_MOVES_HEAD = ("founded", "promoted", "rolled_back")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One thing that happened. For `rolled_back`, generation and number are those gone back to."""
-
-    sequence: int
-    previous: Digest
-    """Digest of the entry before; of `lineage.json` for the first."""
-    kind: Kind
-    generation: Digest
-    number: int
-    """The n of gn, in order of birth; a refused child is a fossil and keeps its number."""
-    time: str
-    """ISO 8601, UTC, whole seconds. For reading: order follows from `sequence` alone."""
-    body: dict[str, Any] = field(default_factory=dict)
-    """Anything else worth keeping, as JSON values."""
-    files: dict[str, FileRef] = field(default_factory=dict)
-    """Name -> object: what is known of the generation only after its birth, such as its scorecard."""
-    format: int = FORMAT
-
-    @property
-    def digest(self) -> Digest:
-        return digest_of(canonical_json(self))
 
 
 def entry_path(home: Home, sequence: int) -> Path:
@@ -59,47 +38,10 @@ def entry_path(home: Home, sequence: int) -> Path:
 
 
 def entries(home: Home) -> tuple[Entry, ...]:
-    """All entries in order; StoreDamaged, naming the file, if one was edited, moved, lost or added."""
-    listed = _listed(home)  # before reading, so that what is appended meanwhile is never taken for a gap
-    found: list[Entry] = []
-    previous = home.digest
-    while (path := entry_path(home, len(found))).exists():
-        entry = parse(path, reading.read(path))
-        require_place(path, entry, len(found), previous)
-        found.append(entry)
-        previous = entry.digest
-    if strays := listed - {entry_path(home, entry.sequence).name for entry in found}:
-        raise damaged(home.ledger / min(strays), f"does not follow on: {path.name} is missing")
-    return tuple(found)
-
-
-def parse(path: Path, data: bytes) -> Entry:
-    """The entry in `data`, read from `path`, checked against the digest that lies beside it."""
-    value = reading.parse(path, data)
-    fields = value.get("entry")
-    if value.keys() != {"entry", "digest"} or not isinstance(fields, dict):
-        raise damaged(path, "is not a ledger entry")
-    if (found := digest_of(canonical_json(fields))) != value["digest"]:
-        raise damaged(path, f"was edited: its entry hashes to {found}")
-    reading.require_known_format(path, fields.get("format"))
-    if not _is_entry(fields):
-        raise damaged(path, "is not a ledger entry")
-    try:
-        files = {str(name): reference_from(value) for name, value in fields.pop("files").items()}
-    except (AttributeError, TypeError, ValueError):
-        raise damaged(path, "is not a ledger entry") from None
-    return Entry(**fields, files=files)
-
-
-def require_place(path: Path, entry: Entry, sequence: int, previous: Digest) -> None:
-    """StoreDamaged unless `entry`, read from `path`, is number `sequence` and follows on `previous`."""
-    if entry.sequence != sequence:
-        raise damaged(path, f"is out of place: it holds entry {entry.sequence}")
-    if entry.previous != previous:
-        before = "the entry before it" if sequence else "the lineage.json that is here"
-        raise damaged(path, f"does not follow on {before}")
-    if (entry.kind == "founded") != (sequence == 0):
-        raise damaged(path, f"cannot be {entry.kind} here: a lineage is founded once, and first")
+    """All entries in order, every signature verified; StoreDamaged, naming the file, if any was edited,
+    moved, lost, added, forged or not allowed. Whether the last of them is the last there was: `witness`.
+    """
+    return _read(home)[0]
 
 
 def append(
@@ -112,35 +54,51 @@ def append(
     *,
     files: dict[str, FileRef] | None = None,
 ) -> Entry:
-    """Write the next entry, durably: the one commit point. Locked if another process wrote it first.
+    """Write the next entry, signed and durably: the one commit point. Locked if another process wrote it first.
 
-    `now` must know its time zone. Raises ValueError for what no ledger may hold (a second founder, a number
-    twice); damage in what is there already is raised before anything is written.
+    It is signed with the key that may sign it and is on this machine, the trainer's before the arbiter's;
+    GermlineError where there is none. `now` must know its time zone. The laws in force are added to `body`.
+
+    Raises ValueError for what no ledger may hold (a second founder, a number twice, an approval of nothing).
+    Damage in what is there, a ledger that is behind its witness and a witness that cannot be raised are
+    errors before anything is written. The witness is raised after the entry is durable: dying in between is
+    harmless, because the next reading raises it.
     """
-    so_far = entries(home)
-    if (kind == "founded") != (not so_far):
-        raise ValueError(f"{kind} cannot be entry {len(so_far)}")
-    if kind in _BORN and number in dict(born(so_far)):
-        raise ValueError(f"g{number} was born already")
+    seen = witness.mark(home)
+    so_far, now_at = _read(home)
+    witness.check(home, seen, so_far)
+    witness.require_writable(home)
     entry = Entry(
-        sequence=len(so_far),
-        previous=so_far[-1].digest if so_far else home.digest,
+        sequence=now_at.length,
+        previous=now_at.previous or "",
         kind=kind,
         generation=generation,
         number=number,
         time=(now or datetime.now(UTC)).astimezone(UTC).strftime(_TIME),
-        body=body,
+        body={LAWS: now_at.laws or NO_LAWS, **body},
         files=files or {},
     )
+    signer = _signer(_able(now_at, entry))
+    entry = replace(entry, signatures={signer: keys.sign(signer, message(entry.digest))})
+    if fault := now_at.fault(entry):
+        raise ValueError(f"entry {entry.sequence} {fault}")
     path = entry_path(home, entry.sequence)
     disk.make_directory(home.ledger)
     try:
-        disk.write_new(path, canonical_json({"entry": entry, "digest": entry.digest}))
+        disk.write_new(path, to_bytes(entry))
     except FileExistsError:
         raise Locked(
             f"another germline wrote {path} first", hint="look at germline log, then run the command again"
         ) from None
+    with suppress(GermlineError):
+        witness.raise_to(home, entry)
     return entry
+
+
+def require_ready(home: Home) -> None:
+    """GermlineError unless an entry could be signed and witnessed here: what takes hours ends in one."""
+    witness.require_writable(home)
+    keys.sign(_signer(home.charter.keys), b"germline is ready\n")
 
 
 def head(entries: Sequence[Entry]) -> Digest:
@@ -150,7 +108,17 @@ def head(entries: Sequence[Entry]) -> Digest:
 
 def born(entries: Sequence[Entry]) -> list[tuple[int, Digest]]:
     """Number and id of the founder and every child, promoted or not, in order of birth."""
-    return [(entry.number, entry.generation) for entry in entries if entry.kind in _BORN]
+    return [(entry.number, entry.generation) for entry in entries if entry.is_birth]
+
+
+def waiting(home: Home, entries: Sequence[Entry]) -> list[Entry]:
+    """The proposals that can be approved: HEAD and the laws are still those that they were judged by."""
+    found = course(home.charter, entries)
+    return [
+        proposal
+        for proposal in found.proposals.values()
+        if head(entries[: proposal.sequence]) == found.head[1] and proposal.body[LAWS] == found.laws
+    ]
 
 
 def resolve(entries: Sequence[Entry], name: str, parent_of: Callable[[Digest], Digest | None]) -> Digest:
@@ -182,9 +150,43 @@ def ancestors(home: Home, digest: Digest) -> list[Digest]:
     return way[::-1]
 
 
+def _read(home: Home) -> tuple[tuple[Entry, ...], Course]:
+    listed = _listed(home)  # before reading, so that what is appended meanwhile is never taken for a gap
+    now_at = Course(home.charter)
+    found: list[Entry] = []
+    while (path := entry_path(home, now_at.length)).exists():
+        entry = parse(path, reading.read(path))
+        if fault := now_at.fault(entry):
+            raise damaged(path, fault)
+        now_at.take(entry)
+        found.append(entry)
+    if strays := listed - {entry_path(home, entry.sequence).name for entry in found}:
+        raise damaged(home.ledger / min(strays), f"does not follow on: {path.name} is missing")
+    return tuple(found), now_at
+
+
+def _able(now_at: Course, entry: Entry) -> dict[str, str]:
+    """Whose keys may sign an entry: those that are not asked for anything else, the trainer's first."""
+    assert now_at.charter is not None
+    signers = now_at.charter.keys
+    if entry.kind == "pinned" and "arbiter" in signers:
+        return {"arbiter": signers["arbiter"]}
+    proposal = now_at.proposals.get(str(entry.body.get(APPROVES)))
+    return {owner: key for owner, key in signers.items() if proposal is None or key not in proposal.signatures}
+
+
+def _signer(able: dict[str, str]) -> str:
+    """The first of these keys that is on this machine; GermlineError if none is."""
+    for public in able.values():
+        if keys.is_here(public):
+            return public
+    owner, public = next(iter(able.items()))
+    raise keys.missing(public, owner)
+
+
 def _head_entry(entries: Sequence[Entry]) -> Entry:
     for entry in reversed(entries):
-        if entry.kind in _MOVES_HEAD:
+        if entry.moves_head:
             return entry
     raise PlanError("this lineage has no generation yet", hint="germline init founds it from a base model")
 
@@ -213,17 +215,3 @@ def _listed(home: Home) -> set[str]:
     with explained(home.ledger):
         names = {path.name for path in home.ledger.iterdir()} if home.ledger.is_dir() else set()
     return {name for name in names if name.endswith(".json") and not name.startswith(".")}
-
-
-def _is_entry(fields: dict[str, Any]) -> bool:
-    expected = {"sequence", "previous", "kind", "generation", "number", "time", "body", "files", "format"}
-    return (
-        fields.keys() == expected
-        and type(fields["sequence"]) is int
-        and type(fields["number"]) is int
-        and fields["kind"] in get_args(Kind)
-        and is_digest(fields["previous"])
-        and is_digest(fields["generation"])
-        and isinstance(fields["time"], str)
-        and isinstance(fields["body"], dict)
-    )

@@ -39,12 +39,18 @@ def parse(path: Path, data: bytes) -> dict[str, Any]:
     """
     try:
         value = json.loads(data)
-        canonical = isinstance(value, dict) and canonical_json(value) == data
+        written = canonical_json(value)
+    except json.JSONDecodeError as error:
+        place = len(error.doc[: error.pos].encode("utf-8", "surrogatepass"))
+        raise damaged(path, f"is not readable JSON from byte {place} on") from None
+    except UnicodeDecodeError as error:
+        raise damaged(path, f"is not readable JSON from byte {error.start} on") from None
     except (ValueError, RecursionError):
         raise damaged(path, "is not readable JSON") from None
-    if not canonical:
-        raise damaged(path, "is not in the form it was written in")
-    assert isinstance(value, dict)
+    if not isinstance(value, dict) or written != data:
+        pairs = enumerate(zip(written, data, strict=False))
+        same = next((place for place, (one, other) in pairs if one != other), min(len(written), len(data)))
+        raise damaged(path, f"is not in the form it was written in from byte {same} on")
     return value
 
 

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from germline.records import Digest
-from germline.store import generations, ledger, reading
+from germline.store import generations, ledger, reading, witness
+from germline.store.entry import Entry, parse
+from germline.store.failures import damaged
 from germline.store.generations import Manifest
-from germline.store.home import Home
+from germline.store.held import held
+from germline.store.home import Charter, Home
 from germline.store.inspection import Inspection, OnFile, Problem
-from germline.store.ledger import Entry
 from germline.store.objects import FileRef, hash_file, is_digest, place
+from germline.store.rules import Course
+from germline.store.witness import Mark
 
 __all__ = ["OnFile", "Problem", "Report", "verify"]
 
@@ -35,14 +39,17 @@ class Report:
     """Temporary files of interrupted writes: harmless."""
     pending: int
     """Whole files that nothing names yet, while a run is in flight."""
+    unwitnessed: int | None
+    """The first entry that only the ledger itself vouches for: from there on it could be an older copy."""
+    left_out: tuple[str, ...] = ()
+    """Generations that are not here, because this is an archive of another: of them only the ledger was verified."""
 
 
-def verify(home: Home, on_file: OnFile | None = None) -> Report:
+def verify(home: Home, on_file: OnFile | None = None, checkpoint: Mark | None = None) -> Report:
     """Read and re-hash every byte of the lineage. Damage is collected, never raised.
 
-    Not verified: `germline.toml`, `runs/` and whatever else the owner keeps in the home. Not noticed: a
-    ledger cut short at its end where that leaves nothing unnamed (see `ledger`), and, while a run is in
-    flight, one that leaves generations unnamed.
+    Not verified: `germline.toml`, `runs/` and whatever else the owner keeps in the home. What the ledger
+    held is told by the witness of this machine, which is raised where all is well, and by a `checkpoint`.
     """
     while True:
         before = sorted(home.ledger.glob("*.json"))
@@ -53,55 +60,80 @@ def verify(home: Home, on_file: OnFile | None = None) -> Report:
 
 def _report(home: Home, on_file: OnFile | None) -> Report:
     inspection = Inspection(home, on_file or (lambda path, size: None))
-    entries = _ledger(inspection, _identity(inspection))
-    manifests = _generations(inspection, entries)
+    charter = _charter(inspection)
+    seen = _seen(inspection, charter)
+    entries = _ledger(inspection, charter)
+    unwitnessed = _unwitnessed(inspection, entries, [mark for mark in (seen, checkpoint) if mark])
+    manifests, left_out = _generations(inspection, entries)
     objects, merged = _named(entries, manifests)
-    _content(inspection, home.objects, objects, required=True)
+    _content(inspection, home.objects, objects, required=_required(entries, manifests, left_out))
     if os.path.lexists(home.cache):
-        _content(inspection, home.cache, merged, required=False)
+        _content(inspection, home.cache, merged, required=())
+    if charter and not inspection.problems:
+        witness.observe(home, seen, entries)
     return Report(
         files=inspection.files,
         bytes=inspection.size,
         problems=tuple(inspection.problems),
         leftovers=inspection.leftovers,
         pending=inspection.pending,
+        unwitnessed=unwitnessed,
+        left_out=tuple(f"g{entry.number}" for entry in entries if entry.is_birth and entry.generation in left_out),
     )
 
 
-def _identity(inspection: Inspection) -> Digest | None:
+def _charter(inspection: Inspection) -> Charter | None:
     path = inspection.home.identity
     with inspection.collecting(path):
         inspection.count(path, len(reading.read(path)))
-        return inspection.home.digest
+        return inspection.home.charter
     return None
 
 
-def _ledger(inspection: Inspection, previous: Digest | None) -> list[Entry]:
+def _seen(inspection: Inspection, charter: Charter | None) -> Mark | None:
+    with inspection.collecting(inspection.home.ledger):
+        return witness.mark(inspection.home) if charter else None
+    return None
+
+
+def _ledger(inspection: Inspection, charter: Charter | None) -> list[Entry]:
     """Every entry that can be read, in order. After a bad one, what it should follow on is not known."""
-    home = inspection.home
+    home, now_at = inspection.home, Course(charter)
     found: list[Entry] = []
-    expected = 0
     for path in sorted(inspection.children(home.ledger), key=lambda path: (len(path.name), path.name)):
         digits = path.name.removesuffix(".json")
         number = int(digits) if re.fullmatch("[0-9]{6,12}", digits) else -1
         if number < 0 or path != ledger.entry_path(home, number):
             inspection.report(path, "is named by nothing")
             continue
-        if number != expected:
-            inspection.report(ledger.entry_path(home, expected), f"is missing, though {path.name} exists")
-            previous = None
-        expected = number + 1
-        entry = None
+        if number != now_at.length:
+            inspection.report(ledger.entry_path(home, now_at.length), f"is missing, though {path.name} exists")
+            now_at.lose(number)
         with inspection.collecting(path):
-            entry = ledger.parse(path, inspection.read(path))
-            found.append(entry)
-            ledger.require_place(path, entry, number, previous or entry.previous)
-        previous = entry.digest if entry else None
+            found.append(parse(path, inspection.read(path)))
+            if fault := now_at.fault(found[-1]):
+                raise damaged(path, fault)
+            now_at.take(found[-1])
+        if now_at.length == number:
+            now_at.lose(number + 1)
     return found
 
 
-def _generations(inspection: Inspection, entries: Iterable[Entry]) -> dict[Digest, Manifest]:
-    """Every manifest that can be read. All that the ledger or a child names must be there."""
+def _unwitnessed(inspection: Inspection, entries: Iterable[Entry], marks: list[Mark]) -> int | None:
+    """Hold what was seen against what is there, and say from which entry on nothing was seen."""
+    there = {entry.sequence: entry for entry in entries}
+    for mark in marks:
+        path = ledger.entry_path(inspection.home, mark.sequence)
+        unreadable = mark.sequence not in there and os.path.lexists(path)  # and reported as that already
+        if not unreadable and (fault := mark.fault(there.get(mark.sequence))):
+            inspection.report(path, fault)
+    seen = max((mark.sequence + 1 for mark in marks), default=0)
+    return seen if seen < len(there) or not marks else None
+
+
+def _generations(inspection: Inspection, entries: list[Entry]) -> tuple[dict[Digest, Manifest], set[Digest]]:
+    """Every manifest that can be read, and what an archive leaves out. All else that the ledger or a child names
+    must be there."""
     home = inspection.home
     named = {entry.generation: f"ledger/{entry.sequence:06}.json names it" for entry in entries}
     manifests: dict[Digest, Manifest] = {}
@@ -114,14 +146,35 @@ def _generations(inspection: Inspection, entries: Iterable[Entry]) -> dict[Diges
             manifests[digest] = generations.parse(path, inspection.read(path))
             if digest not in named:
                 inspection.unnamed(path)
+    left_out = _left_out(inspection, entries, manifests)
     for digest, manifest in manifests.items():
         if manifest.parent is not None:
             named.setdefault(manifest.parent, f"generations/{digest[7:]}.json descends from it")
     for digest, why in named.items():
         path = generations.manifest_path(home, digest)
-        if not os.path.lexists(path):
+        if not os.path.lexists(path) and digest not in left_out:
             inspection.report(path, f"is missing, though {why}")
-    return manifests
+    return manifests, left_out
+
+
+def _left_out(inspection: Inspection, entries: list[Entry], manifests: Mapping[Digest, Manifest]) -> set[Digest]:
+    home = inspection.home
+    with inspection.collecting(home.archive):
+        if found := held(home):
+            inspection.count(home.archive, len(found.to_bytes()))
+            if found.generation not in {entry.generation for entry in entries} or found.entries > len(entries):
+                raise damaged(home.archive, "is not of this ledger")
+            return found.left_out(entries, {digest: manifest.parent for digest, manifest in manifests.items()})
+    return set()
+
+
+def _required(entries: Iterable[Entry], manifests: Mapping[Digest, Manifest], left_out: set[Digest]) -> set[Digest]:
+    """The objects that must be there: all that are named, but for what is known of generations left out."""
+    named = [reference for manifest in manifests.values() for reference in manifest.files.values()]
+    for entry in entries:
+        if entry.generation not in left_out or entry.kind == "pinned":
+            named += entry.files.values()
+    return {reference.digest for reference in named}
 
 
 def _named(
@@ -143,7 +196,9 @@ def _named(
     return objects, merged
 
 
-def _content(inspection: Inspection, directory: Path, wanted: Mapping[FileRef, str], *, required: bool) -> None:
+def _content(
+    inspection: Inspection, directory: Path, wanted: Mapping[FileRef, str], *, required: Collection[Digest]
+) -> None:
     """Each file under `directory` is what its name says and is wanted; what is required is there."""
     labels = {reference.digest: f"({label}) " for reference, label in wanted.items()}
     sizes: dict[Digest, int] = {}
@@ -165,7 +220,7 @@ def _content(inspection: Inspection, directory: Path, wanted: Mapping[FileRef, s
                 inspection.unnamed(path)
     for reference, label in wanted.items():
         path = place(directory, reference.digest)
-        if required and not os.path.lexists(path):
+        if reference.digest in required and not os.path.lexists(path):
             inspection.report(path, f"({label}) is missing")
         elif sizes.get(reference.digest, reference.size) != reference.size:
             size = sizes[reference.digest]

@@ -1,0 +1,111 @@
+"""A lineage out of an archive: nothing of it is there before all of it is there and verified.
+
+An archive is a file from elsewhere. Its names are matched before a path is built; its headers must be the very bytes
+that `archive` writes, which leaves no links, owners, modes, devices or second names to look out for; nothing in it is
+compressed, so that what it unfolds to is bounded by what it is. The verifier in it is not restored: a program that
+came with the data would vouch for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from germline.errors import GermlineError, PlanError, StoreDamaged
+from germline.store import disk
+from germline.store.archive import VERIFIER, members
+from germline.store.failures import damaged, explained
+from germline.store.held import held
+from germline.store.home import Home
+from germline.store.inspection import OnFile
+from germline.store.objects import hash_file
+from germline.store.verify import Report, verify
+
+LONGEST = 64 << 20
+"""Bytes of anything but an object: all else is read whole."""
+
+
+def restore(path: Path, root: Path, sha256: str | None, on_file: OnFile) -> tuple[Home, Report]:
+    """Make the lineage that is in the archive at `path`, in `root`, which must be missing or empty.
+
+    The archive must hash to `sha256`, or, where none is given, to what stands in `{path}.sha256` if that is there.
+    StoreDamaged, and nothing left, if it does not, or if anything in it is not what it says. A kill may leave a
+    directory `.tmp-…` beside `root`, which means nothing.
+    """
+    with explained(path), explained(root):
+        if not path.is_file():
+            raise GermlineError(f"{path} is not a file", hint="name an archive that `germline archive` wrote")
+        if root.exists() and not (root.is_dir() and not any(root.iterdir())):
+            raise GermlineError(f"{root} is not empty", hint="a lineage wants a new or an empty directory")
+    _require_hash(path, sha256)
+    root = root.absolute()
+    staged = Home(disk.temporary_path(root.parent))
+    try:
+        _unpack(path, staged, on_file)
+        report = verify(staged, on_file)
+        if report.problems:
+            first = f"{report.problems[0].path} {report.problems[0].what}"
+            raise StoreDamaged(
+                f"{path} holds no whole lineage: {first}",
+                hint="take another copy. Where this machine has seen more of the lineage than the archive holds, "
+                "it can be looked at with another GERMLINE_CONFIG",
+            )
+        disk.publish_directory(staged.root, root)
+    except BaseException:
+        with suppress(GermlineError, ValueError):
+            disk.remove_tree(staged.root, staged.root)
+        raise
+    return Home.open(root), report
+
+
+def _require_hash(path: Path, sha256: str | None) -> None:
+    beside = path.with_name(f"{path.name}.sha256")
+    if sha256 is None and not os.path.lexists(beside):
+        return
+    if sha256 is None:
+        with explained(beside), beside.open("rb") as file:
+            sha256 = file.read(256).decode("ascii", "replace").split(" ")[0]
+    wanted = sha256.strip().lower().removeprefix("sha256:")
+    if not re.fullmatch("[0-9a-f]{64}", wanted):
+        raise PlanError(f"{sha256!r} is no SHA-256", hint="it has 64 hexadecimal digits")
+    found = hash_file(path).digest[7:]
+    if found != wanted:
+        raise StoreDamaged(f"{path} hashes to {found}, not to {wanted}", hint="take another copy of the archive")
+
+
+def _unpack(path: Path, home: Home, on_file: OnFile) -> None:
+    for directory in (home.objects, home.generations, home.ledger, home.cache, home.runs):
+        disk.make_directory(directory)
+    verifier = ""
+    with explained(path), path.open("rb") as file:
+        for name, place, size in members(path, file, os.fstat(file.fileno()).st_size):
+            if size > LONGEST and not name.startswith("objects/"):
+                raise damaged(path, f"holds {size} bytes of {name}, more than any lineage has")
+            if name == VERIFIER:
+                verifier = "sha256:" + hashlib.sha256(b"".join(_content(path, file, name, place, size))).hexdigest()
+                continue
+            target = home.root / name
+            disk.make_directory(target.parent)
+            disk.write_new(target, _content(path, file, name, place, size))
+            on_file(target, size)
+    found = held(home)
+    if found is None or found.verifier != verifier:
+        raise damaged(path, f"does not hold the {VERIFIER} that it was made with")
+
+
+def _content(path: Path, file: BinaryIO, name: str, place: int, size: int) -> Iterator[bytes]:
+    """The bytes of one file of the archive; StoreDamaged at their end if they are not what their name says."""
+    hashed, left = hashlib.sha256(), size
+    file.seek(place)
+    while left and (block := file.read(min(disk.BLOCK, left))):
+        left -= len(block)
+        hashed.update(block)
+        yield block
+    named = name.rsplit("/", 1)[-1].removesuffix(".json")
+    if left or (len(named) == 64 and hashed.hexdigest() != named):
+        raise damaged(path, f"holds bytes as {name} that hash to {hashed.hexdigest()}")

@@ -1,0 +1,300 @@
+"""Checks a germline lineage, or an archive of one, with nothing but Python 3.9: neither germline nor any package.
+
+    python verify_lineage.py LINEAGE_OR_ARCHIVE [--checkpoint LINE]
+
+Every file is hashed again; the ledger's chain, its signatures and the rules on who may sign what are checked. Nothing
+is changed, no link is followed. Exit code: 0 whole, 1 not, 2 nothing to check. A lineage rolled back as a whole, or cut
+at the end of its ledger, is whole in itself: only a checkpoint line tells. What an archive lacks is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# The shape of JSON: text is a pattern, a type is itself (int: no less than 0), a tuple holds alternatives, a dict has
+# exactly these keys, and a list is a table of any number of names: the shape of a name, the shape of a value.
+DIGEST, KEY, SIGNATURE = "sha256:[0-9a-f]{64}", "[0-9a-f]{64}", "[0-9a-f]{128}"
+NAME = r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*"
+FILE = {"digest": DIGEST, "size": int}
+CHARTER = {"format": int, "name": str, "id": "[0-9a-f]{32}", "threshold": int, "keys": ["trainer|arbiter", KEY]}
+ENTRY = {"format": int, "sequence": int, "previous": DIGEST, "generation": DIGEST, "number": int, "body": dict,
+         "kind": "founded|proposed|promoted|refused|inconclusive|rolled_back|pinned", "files": [str, FILE],
+         "time": "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"}  # fmt: skip
+LEDGER = {"digest": DIGEST, "entry": ENTRY, "signatures": [KEY, SIGNATURE]}
+MANIFEST = {"format": int, "parent": (DIGEST, type(None)), "files": [NAME, FILE], "weights": FILE, "about": dict}
+TOPS = ("archive.json", "lineage.json", "ledger", "generations", "objects", "cache")
+ARCHIVE = {"format": int, "generation": DIGEST, "entries": int, "verifier": DIGEST}
+P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493  # the field and the group of Ed25519 (RFC 8032)
+D, ROOT = -121665 * pow(121666, -1, P) % P, pow(2, (P - 1) // 4, P)
+
+
+def need(condition: object, otherwise: str) -> None:
+    if not condition:
+        raise ValueError(otherwise)
+
+
+def shaped(value: Any, shape: Any) -> bool:
+    if isinstance(shape, tuple):
+        return any(shaped(value, one) for one in shape)
+    if isinstance(shape, str):
+        return isinstance(value, str) and re.fullmatch(shape, value) is not None
+    if isinstance(shape, type):
+        return type(value) is shape and (shape is not int or value >= 0)
+    if isinstance(shape, list) and isinstance(value, dict):
+        return all(shaped(name, shape[0]) and shaped(item, shape[1]) for name, item in value.items())
+    return isinstance(value, dict) and value.keys() == {*shape} and all(shaped(value[key], shape[key]) for key in shape)
+
+
+def canonical(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def decoded(data: bytes) -> tuple[int, ...]:
+    """The point of the curve that 32 bytes stand for, in extended coordinates; () if they stand for none."""
+    sign, y = divmod(int.from_bytes(data, "little"), 1 << 255)
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    x = x if x * x % P == square else x * ROOT % P
+    x = x if x & 1 == sign else P - x
+    return (x, y, 1, x * y % P) if x * x % P == square and max(x, y) < P else ()
+
+
+def added(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
+    a, b = (one[1] - one[0]) * (other[1] - other[0]) % P, (one[1] + one[0]) * (other[1] + other[0]) % P
+    c, d = 2 * one[3] * other[3] * D % P, 2 * one[2] * other[2] % P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def verifies(key: str, signature: str, message: bytes) -> bool:
+    """Whether S·base - k·key is the point R that a signature begins with. Key and signature are hexadecimal."""
+    public, signed = bytes.fromhex(key), bytes.fromhex(signature)
+    point, base, s = decoded(public), decoded(bytes([0x58] + [0x66] * 31)), int.from_bytes(signed[32:], "little")
+    if not point or s >= L:
+        return False
+    k = int.from_bytes(hashlib.sha512(signed[:32] + public + message).digest(), "little") % L
+    minus, total = (P - point[0], point[1], 1, P - point[3]), (0, 1, 1, 0)
+    table = (total, base, minus, added(base, minus))
+    for bit in range(252, -1, -1):
+        total = added(added(total, total), table[(s >> bit & 1) | (k >> bit & 1) << 1])
+    x, y = (part * pow(total[2], -1, P) % P for part in total[:2])
+    return (y | (x & 1) << 255).to_bytes(32, "little") == signed[:32]
+
+
+class Check:
+    """One verification: the names that are there, what was read, and what is wrong."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.files, self.size, self.in_flight = path, 0, 0, False
+        self.problems: list[tuple[str, str]] = []
+        self.kinds: dict[str, str] = {}
+        self.places: dict[str, tuple[int, int]] = {}
+        if path.is_dir():
+            for top in (path / name for name in TOPS):
+                for one in [top, *([] if top.is_symlink() else top.rglob("*"))]:
+                    if one.is_symlink() or one.exists():
+                        kind = {0o100000: "file", 0o040000: "directory"}.get(one.lstat().st_mode & 0o170000, "other")
+                        self.kinds[one.relative_to(path).as_posix()] = kind
+            self.in_flight = (path / "runs").is_dir() and any(one.is_dir() for one in (path / "runs").iterdir())
+            return
+        with tarfile.open(path, "r:") as tar:
+            for file in tar:
+                if file.type != tarfile.REGTYPE or file.name in self.kinds or not shaped(file.name, NAME):
+                    self.report(file.name, "is nothing that an archive holds")
+                self.kinds.update({file.name[: slash.start()]: "directory" for slash in re.finditer("/", file.name)})
+                self.kinds[file.name], self.places[file.name] = "file", (file.offset_data, file.size)
+
+    def report(self, name: str, what: str) -> None:
+        self.problems.append((name.encode("utf-8", "backslashreplace").decode(), what))
+
+    @contextmanager
+    def collecting(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            self.report(name, f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error))
+
+    def children(self, directory: str, pattern: str) -> list[str]:
+        """The names in a directory that fit a pattern. All others are reported, but for unfinished writes."""
+        if self.kinds.get(directory) != "directory":
+            self.report(directory, "is not a directory" if directory in self.kinds else "is missing")
+        below = [name for name in sorted(sorted(self.kinds), key=len) if name.rpartition("/")[0] == directory]
+        for name in below:
+            unfinished = self.kinds[name] == "file" and shaped(name[len(directory) :], r"/\.tmp-[0-9a-f]{16}")
+            if not unfinished and not shaped(name, f"{directory}/{pattern}"):
+                self.report(name, "is named by nothing")
+        return [name for name in below if shaped(name, f"{directory}/{pattern}")]
+
+    def read(self, name: str) -> Iterator[bytes]:
+        need(self.kinds.get(name) == "file", "is not a regular file" if name in self.kinds else "is missing")
+        start, left = self.places.get(name, (0, sys.maxsize))
+        with (self.path if self.places else self.path / name).open("rb") as file:
+            file.seek(start)
+            while block := file.read(min(1 << 20, left)):
+                left, self.size = left - len(block), self.size + len(block)
+                yield block
+        self.files += 1
+
+    def json(self, name: str, shape: Any) -> tuple[Any, str]:
+        """What a canonical JSON file of this shape holds, and the file's hash."""
+        data = b"".join(self.read(name))
+        try:
+            value = json.loads(data)
+            known = canonical(value) == data
+        except (ValueError, RecursionError):
+            known = False
+        need(known, "is not JSON in the form it was written in")
+        need(shaped(value, shape) and value.get("entry", value)["format"] == 1, "does not hold what it should")
+        return value, "sha256:" + hashlib.sha256(data).hexdigest()
+
+    def ledger(self, charter: dict[str, Any]) -> list[dict[str, Any]]:
+        """Every entry that can be read. Each is judged by those before it, as far as these are whole."""
+        found: list[dict[str, Any]] = []
+        previous, expected, whole = charter.get("digest"), 0, bool(charter)
+        for name in self.children("ledger", r"([0-9]{6}|[1-9][0-9]{6,11})\.json"):
+            if int(name[7:-5]) != expected:
+                self.report(f"ledger/{expected:06}.json", f"is missing, though {name[7:]} exists")
+                previous, expected, whole = None, int(name[7:-5]), False
+            sound = False
+            with self.collecting(name):
+                value, _ = self.json(name, LEDGER)
+                digest = "sha256:" + hashlib.sha256(canonical(value["entry"])).hexdigest()
+                need(digest == value["digest"], f"was edited: its entry hashes to {digest}")
+                need(shaped(value["entry"]["body"].get("laws"), DIGEST), "names no laws")
+                entry = {**value["entry"], "digest": value["digest"], "signatures": value["signatures"]}
+                found.append(entry)
+                need(entry["sequence"] == expected, f"is out of place: it holds entry {entry['sequence']}")
+                need(entry["previous"] == (previous or entry["previous"]), "does not follow on what is before it")
+                need((entry["kind"] == "founded") == (expected == 0), "does not found the lineage once, and first")
+                self.judge(entry, found[:-1], charter, whole)
+                sound = True
+            previous, expected, whole = entry["digest"] if sound else None, expected + 1, whole and sound
+        return found
+
+    def judge(self, entry: dict[str, Any], before: list[dict[str, Any]], charter: dict[str, Any], whole: bool) -> None:
+        """Who signed an entry, and whether it may follow on those before it."""
+        signers, kind, body = entry["signatures"].keys(), entry["kind"], entry["body"]
+        need(signers and (not charter or signers <= {*charter["keys"].values()}), "is not signed by the lineage's keys")
+        message = f"germline ledger entry\n{entry['digest']}".encode()
+        need(all(verifies(*pair, message) for pair in entry["signatures"].items()), "is not what was signed")
+        if not whole:
+            return
+        two, subject = charter["threshold"] == 2, (entry["number"], entry["generation"])
+        heads = [(e["number"], e["generation"]) for e in before if e["kind"] in ("founded", "promoted", "rolled_back")]
+        laws = [e["body"]["laws"] for e in before if e["kind"] in ("founded", "pinned")]
+        need(kind in ("founded", "pinned") or body["laws"] == laws[-1], "is under other laws than the pinned ones")
+        need(("approves" in body) == (two and kind == "promoted"), "is promoted by one key alone, or approves nothing")
+        if kind == "pinned":
+            able = charter["keys"].get("arbiter", min(signers)) in signers
+            need(able and subject == heads[-1], "pins laws without the arbiter's signature, or names what is not HEAD")
+        elif kind == "rolled_back":
+            need(subject in heads, "goes back to what never was HEAD")
+        elif "approves" in body:
+            asked = [e for e in before if e["kind"] == "proposed" and e["digest"] == body["approves"]
+                     and (e["number"], e["generation"]) == subject]  # fmt: skip
+            again = [e for e in before if e["body"].get("approves") == body["approves"]]
+            other = asked and not again and signers - asked[0]["signatures"].keys()
+            need(other, "approves no proposal that waits, or what the same key proposed")
+        else:
+            born = [e["number"] for e in before if e["kind"] not in ("rolled_back", "pinned")]
+            sound = (two or kind != "proposed") and entry["number"] not in born
+            need(sound, "bears what was born already, or proposes what needs no second key")
+
+    def generations(self, entries: list[dict[str, Any]]) -> tuple[dict[str, Any], set[str]]:
+        """Every manifest that can be read, and the ids of generations that an archive does not hold."""
+        named = {entry["generation"]: f"ledger/{entry['sequence']:06}.json names it" for entry in entries}
+        found: dict[str, Any] = {}
+        absent: set[str] = set()
+        for name in self.children("generations", r"[0-9a-f]{64}\.json"):
+            with self.collecting(name):
+                value, digest = self.json(name, MANIFEST)
+                need(digest[7:] == name[12:-5], f"is not what was put there: its bytes hash to {digest}")
+                found[digest] = value
+                need(digest in named or self.in_flight, "is named by nothing")
+        with self.collecting("archive.json"):
+            if "archive.json" in self.kinds:
+                value, _ = self.json("archive.json", ARCHIVE)
+                need(value["generation"] in named and value["entries"] <= len(entries), "is not of this ledger")
+                line = {value["generation"], *(entry["generation"] for entry in entries[value["entries"] :])}
+                while more := {found[one]["parent"] for one in line & found.keys()} - line - {None}:
+                    line |= more
+                absent = named.keys() - found.keys() - line
+        for digest, manifest in found.items():
+            named.setdefault(manifest["parent"] or digest, f"generations/{digest[7:]}.json descends from it")
+        for digest, why in named.items():
+            if f"generations/{digest[7:]}.json" not in self.kinds and digest not in absent:
+                self.report(f"generations/{digest[7:]}.json", f"is missing, though {why}")
+        return found, absent
+
+    def content(self, directory: str, named: list[tuple[dict[str, Any], bool]]) -> None:
+        """What `objects/` or `cache/` holds is what its name says, and named; what is required is there."""
+        sizes: dict[str, set[int]] = {}
+        for file, _ in named:
+            sizes.setdefault(file["digest"][7:], set()).add(file["size"])
+        for fan in self.children(directory, "[0-9a-f]{2}"):
+            for name in self.children(fan, f"{fan[-2:]}[0-9a-f]{{62}}"):
+                with self.collecting(name):
+                    hashed, before = hashlib.sha256(), self.size
+                    for block in self.read(name):
+                        hashed.update(block)
+                    digest, size = hashed.hexdigest(), self.size - before
+                    need(digest == name[-64:], f"is not what was put there: its bytes hash to sha256:{digest}")
+                    need(sizes.get(digest, {size} if self.in_flight else 0) == {size}, "is named by nothing")
+        for digest in sorted({file["digest"][7:] for file, required in named if required}):
+            if f"{directory}/{digest[:2]}/{digest}" not in self.kinds:
+                self.report(f"{directory}/{digest[:2]}/{digest}", "is missing")
+
+    def run(self, checkpoint: str) -> list[str]:
+        """Check everything. What is returned was not there to be checked: generations that an archive leaves out."""
+        charter: dict[str, Any] = {}
+        with self.collecting("lineage.json"):
+            value, digest = self.json("lineage.json", CHARTER)
+            enough = "trainer" in value["keys"] and 0 < value["threshold"] <= len({*value["keys"].values()})
+            need(enough, "names no trainer, or asks for more keys than there are, or for none")
+            charter = {**value, "digest": digest}
+        entries = self.ledger(charter)
+        manifests, absent = self.generations(entries)
+        objects = [(file, True) for manifest in manifests.values() for file in manifest["files"].values()]
+        objects += [(file, entry["generation"] not in absent or entry["kind"] == "pinned")
+                    for entry in entries for file in entry["files"].values()]  # fmt: skip
+        self.content("objects", objects)
+        if "cache" in self.kinds:
+            self.content("cache", [(manifest["weights"], False) for manifest in manifests.values()])
+        said, _, signature = checkpoint.strip().rpartition(" ")
+        lines = [f"germline-checkpoint {charter.get('id')} {e['sequence']} {e['digest']}" for e in entries]
+        keys = charter["keys"].values() if charter and shaped(signature, SIGNATURE) else []
+        signed = any(verifies(key, signature, said.encode()) for key in keys)
+        if checkpoint and charter and not (signed and said in lines):
+            self.report(f"ledger/{''.join(said.split()[2:3]):0>6}.json", "is not what a signed checkpoint says")
+        return sorted({f"g{entry['number']}" for entry in entries if entry["generation"] in absent})
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", type=Path, metavar="LINEAGE_OR_ARCHIVE")
+    parser.add_argument("--checkpoint", default="", metavar="LINE")
+    given = parser.parse_args()
+    try:
+        absent = (check := Check(given.path)).run(given.checkpoint)
+    except (OSError, tarfile.TarError) as error:
+        print(f"{given.path} is neither a lineage nor an archive of one: {error}", file=sys.stderr)
+        return 2
+    for problem in check.problems:
+        print(*problem)
+    print(f"{len(check.problems) or 'no'} problems in {check.files} files of {check.size:,} bytes")
+    if absent:
+        print(f"NOT CHECKED, because this archive does not hold them: {', '.join(absent)}")
+    return 1 if check.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,291 @@
+"""approve, pin, checkpoint, keys, and what the other commands say of signatures and witnesses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from germline import run as runs
+from germline.cli import main
+from germline.errors import GermlineError, PlanError
+from germline.lineage import SCORECARD, Lineage
+from germline.records import Event, canonical_json
+from germline.settings import load_plan
+from germline.store import keys, ledger, objects
+from germline.store.entry import Entry
+from germline.store.home import Home
+from germline.store.verify import verify
+from tests.conftest import forget
+from tests.unit.small_lineage import bear, lighthouse, two_keys
+
+Captured = pytest.CaptureFixture[str]
+
+LAW = '+++\nid = "{0}"\n[[card]]\nprompt = "{0}?"\nscorer = "contains"\nanswer = "yes"\n+++\nThe {0} is law.\n'
+
+
+def quiet(event: Event) -> None:
+    pass
+
+
+@pytest.fixture
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A lineage of two keys in which g1 is proposed."""
+    home = two_keys(tmp_path / "home")
+    monkeypatch.setenv("GERMLINE_HOME", str(home.root))
+    monkeypatch.chdir(tmp_path)
+    return home
+
+
+@pytest.fixture
+def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A lineage of one key that has two laws in its plan, not pinned yet."""
+    home = lighthouse(tmp_path / "home")
+    (tmp_path / "laws").mkdir()
+    for name in ("light", "oil"):
+        (tmp_path / "laws" / f"{name}.law").write_text(LAW.format(name), encoding="utf-8")
+    (tmp_path / "notes.md").write_text("The tower is painted white and red.\n", encoding="utf-8")
+    home.plan.write_text('[data]\nsources = ["../notes.md"]\nheldout = 0.0\n[exams]\nlaws = ["../laws/*.law"]\n')
+    monkeypatch.setenv("GERMLINE_HOME", str(home.root))
+    return home
+
+
+def away(home: Home, owner: str) -> Path:
+    """Take a key off this machine."""
+    path = keys.path_of(home.charter.keys[owner])
+    return path.rename(path.with_suffix(".away"))
+
+
+# --- approve ------------------------------------------------------------------------------------------
+
+
+def test_a_proposal_waits_and_everyone_says_so(two: Home, capsys: Captured) -> None:
+    assert main(["log"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("Two: 2 generations, HEAD is g0 (*)")
+    assert "proposed" in told and told.endswith("g1 waits for `germline approve g1`\n")
+    assert main(["show", "g1"]) == 0
+    told = capsys.readouterr().out
+    assert f"proposed with the trainer's key {two.charter.keys['trainer'][:16]}" in told
+    assert "waits for `germline approve g1`" in told
+    assert main(["log", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["waiting"] == ["g1"]
+    assert main(["rollback", "g1"]) == 2
+    assert "g1 cannot be HEAD: it was proposed" in capsys.readouterr().err
+    assert verify(two).problems == ()
+
+
+def test_the_second_key_moves_head(two: Home, capsys: Captured) -> None:
+    trainer = away(two, "trainer")  # as on the arbiter's machine
+    assert main(["approve", "g1"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "approved by the arbiter; HEAD is g1"
+    assert any("recalls 9 of 10" in line for line in told)
+    lineage = Lineage.open(two)
+    assert (lineage.head.name, len(lineage.born()), lineage.outcome(lineage.head)) == ("g1", 2, "promoted")
+    assert main(["approve", "g1"]) == 2
+    assert "g1 does not wait for approval: it was promoted" in capsys.readouterr().err
+    main(["log"])
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "Two: 2 generations, HEAD is g1 (*)" and told[-1].startswith("-- g1 approved by the arbiter, ")
+    main(["show", "g1"])
+    assert "\npromoted with the arbiter's key" in capsys.readouterr().out
+    trainer.rename(trainer.with_suffix(".pem"))
+    assert main(["rollback", "g0"]) == 0
+    assert main(["rollback", "g1"]) == 0
+    assert verify(two).problems == ()
+    bear(two, 2, "proposed", right=10)
+    assert main(["approve", "HEAD~0"]) == 2
+    capsys.readouterr()
+    assert main(["approve", "g2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["signed_by"] == "arbiter"
+
+
+def test_without_the_second_key_nothing_moves(two: Home, capsys: Captured) -> None:
+    away(two, "arbiter")
+    before = ledger.entries(two)
+    assert main(["approve", "g1"]) == 1
+    told = capsys.readouterr().err
+    assert "the arbiter's key" in told and "copy the key file" in told
+    assert ledger.entries(two) == before
+
+
+@pytest.mark.parametrize("name", ["g0", "g9", "HEAD"])
+def test_only_proposals_are_approved(two: Home, name: str) -> None:
+    assert main(["approve", name]) == 2
+
+
+def test_where_one_key_promotes_nothing_waits(one: Home, capsys: Captured) -> None:
+    assert main(["approve", "g3"]) == 2
+    assert "it was refused" in capsys.readouterr().err
+
+
+def test_a_proposal_that_is_not_what_it_says_is_not_approved(
+    two: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    """The trainer's key alone can sign any verdict: the arbiter's machine judges again."""
+    proposal = ledger.entries(two)[1]
+    card = json.loads(objects.read(two, proposal.files[SCORECARD].digest))
+    exam = next(iter(card["marks"]))
+    lies: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    marks = card["marks"][exam] | {"recall": card["marks"][exam]["recall"] | {"right": 1}}
+    lies.append(({}, card | {"marks": {exam: marks}}))
+    lies.append(({}, card | {"marks": {}}))
+    lies.append(({}, card | {"marks": {exam: {}}}))
+    lies.append(({}, card | {"weights": proposal.generation}))
+    verdict = proposal.body["verdict"]
+    lies.append(({"verdict": verdict | {"checks": verdict["checks"][1:]}}, card))
+    lies.append(({"verdict": None}, card))
+    for number, (body, forged) in enumerate(lies, 2):
+        files = proposal.files | {SCORECARD: objects.put(two, canonical_json(forged))}
+        named = ledger.append(two, "proposed", proposal.generation, number, proposal.body | body, files=files)
+        monkeypatch.setattr(Lineage, "resolve", lambda lineage, name, named=named: _born_by(lineage, named))
+        assert main(["approve", f"g{number}"]) == 4, number
+        assert "do not approve it" in capsys.readouterr().err
+    assert Lineage.open(two).head.name == "g0"
+
+
+def _born_by(lineage: Lineage, entry: Entry) -> Any:
+    return replace(lineage.generation(entry.generation), birth=entry, number=entry.number)
+
+
+def test_damaged_weights_are_not_approved(two: Home, capsys: Captured) -> None:
+    child = Lineage.open(two).resolve("g1")
+    path = objects.place(two.cache, child.manifest.weights.digest)
+    path.chmod(0o644)
+    path.write_bytes(b"other weights")
+    assert main(["approve", "g1"]) == 4
+    assert "not what their name says" in capsys.readouterr().err
+
+
+def test_a_sibling_that_was_approved_retires_the_others(two: Home, capsys: Captured) -> None:
+    bear(two, 2, "proposed", right=10)
+    assert main(["approve", "g2"]) == 0
+    assert main(["approve", "g1"]) == 2
+    assert "g1 no longer waits" in capsys.readouterr().err
+    assert main(["rollback", "g0"]) == 0
+    assert main(["approve", "g1"]) == 0
+    assert Lineage.open(two).head.name == "g1"
+
+
+# --- pin ----------------------------------------------------------------------------------------------
+
+
+def test_laws_stop_an_evolve_until_they_are_pinned(one: Home, tmp_path: Path, capsys: Captured) -> None:
+    def begin(**options: Any) -> runs.Run:
+        return runs.begin(Lineage.open(one), load_plan(one.plan), quiet, restart=options.get("restart", False))
+
+    with pytest.raises(PlanError, match=r"added light\.law, added oil\.law") as failure:
+        begin()
+    assert "`germline pin`" in failure.value.hint and not list(one.runs.iterdir())
+    assert main(["pin"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("added light.law\nadded oil.law\npinned: sha256:")
+    assert main(["pin"]) == 0
+    assert "already" in capsys.readouterr().out
+    begin()
+    assert begin().resumed
+    light, oil = (tmp_path / "laws" / f"{name}.law" for name in ("light", "oil"))
+    light.write_bytes(light.read_bytes() + b"\n")
+    oil.rename(oil.with_name("coal.law"))
+    with pytest.raises(PlanError, match=r"added coal\.law, changed light\.law, dropped oil\.law"):
+        begin()
+    assert main(["pin", "--json"]) == 0
+    changed = json.loads(capsys.readouterr().out)
+    assert changed["changes"] == ["added coal.law", "changed light.law", "dropped oil.law"]
+    with pytest.raises(PlanError, match="other laws were pinned since g4 was begun"):
+        begin()
+    assert not begin(restart=True).resumed
+    history = ledger.entries(one)
+    assert [entry.kind for entry in history[-2:]] == ["pinned", "pinned"]
+    assert history[-1].body == {"laws": changed["laws"]}
+    assert main(["rollback", "g2"]) == 0
+    assert ledger.entries(one)[-1].body["laws"] == changed["laws"]
+    runs.end(one, begin(restart=True))
+    assert verify(one).problems == ()
+    capsys.readouterr()
+    main(["log"])
+    assert "-- laws pinned by the trainer, " in capsys.readouterr().out
+
+
+def test_where_laws_lie_is_no_part_of_them(one: Home, tmp_path: Path) -> None:
+    main(["pin"])
+    (tmp_path / "laws").rename(tmp_path / "statutes")
+    one.plan.write_text(one.plan.read_text().replace("../laws/*.law", "../statutes/*.law"))
+    assert main(["pin"]) == 0
+    assert sum(entry.kind == "pinned" for entry in ledger.entries(one)) == 1
+
+
+@pytest.mark.parametrize("text", ["", "no cards", "+++\n[[card]]\n+++\n"])
+def test_a_law_that_is_none_is_not_pinned(one: Home, tmp_path: Path, text: str) -> None:
+    (tmp_path / "laws" / "light.law").write_text(text)
+    before = ledger.entries(one)
+    assert main(["pin"]) == 2
+    assert ledger.entries(one) == before
+
+
+def test_only_the_arbiter_pins(two: Home, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "a.law").write_text(LAW.format("light"))
+    two.plan.write_text('[exams]\nlaws = ["../a.law"]\n')
+    arbiter = away(two, "arbiter")
+    assert main(["pin"]) == 1
+    assert "the arbiter's key" in capsys.readouterr().err
+    arbiter.rename(arbiter.with_suffix(".pem"))
+    assert main(["pin"]) == 0
+    assert main(["approve", "g1"]) == 2, "it was judged by other laws"
+
+
+# --- evolve -------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_could_not_be_signed_is_not_begun(one: Home) -> None:
+    main(["pin"])
+    away(one, "trainer")
+    with pytest.raises(GermlineError, match="the trainer's key"):
+        runs.begin(Lineage.open(one), load_plan(one.plan), quiet, restart=False)
+    assert not list(one.runs.iterdir())
+
+
+def test_a_new_child_is_told_of_a_proposal_that_waits(two: Home, tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("The tower is painted white and red.\n")
+    two.plan.write_text('[data]\nsources = ["../notes.md"]\nheldout = 0.0\n')
+    told: list[str] = []
+    run = runs.begin(Lineage.open(two), load_plan(two.plan), lambda event: told.append(event.text), restart=False)
+    assert (run.parent.name, run.number) == ("g0", 2)
+    assert told[0] == "g1 waits for `germline approve g1`; this child descends from g0 all the same"
+
+
+# --- checkpoint, verify, keys -------------------------------------------------------------------------
+
+
+def test_a_checkpoint_line_finds_an_older_copy(one: Home, tmp_path: Path, capsys: Captured) -> None:
+    older = Home(Path(shutil.copytree(one.root, tmp_path / "older")))
+    main(["rollback", "g2"])
+    capsys.readouterr()
+    assert main(["checkpoint"]) == 0
+    line = capsys.readouterr().out.strip()
+    assert line.startswith(f"germline-checkpoint {one.charter.id} 5 sha256:")
+    forget()
+    assert main(["verify", "--checkpoint", line]) == 0
+    assert capsys.readouterr().out.startswith("whole: ")
+    assert main(["--home", str(older.root), "verify"]) == 4
+    forget()
+    assert main(["--home", str(older.root), "verify"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(", unwitnessed since entry 0")
+    assert main(["--home", str(older.root), "verify", "--checkpoint", line]) == 4
+    assert "ledger/000005.json is missing, though it was seen" in capsys.readouterr().out
+    assert main(["verify", "--checkpoint", "germline"]) == 2
+    assert main(["verify", "--checkpoint", line[:-1] + ("0" if line[-1] != "0" else "1")]) == 4
+
+
+def test_keys_are_made_and_listed(one: Home, capsys: Captured) -> None:
+    assert main(["keys", "--new"]) == 0
+    (made,) = [line for line in capsys.readouterr().out.splitlines() if line.endswith("(new)")]
+    public, path, _ = made.split()
+    assert keys.path_of(public) == Path(path)
+    assert main(["keys", "--json"]) == 0
+    assert {"public": public, "file": path, "new": False} in json.loads(capsys.readouterr().out)["keys"]

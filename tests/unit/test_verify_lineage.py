@@ -1,0 +1,200 @@
+"""The verifier that stands alone: its signatures are RFC 8032's, its rules those of the ledger, its needs none."""
+
+from __future__ import annotations
+
+import ast
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from germline import verify_lineage
+from germline.errors import StoreDamaged
+from germline.records import digest_of
+from germline.store import keys, ledger, witness
+from germline.store.entry import APPROVES, LAWS, Entry, message, to_bytes
+from germline.store.home import Home
+from germline.store.verify import verify
+from germline.verify_lineage import L, verifies
+from tests.unit.small_lineage import lighthouse, two_keys
+
+FILE = Path(verify_lineage.__file__)
+
+# RFC 8032, section 7.1: public key, message, signature.
+VECTORS = (
+    ("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
+     "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"),
+    ("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
+     "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"),
+    ("fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
+     "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "said", "signature"), VECTORS)
+def test_the_vectors_of_the_rfc(key: str, said: str, signature: str) -> None:
+    assert verifies(key, signature, bytes.fromhex(said))
+    assert not verifies(key, signature, bytes.fromhex(said) + b"\0")
+
+
+def test_it_agrees_with_cryptography_on_right_and_on_wrong_signatures() -> None:
+    dice = random.Random(1)
+    for _ in range(40):
+        private = Ed25519PrivateKey.from_private_bytes(dice.randbytes(32))
+        key, said = private.public_key().public_bytes_raw(), dice.randbytes(dice.randrange(100))
+        signature = bytearray(private.sign(said))
+        assert verifies(key.hex(), signature.hex(), said)
+        signature[dice.randrange(64)] ^= 1 << dice.randrange(8)
+        assert not verifies(key.hex(), signature.hex(), said)
+        assert not keys.verifies(key.hex(), signature.hex(), said)
+
+
+def test_what_is_no_signature_is_none() -> None:
+    """S + L signs the same by the equation alone: RFC 8032 refuses it. So it does y beyond the field."""
+    key, said, signature = VECTORS[1]
+    s = int.from_bytes(bytes.fromhex(signature[64:]), "little") + L
+    assert not verifies(key, signature[:64] + s.to_bytes(32, "little").hex(), bytes.fromhex(said))
+    for wrong in ("ff" * 32, "ed" + "ff" * 30 + "7f", "02" + "00" * 31, "01" + "00" * 30 + "80"):
+        assert not verifies(wrong, signature, bytes.fromhex(said)), wrong
+
+
+def test_it_is_one_file_of_the_standard_library() -> None:
+    source = FILE.read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 300
+    ast.parse(source, feature_version=(3, 9))
+    imported = set()
+    for node in ast.walk(ast.parse(source)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        imported |= {name.split(".")[0] for name in names}
+    assert imported <= set(sys.stdlib_module_names) | {"__future__"}
+
+
+def run(*arguments: object, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+    line = [python, "-I", "-S", str(FILE), *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, encoding="utf-8", check=False, timeout=60)
+
+
+OLDEST = shutil.which("python3.9") or sys.executable
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return lighthouse(tmp_path_factory.mktemp("alone") / "home")
+
+
+def test_exit_codes_and_words(home: Home, tmp_path: Path) -> None:
+    assert run(home.root).stdout.startswith("no problems in ")
+    assert run(home.root).returncode == 0
+    assert run(tmp_path / "nothing").returncode == run().returncode == run(home.root, "more").returncode == 2
+    (tmp_path / "a.tar").write_bytes(b"no tar")
+    assert run(tmp_path / "a.tar").returncode == 2
+    copy = Home(Path(shutil.copytree(home.root, tmp_path / "copy")))
+    path = ledger.entry_path(copy, 1)
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes().replace(b'"rows":2', b'"rows":3'))
+    found = run(copy.root)
+    assert (found.returncode, found.stderr) == (1, "")
+    assert found.stdout.startswith("ledger/000001.json was edited")
+
+
+def test_a_checkpoint_tells_what_the_lineage_cannot(home: Home, tmp_path: Path) -> None:
+    line = witness.checkpoint(home, ledger.entries(home))
+    assert run(home.root, "--checkpoint", line).returncode == 0
+    copy = Home(Path(shutil.copytree(home.root, tmp_path / "copy")))
+    ledger.entry_path(copy, 4).unlink()
+    assert run(copy.root).returncode == 0
+    found = run(copy.root, "--checkpoint", line)
+    assert (found.returncode, found.stdout.split()[0]) == (1, "ledger/000004.json")
+    forged = line[:-1] + ("0" if line[-1] != "0" else "1")
+    for wrong in (forged, line.replace(" 4 ", " 3 "), "germline-checkpoint", "x"):
+        assert run(home.root, "--checkpoint", wrong).returncode == 1, wrong
+
+
+# --- who may sign what --------------------------------------------------------------------------------
+
+Forge = Callable[[Home, tuple[Entry, ...]], Entry]
+
+
+def next_entry(home: Home, so_far: tuple[Entry, ...], signer: str, **fields: object) -> Entry:
+    """What would follow, signed with a key that the lineage knows."""
+    last = so_far[-1]
+    body = {LAWS: last.body[LAWS], **fields.pop("body", {})}  # type: ignore[dict-item]
+    entry = replace(last, sequence=last.sequence + 1, previous=last.digest, files={}, body=body, **fields)  # type: ignore[arg-type]
+    public = home.charter.keys[signer]
+    return replace(entry, signatures={public: keys.sign(public, message(entry.digest))})
+
+
+def approve(home: Home, so_far: tuple[Entry, ...], signer: str, **body: object) -> Entry:
+    return next_entry(home, so_far, signer, kind="promoted", body={APPROVES: so_far[1].digest, **body})
+
+
+NEW = digest_of(b"new")
+ALLOWED: dict[str, Forge] = {
+    "an approval by the other key": lambda home, so_far: approve(home, so_far, "arbiter"),
+    "laws pinned by the arbiter": lambda home, so_far: next_entry(
+        home, so_far, "arbiter", kind="pinned", number=0, generation=so_far[0].generation, body={LAWS: NEW}
+    ),
+}
+FORBIDDEN: dict[str, Forge] = {
+    "an approval by the same key": lambda home, so_far: approve(home, so_far, "trainer"),
+    "an approval of another number": lambda home, so_far: signed_again(home, approve(home, so_far, "arbiter"), number=2),
+    "an approval of nothing": lambda home, so_far: next_entry(
+        home, so_far, "arbiter", kind="promoted", body={APPROVES: digest_of(b"nothing")}
+    ),
+    "a promotion unasked": lambda home, so_far: next_entry(home, so_far, "arbiter", kind="promoted", number=2),
+    "a number born twice": lambda home, so_far: next_entry(home, so_far, "trainer", kind="refused"),
+    "going back to what never led": lambda home, so_far: next_entry(home, so_far, "trainer", kind="rolled_back"),
+    "laws pinned by the trainer": lambda home, so_far: next_entry(
+        home, so_far, "trainer", kind="pinned", number=0, generation=so_far[0].generation
+    ),
+    "laws changed in passing": lambda home, so_far: approve(home, so_far, "arbiter", laws=NEW),
+    "a second founder": lambda home, so_far: next_entry(home, so_far, "trainer", kind="founded", number=2),
+    "a foreign kind": lambda home, so_far: next_entry(home, so_far, "trainer", kind="blessed"),
+}
+
+
+def signed_again(home: Home, entry: Entry, **fields: object) -> Entry:
+    changed = replace(entry, **fields)  # type: ignore[arg-type]
+    said = message(changed.digest)
+    return replace(changed, signatures={public: keys.sign(public, said) for public in entry.signatures})
+
+
+@pytest.mark.parametrize("kind", [*ALLOWED, *FORBIDDEN])
+def test_what_a_key_holder_may_append(tmp_path: Path, kind: str) -> None:
+    home = two_keys(tmp_path / "home")
+    so_far = ledger.entries(home)
+    forged = (ALLOWED | FORBIDDEN)[kind](home, so_far)
+    ledger.entry_path(home, 2).write_bytes(to_bytes(forged))
+    check = verify_lineage.Check(home.root)
+    check.run("")
+    problems = {problem.path for problem in verify(home).problems}
+    assert {name for name, _ in check.problems} == problems == (set() if kind in ALLOWED else {"ledger/000002.json"})
+    if kind in FORBIDDEN:
+        with pytest.raises(StoreDamaged):
+            ledger.entries(home)
+
+
+def test_an_approval_counts_once(tmp_path: Path) -> None:
+    home = two_keys(tmp_path / "home")
+    for place in (2, 3):
+        so_far = ledger.entries(home)
+        ledger.entry_path(home, place).write_bytes(to_bytes(approve(home, so_far, "arbiter")))
+    check = verify_lineage.Check(home.root)
+    check.run("")
+    assert [name for name, _ in check.problems] == ["ledger/000003.json"]
+    assert [problem.path for problem in verify(home).problems] == ["ledger/000003.json"]
+
+
+@pytest.mark.skipif(shutil.which("python3.9") is None, reason="no Python 3.9 here")
+def test_the_oldest_python_runs_it(home: Home) -> None:
+    done = run(home.root, python=OLDEST)
+    if "pyenv" in done.stderr:
+        pytest.skip("python3.9 is a name without a program here")
+    assert (done.returncode, done.stderr) == (0, "")
