@@ -11,7 +11,7 @@ from germline import __version__
 from germline.errors import did_you_mean
 
 COMMANDS = (
-    "init", "feed", "evolve", "log", "show", "diff", "eval", "rollback", "verify", "chat", "plan", "doctor",
+    "init", "feed", "evolve", "log", "show", "diff", "eval", "rollback", "verify", "prune", "chat", "plan", "doctor",
 )  # fmt: skip
 """In the order of the loop. `germline.cli.NAME.command` is the command."""
 
