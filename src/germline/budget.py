@@ -76,10 +76,10 @@ class Meter:
 
     def tell(self, event: Event) -> None:
         """Pass `event` on; Interrupted if time has run out. Between steps that is for `spend` to say."""
+        self._on_event(event)
         self.write_ahead(self.spent)
         if event.kind not in ("step", "verdict"):
             self.require()
-        self._on_event(event)
 
     def require(self) -> None:
         """Interrupted if more is spent than may be."""

@@ -28,7 +28,8 @@ def read_whitelist(path: Path) -> frozenset[str]:
     """
     make = "`sha256sum FILE...` prints such a list"
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        with SourceFile(path.resolve()) as file:
+            lines = file.readall().decode("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(f"data.whitelist: {path} cannot be read: {error}", hint=make) from None
     listed = set()
