@@ -137,7 +137,7 @@ def measure(group: Set, only: str, limit: float, work: Path) -> Iterator[dict[st
     case = {
         "set": str(work / f"cuda-{group.key}"), "model": str(work / group.model), "shape": group.shape,
         "batch": group.batch, "steps": group.steps(False), "answers": False, "row_tokens": forge_bench.ROW_TOKENS,
-        "plan": {**forge_bench.PLAN, "memory_gb": limit}, "device": "cuda", "limit": limit * GIB,
+        "plan": forge_bench.PLAN, "memory_gb": limit, "device": "cuda", "limit": limit * GIB,
     }  # fmt: skip
     sides = [side for side in group.sides if re.search(only, f"{group.key} {side.name}")]
     ready = forge_bench.must(spawn({**case, "do": "prepare"})) if sides else {}

@@ -37,7 +37,10 @@ def germline_child(case: dict[str, Any]) -> dict[str, Any]:
     batches = _Batches(pack([[text] for text in texts[i : i + size]], case["row_tokens"]) for i in cuts)
     config, training = read_config(json.loads((model / "config.json").read_bytes())), _training(case)
     tokens = size * case["row_tokens"]
-    chosen = fit(config, training, row_tokens=case["row_tokens"], batch_tokens=tokens, here=machine("cpu"))
+    chosen = fit(
+        config, training, row_tokens=case["row_tokens"], batch_tokens=tokens, here=machine("cpu"),
+        memory_gb=case.get("memory_gb", 0.0),
+    )  # fmt: skip
     torch.set_num_threads(chosen.threads)
     decoder = weights.load(config, model / "model.safetensors", chosen.on.dtype, bits=chosen.setting.bits)
     ends = [time.perf_counter()]

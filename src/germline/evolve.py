@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +13,7 @@ import torch
 
 from germline import examination, sources
 from germline import run as runs
+from germline.budget import Meter, metered
 from germline.checkout import weights
 from germline.corpus.facts import facts as find_facts
 from germline.corpus.split import Rows
@@ -20,9 +22,9 @@ from germline.curriculum.texts import items
 from germline.evals import exams
 from germline.evals.exams import Exam
 from germline.forge import fit as forge_fit
-from germline.forge import loop, trainable
+from germline.forge import loop, resume, trainable
 from germline.forge.fit import Fit
-from germline.forge.machine import machine, peak_memory_bytes
+from germline.forge.machine import machine, memory_bytes, peak_memory_bytes
 from germline.judge import judge
 from germline.lineage import (
     ADAPTER,
@@ -45,6 +47,7 @@ from germline.model import weights as model_weights
 from germline.model.adapter import LoraConfig
 from germline.model.families import read_config
 from germline.records import (
+    Cost,
     Digest,
     Event,
     Fact,
@@ -90,8 +93,8 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
     Killed anywhere before it, the lineage is as it was, and the same call goes on where it stopped and
     ends with the same child. Raises what its stages raise; see `run.begin` for the first of them.
     """
-    with lock.hold(home):
-        began = time.monotonic()
+    with lock.hold(home), metered(home, plan, on_event) as meter:
+        on_event, began = meter.tell, time.monotonic()
         lineage = Lineage.open(home)
         run = runs.begin(lineage, plan, on_event, restart=restart)
         fit = _fit(lineage, run)
@@ -116,7 +119,7 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         examined = time.monotonic()
 
         batches = batches_of(lineage, run, train, facts, row_tokens=fit.setting.row_tokens)
-        trained, fit = teach(lineage, run, batches, fit, on_event)
+        trained, fit = teach(lineage, run, batches, fit, on_event, meter)
         trained_at = time.monotonic()
 
         child, changes = _merge(lineage, run, trained, on_event)
@@ -129,9 +132,11 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
             seconds_total=time.monotonic() - began,
             tokens_per_second=None if run.resumed else trained.tokens / (trained_at - examined),
             peak_memory_bytes=peak_memory_bytes(fit.on.device),
+            all_attempts=meter.spent,
         )
         manifest = _store(lineage, run, exam, facts, trained, child)
         kind = _record(home, run, manifest, verdict, parent_card, child_card, changes, trained, facts, spent, fit)
+        meter.finish()
         on_event(Event(kind="verdict", text=f"g{run.number} is {kind}", data=finite(verdict)))
         return Outcome(generation=manifest.id, number=run.number, parent=run.parent.number, verdict=verdict, kind=kind)
 
@@ -159,11 +164,13 @@ def _fit(lineage: Lineage, run: Run) -> Fit:
     return runs.load_fit(run) or forge_fit.fit(
         read_config(lineage.json(lineage.founder_of(run.parent), CONFIG)), plan.training,
         row_tokens=plan.curriculum.row_tokens, batch_tokens=plan.curriculum.batch_tokens,
-        here=machine(plan.training.device),
+        here=machine(plan.training.device), memory_gb=plan.budget.memory_gb,
     )  # fmt: skip
 
 
-def teach(lineage: Lineage, run: Run, batches: Batches, fit: Fit, on_event: OnEvent) -> tuple[Trained, Fit]:
+def teach(
+    lineage: Lineage, run: Run, batches: Batches, fit: Fit, on_event: OnEvent, meter: Meter | None = None
+) -> tuple[Trained, Fit]:
     """The trained adapter, and the fit with its time and with what that decides."""
     training = run.plan.training
     trained = runs.load_trained(run)
@@ -175,15 +182,29 @@ def teach(lineage: Lineage, run: Run, batches: Batches, fit: Fit, on_event: OnEv
     if not fit.seconds:
         fit = forge_fit.timed(fit, config, training, machine(training.device), batches.real_tokens)
         runs.save_fit(run, fit)
+    if meter is not None:
+        meter.foresee(*_foreseen(lineage, run, batches, fit))
     for reason in fit.reasons:
         on_event(Event(kind="note", text=reason))
     decoder = model_weights.load(
         config, weights(lineage, run.parent), fit.on.dtype, bits=fit.setting.bits,
         in_full=trainable.in_full(training), device=fit.on.device,
     )  # fmt: skip
-    trained = loop.train(decoder, batches, training, fit, scratch=run.directory, on_event=on_event)
+    spend = meter and functools.partial(meter.spend, memory=functools.partial(memory_bytes, fit.on.device))
+    trained = loop.train(decoder, batches, training, fit, scratch=run.directory, on_event=on_event, spend=spend)
     runs.save_trained(run, trained)
     return trained, fit
+
+
+def _foreseen(lineage: Lineage, run: Run, batches: Batches, fit: Fit) -> tuple[Cost, float]:
+    """What the steps that are left will cost, and the bytes that checkpoints, adapter and child will take."""
+    done = resume.steps_done(run.directory)
+    left, tokens = len(batches) - done, batches.real_tokens - batches.tokens_before(done)
+    config = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
+    state = forge_fit.state_bytes(config, run.plan.training)
+    merged = run.parent.manifest.weights.size * (1 + _keyframe(lineage, run))
+    room = state * (run.plan.training.keep_checkpoints + 2) + merged
+    return Cost(seconds=fit.seconds * left / len(batches), steps=left, tokens=tokens), room
 
 
 def _merge(lineage: Lineage, run: Run, trained: Trained, on_event: OnEvent) -> tuple[FileRef, dict[str, float]]:
@@ -235,11 +256,15 @@ def _store(lineage: Lineage, run: Run, exam: Exam, facts: Sequence[Fact], traine
         EXAM: objects.put(home, exams.to_bytes(exam)),
         PLAN: objects.put(home, run.plan_bytes),
     }
-    if (len(examination.children(lineage, run.parent)) + 1) % KEYFRAME_EVERY == 0:
+    if _keyframe(lineage, run):
         files[WEIGHTS] = objects.put_file(home, objects.place(home.cache, child.digest))
     manifest = Manifest(parent=run.parent.digest, files=files, weights=child, about={"kind": "child"})
     generations.commit(home, manifest)
     return manifest
+
+
+def _keyframe(lineage: Lineage, run: Run) -> bool:
+    return (len(examination.children(lineage, run.parent)) + 1) % KEYFRAME_EVERY == 0
 
 
 def _record(

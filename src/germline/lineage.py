@@ -66,6 +66,11 @@ class Lineage:
     def head(self) -> Generation:
         return self.generation(ledger.head(self.entries))
 
+    @property
+    def next_number(self) -> int:
+        """The n of the gn that is born next."""
+        return 1 + max((entry.number for entry in self.entries), default=-1)
+
     def resolve(self, name: str) -> Generation:
         """The generation meant by `g7`, `HEAD`, `HEAD~1` or a unique hash prefix; PlanError if none is."""
         digest = ledger.resolve(self.entries, name, lambda child: generations.load(self.home, child).parent)

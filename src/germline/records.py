@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,6 +160,22 @@ class Trained:
     """One row per trained group: module, count, dtype, learning rate, weight decay, changed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What was used up, by an attempt or by many."""
+
+    seconds: float = 0.0
+    steps: int = 0
+    tokens: int = 0
+    attempts: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*map(operator.add, dataclasses.astuple(self), dataclasses.astuple(other)))
+
+    def at_least(self, other: Cost) -> Cost:
+        return Cost(*map(max, dataclasses.astuple(self), dataclasses.astuple(other)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
     """What a generation cost the process that finished it. Kept in the ledger, never part of an identity."""
@@ -169,6 +186,8 @@ class Spent:
     tokens_per_second: float | None
     """None for a resumed run, part of whose tokens another process trained."""
     peak_memory_bytes: int
+    all_attempts: Cost
+    """What it cost all processes that worked on it. Never less than was really spent: see `budget`."""
 
 
 # --- exams and verdict --------------------------------------------------------------------------------

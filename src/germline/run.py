@@ -19,6 +19,7 @@ from germline import sources
 from germline.corpus.clean import Digests, keep
 from germline.corpus.read import read
 from germline.corpus.split import snapshot
+from germline.corpus.whitelist import read_whitelist
 from germline.errors import DataError, GermlineError, PlanError
 from germline.forge.fit import Fit
 from germline.lineage import HELDOUT, PLAN, TRAIN, Generation, Lineage
@@ -47,9 +48,9 @@ class Run:
 
 
 def plan_bytes(plan: Plan) -> bytes:
-    """What of a plan shapes the child: all but where the sources lie, which the snapshot stands for."""
+    """What of a plan shapes the child: all but its budget, and where the sources lie, which the snapshot stands for."""
     tables = plan.model_dump(mode="json")
-    del tables["data"]["sources"]
+    del tables["data"]["sources"], tables["budget"]
     return canonical_json(tables)
 
 
@@ -62,10 +63,10 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
     """
     sources.require_pinned(lineage, plan.exams)
     ledger.require_ready(lineage.home)
-    number = 1 + max(entry.number for entry in lineage.entries)
+    number = lineage.next_number
     directory = lineage.home.runs / f"g{number}"
     disk.make_directory(lineage.home.runs)
-    for leftover in sorted(lineage.home.runs.iterdir()):
+    for leftover in sorted(path for path in lineage.home.runs.iterdir() if path.is_dir()):
         if restart or leftover != directory or not (directory / RUN).exists():
             _clear(lineage.home, leftover)
     if (directory / RUN).exists():
@@ -138,14 +139,17 @@ def _differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
         f"{section}.{key} was {value!r} and is {now[section][key]!r}"
         for section, table in begun.items()
         for key, value in table.items()
-        if value != now[section][key] and (section, key) != ("data", "sources")
+        if value != now[section][key] and section != "budget" and (section, key) != ("data", "sources")
     ]
 
 
 def _read_delta(lineage: Lineage, plan: Plan, directory: Path, number: int, on_event: OnEvent) -> Run:
     if not plan.data.sources:
         raise DataError("the plan names no sources", hint="`germline feed PATH` adds a file or a folder")
-    rows = read(plan.data.sources, lineage.home.root, voice=plan.data.voice, strict=plan.data.strict)
+    whitelist = read_whitelist(lineage.home.root / plan.data.whitelist) if plan.data.whitelist else None
+    rows = read(
+        plan.data.sources, lineage.home.root, voice=plan.data.voice, strict=plan.data.strict, whitelist=whitelist
+    )
     head = lineage.head
     try:
         delta = snapshot(keep(rows, seen=_learned(lineage, head)), directory / "delta", heldout_share=plan.data.heldout)

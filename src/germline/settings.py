@@ -32,7 +32,9 @@ class Data(Section):
     heldout: float = Field(default=0.1, ge=0.0, le=0.5)
     """Share of the rows that is never trained on, chosen by content hash."""
     strict: bool = True
-    """Stop at a broken JSON line and name it; false counts it as refused and goes on."""
+    """Stop at a broken JSON line, a link out of its source or what is no file; false counts it as refused."""
+    whitelist: str = ""
+    """File of SHA-256 digests, as sha256sum prints them, relative to the home: no file without one is learned."""
 
 
 class Curriculum(Section):
@@ -93,8 +95,6 @@ class Training(Section):
     """Where to train. auto: the GPU, where there is one."""
     threads: int = Field(default=0, ge=0)
     """Threads of the matrix products; 0 takes the physical cores. Results are bit-exact per thread count."""
-    memory_gb: float = Field(default=0.0, ge=0.0)
-    """Memory that training may use, in GiB, of the GPU or of the machine; 0 takes what is free."""
 
     @model_validator(mode="after")
     def _rate_suits_method(self) -> Self:
@@ -143,12 +143,30 @@ class Gate(Section):
     """Least relative weight change: a child that equals its parent learned nothing."""
 
 
+class Budget(Section):
+    steps: int = Field(default=0, ge=0)
+    """Most optimizer steps of a generation, all attempts counted. 0, here and below: no limit."""
+    tokens: int = Field(default=0, ge=0)
+    """Most tokens a generation trains on, all attempts counted: what a kill made it repeat costs again."""
+    minutes: float = Field(default=0.0, ge=0.0)
+    """Most minutes a generation takes, exams included, all attempts counted."""
+    memory_gb: float = Field(default=0.0, ge=0.0)
+    """Memory that training may use, in GiB, of the GPU or of the machine; 0 takes what is free."""
+    disk_gb: float = Field(default=0.0, ge=0.0)
+    """Disk space that a generation may take, in GiB: what it keeps, and its run while it lasts."""
+    total_tokens: int = Field(default=0, ge=0)
+    """Most tokens that the whole lineage trains on, refused generations and this one included."""
+    total_minutes: float = Field(default=0.0, ge=0.0)
+    """Most minutes that the whole lineage takes, refused generations and this one included."""
+
+
 class Plan(Section):
     data: Data = Data()
     curriculum: Curriculum = Curriculum()
     training: Training = Training()
     exams: Exams = Exams()
     gate: Gate = Gate()
+    budget: Budget = Budget()
 
 
 def load_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:

@@ -72,8 +72,8 @@ def test_what_does_not_fit_is_refused_with_the_cure() -> None:
 
 
 def test_what_the_plan_says_is_not_changed() -> None:
-    training = Training(quantize="nf4", recompute="all", memory_gb=40)
-    chosen = fitted("SmolLM2-135M", 1.0, training)
+    training = Training(quantize="nf4", recompute="all")
+    chosen = fit(shape("SmolLM2-135M"), training, row_tokens=512, batch_tokens=2048, here=here(1), memory_gb=40)
     assert (chosen.setting.bits, chosen.setting.recomputed_layers) == ("nf4", 30)
     assert any("nf4: as the plan says" in reason for reason in chosen.reasons)
 

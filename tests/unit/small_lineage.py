@@ -23,6 +23,7 @@ from germline.lineage import (
 )
 from germline.records import (
     Check,
+    Cost,
     Digest,
     Marks,
     Row,
@@ -154,7 +155,7 @@ def verdict(outcome: str) -> Verdict:
 def body(judged: Verdict, parent: int, mine: Scorecard, theirs: Scorecard) -> dict[str, Any]:
     spent = Spent(
         seconds_training=61.0, seconds_exams=5.0, seconds_total=70.0, tokens_per_second=900.0,
-        peak_memory_bytes=3 << 30,
+        peak_memory_bytes=3 << 30, all_attempts=Cost(90.0, 130, 11_000, 2),
     )  # fmt: skip
     return {
         "verdict": plain(judged), "parent": parent,

@@ -160,7 +160,7 @@ def test_plans_are_shipped_and_can_be_followed(tmp_path: Path, capsys: pytest.Ca
         path = tmp_path / f"{name}.toml"
         path.write_text(capsys.readouterr().out, encoding="ascii")
         load_plan(path)
-    assert load_plan(tmp_path / "laptop-8gb.toml").training.memory_gb == 5.0
+    assert load_plan(tmp_path / "laptop-8gb.toml").budget.memory_gb == 5.0
 
 
 def test_what_the_starter_plan_calls_a_default_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import socket
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,8 @@ import pytest
 
 from germline.corpus import documents
 from germline.corpus.read import read
-from germline.errors import DataError
+from germline.corpus.whitelist import SourceFile, read_whitelist
+from germline.errors import DataError, PlanError
 from germline.records import Refusal, Row
 
 
@@ -273,3 +276,144 @@ def test_a_long_list_needs_the_memory_of_one_record(tmp_path: Path) -> None:
     with (tmp_path / "a.json").open("w", encoding="utf-8") as file:
         file.write("[" + ",\n".join([record] * 1_000) + "]")
     assert peak(lambda: consume(tmp_path, "a.json")) < 3 * 2**20
+
+
+# --- what leads out -----------------------------------------------------------------------------------
+
+links = pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+
+
+@links
+@pytest.mark.parametrize("source", ["notes", "notes/*", "other/../notes/**", "notes/a/.."])
+def test_strict_stops_at_a_link_out_of_its_source(home: Path, source: str) -> None:
+    (home / "notes/out.txt").symlink_to(home / "other/c.txt")
+    with pytest.raises(DataError, match=r"notes/out\.txt: link leaves its source") as stopped:
+        read([source], home, voice="assistant", strict=True)
+    assert "put a copy in its place" in stopped.value.hint
+
+
+def test_a_pattern_does_not_climb_out_of_the_folder_it_begins_in(home: Path) -> None:
+    climbing = "notes/*/../../other/*.txt"
+    assert refusals(home, climbing) == [("notes/a/../../other/c.txt", 0, "link leaves its source")]
+    assert len(rows(home, climbing)) == 1
+    with pytest.raises(DataError, match="link leaves its source"):
+        rows(home, climbing, strict=True)
+    assert names(home, "notes/../other/*.txt") == ["other/c.txt"]  # named outright
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipes_devices_and_sockets_are_never_opened(home: Path) -> None:
+    os.mkfifo(home / "notes/pipe.txt")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(home / "notes/socket.md"))
+        expected = [("notes/pipe.txt", 0, "not a regular file"), ("notes/socket.md", 0, "not a regular file")]
+        assert refusals(home, "notes") == expected
+    assert refusals(home, "notes/pipe.txt") == expected[:1]
+    for source in ("notes", "notes/pipe.txt", "/dev/zero"):
+        with pytest.raises(DataError, match="not a regular file") as stopped:
+            rows(home, source, strict=True)
+        assert "move it out" in stopped.value.hint
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+@pytest.mark.parametrize("swap", ["pipe", "link", "folder"])
+def test_what_took_a_file_s_place_is_not_read(home: Path, swap: str) -> None:
+    reading = read(["notes"], home, voice="assistant")
+    file = home / "notes/b.txt"
+    file.unlink()
+    if swap == "pipe":
+        os.mkfifo(file)
+    elif swap == "link":
+        file.symlink_to(home / "other/c.txt")
+    else:
+        file.mkdir()
+    with pytest.raises(DataError, match=r"cannot read notes/b\.txt"):
+        list(reading)
+
+
+# --- the whitelist ------------------------------------------------------------------------------------
+
+FILES = {
+    "a.txt": b"One.\n\nTwo.",
+    "b.law": b"No front matter. " + b"Nobody climbs alone.\n\n" * 9_000,
+    "c.law": b'+++\nid = "x"\n+++\nThe light is never put out.',
+    "d.jsonl": b'{"text": "three"}\n' * 20_000,
+    "e.json": b'[{"text": "four"}, {"text": ] and the rest ' + b"x" * 300_000,
+    "f.md": b"not text \xff" + b"y" * 600_000,
+    "g.txt": b"",
+}
+
+
+def whitelisted(root: Path, allowed: set[str]) -> list[Row | Refusal]:
+    return list(read(["corpus"], root, voice="assistant", whitelist=allowed))
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    (tmp_path / "corpus").mkdir()
+    for name, data in FILES.items():
+        (tmp_path / "corpus" / name).write_bytes(data)
+    return tmp_path
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+ALL = {digest(data) for data in FILES.values()}
+
+
+def test_a_whitelist_changes_nothing_of_what_it_lists(corpus: Path) -> None:
+    assert whitelisted(corpus, ALL) == rows(corpus, "corpus")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_not_listed_is_named_before_a_row_of_it(corpus: Path, name: str) -> None:
+    unlisted = digest(FILES[name])
+    reading = read(["corpus/" + name], corpus, voice="assistant", whitelist=ALL - {unlisted})
+    with pytest.raises(DataError, match=f"corpus/{name} is not on the whitelist: its SHA-256 is {unlisted}") as refused:
+        next(reading)
+    assert "add that digest" in refused.value.hint
+
+
+@pytest.mark.parametrize("name", ["a.txt", "b.law", "d.jsonl", "e.json"])
+def test_what_changes_between_check_and_use_is_not_learned(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The file is swapped, as it lies, right after its digest was checked: the rows are of other bytes."""
+    check = SourceFile.require_listed
+    file, checks = corpus / "corpus" / name, []
+
+    def swapping(self: SourceFile, shown: str, whitelist: set[str]) -> None:
+        check(self, shown, whitelist)
+        checks.append(shown)
+        file.write_bytes(FILES[name].replace(b"o", b"0"))
+
+    monkeypatch.setattr(SourceFile, "require_listed", swapping)
+    with pytest.raises(DataError, match=f"{name} is not on the whitelist"):
+        list(read([f"corpus/{name}"], corpus, voice="assistant", whitelist=ALL))
+    assert checks == [f"corpus/{name}"]
+
+
+def test_a_list_as_sha256sum_prints_it(tmp_path: Path) -> None:
+    one, two, three, four = (digest(bytes([n])) for n in range(4))
+    path = tmp_path / "corpus.sha256"
+    path.write_text(f"{one}  notes/a b.txt\n# mine\n\n{two.upper()} *b.txt\r\n\\{three}  odd\\nname\n{four}", "utf-8")
+    assert read_whitelist(path) == {one, two, three, four}
+    path.write_text("", "utf-8")
+    assert read_whitelist(path) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "line", ["notes.txt", f"{'a' * 63}  x", f"{'a' * 65}", f"SHA256 (x) = {'a' * 64}", f"{'g' * 64}  x", "a" * 64 + "x"]
+)
+def test_a_list_that_cannot_be_read_allows_nothing(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "corpus.sha256"
+    path.write_text(f"{'a' * 64}  ok\n{line}\n", "utf-8")
+    with pytest.raises(PlanError, match=r"corpus\.sha256 line 2 is no digest"):
+        read_whitelist(path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(PlanError, match="cannot be read"):
+        read_whitelist(path)
+    with pytest.raises(PlanError, match="cannot be read"):
+        read_whitelist(tmp_path / "absent")

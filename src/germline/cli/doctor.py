@@ -63,7 +63,7 @@ def _model(name: str, here: Machine, memory: float, rates: dict[str, float]) -> 
     config = shape(name)
     told: dict[str, Any] = {"model": name, "parameters": config.parameters}
     try:
-        chosen = fit(config, Training(memory_gb=memory), row_tokens=ROW_TOKENS, batch_tokens=BATCH_TOKENS, here=here)
+        chosen = fit(config, Training(), row_tokens=ROW_TOKENS, batch_tokens=BATCH_TOKENS, here=here, memory_gb=memory)
     except DoesNotFit as error:
         return {**told, "fits": False, "why": error.message}
     dtype = "bf16" if here.native_bf16 else "fp32"

@@ -6,14 +6,16 @@ import codecs
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from germline.corpus import documents
 from germline.corpus.passages import passages
 from germline.corpus.shapes import Voice, row_of
+from germline.corpus.whitelist import SourceFile
 from germline.errors import DataError
 from germline.records import Refusal, Row
 
@@ -21,9 +23,16 @@ _TEXT = (".txt", ".md", ".law")
 _JSON = (".json", ".jsonl")
 _CHUNK = 2**18
 _MAGIC = re.compile(r"[*?[]")
+_OUTSIDE = {
+    "link leaves its source": "put a copy in its place, or remove it; data.strict = false leaves it out",
+    "not a regular file": "move it out of the source; data.strict = false leaves it out",
+}
+"""Why something that a source holds is never opened, and the cure."""
 
 
-def read(sources: Sequence[str], root: Path, *, voice: Voice, strict: bool = False) -> Iterator[Row | Refusal]:
+def read(
+    sources: Sequence[str], root: Path, *, voice: Voice, strict: bool = False, whitelist: Set[str] | None = None
+) -> Iterator[Row | Refusal]:
     """Every row of the files that `sources` name, with its passport, or why there is none.
 
     A source is a file, a folder (read with all its folders, without hidden files) or a glob of files (`**`
@@ -33,8 +42,11 @@ def read(sources: Sequence[str], root: Path, *, voice: Voice, strict: bool = Fal
     front matter of a `.law`; JSON becomes whole documents and conversations (see `row_of`), where the words
     of `voice` are the persona's. A text or `.json` file that is not UTF-8 gives no row at all.
 
-    Raises DataError at once for a source that matches nothing, and while iterating for a file that cannot
-    be opened or, if `strict`, for JSON that is broken. Memory is bounded by the longest JSON record. Not
+    Raises DataError at once for a source that matches nothing and, if `strict`, for what a folder or glob
+    holds that leads out of it or is no file (a pipe, a device), which is never opened in either case; and
+    while iterating for a file that cannot be opened, for one whose SHA-256 (of the bytes that its rows were
+    made of) is not in `whitelist` and, if `strict`, for JSON that is broken. What came of a file is to be
+    thrown away when it raises. Memory is bounded by the longest JSON record. Not
     promised: anything about files that change while they are read.
     """
     root = root.resolve()
@@ -44,17 +56,22 @@ def read(sources: Sequence[str], root: Path, *, voice: Voice, strict: bool = Fal
         if not matches:
             raise DataError(f"source {source!r} matches no file", hint=f"relative sources start at {root.as_posix()}")
         found.update(matches)
-    return _rows(found, voice, strict)
+    for name, file in found.values():
+        if strict and isinstance(file, Refusal) and file.reason in _OUTSIDE:
+            raise DataError(f"{name}: {file.reason}", hint=_OUTSIDE[file.reason])
+    return _rows(found, voice, strict, whitelist)
 
 
-def _rows(found: dict[Path, tuple[str, Path | Refusal]], voice: Voice, strict: bool) -> Iterator[Row | Refusal]:
+def _rows(
+    found: dict[Path, tuple[str, Path | Refusal]], voice: Voice, strict: bool, whitelist: Set[str] | None
+) -> Iterator[Row | Refusal]:
     for _, (name, file) in sorted(found.items(), key=lambda item: (item[1][0], item[0].as_posix())):
         if isinstance(file, Refusal):
             yield file
             continue
         empty = True
         try:
-            for item in _read_file(file, name, voice, strict):
+            for item in _read_file(file, name, voice, strict, whitelist):
                 empty = False
                 yield item
         except OSError as error:
@@ -114,7 +131,9 @@ def _admit(match: Path, base: Path, root: Path) -> tuple[Path, tuple[str, Path |
     if file.is_dir():
         return None
     name = _name(file, base, root)
-    if not file.is_file() or file.suffix.lower() not in _TEXT + _JSON:
+    if not file.is_file():
+        return file, (name, Refusal(source=name, position=0, reason="not a regular file"))
+    if file.suffix.lower() not in _TEXT + _JSON:
         return file, (name, Refusal(source=name, position=0, reason="unknown file type"))
     return file, (name, file)
 
@@ -127,34 +146,40 @@ def _name(path: Path, base: Path, root: Path) -> str:
 # --- reading one file ---------------------------------------------------------------------------------
 
 
-def _read_file(file: Path, name: str, voice: Voice, strict: bool) -> Iterator[Row | Refusal]:
-    if file.suffix.lower() == ".jsonl":
-        with file.open("rb") as binary:
+def _read_file(
+    file: Path, name: str, voice: Voice, strict: bool, whitelist: Set[str] | None
+) -> Iterator[Row | Refusal]:
+    suffix = file.suffix.lower()
+    with SourceFile(file) as source, BufferedReader(source) as binary:
+        source.require_listed(name, whitelist)  # before anything makes sense of it
+        source.seek(0)
+        if suffix == ".jsonl":
             yield from _documents(documents.lines(binary), name, voice, strict)
-    elif fault := _fault(file):
-        yield Refusal(source=name, position=0, reason=fault)
-    elif file.suffix.lower() == ".json":
-        with file.open(encoding="utf-8-sig") as text:
-            yield from _documents(documents.members(text), name, voice, strict)
-    else:
-        with file.open(encoding="utf-8-sig") as text:
-            if file.suffix.lower() == ".law" and not _skip_front_matter(text):
-                yield Refusal(source=name, position=0, reason="front matter never ends")
-            yield from _passages(text, name)
+        elif fault := _fault(binary):
+            yield Refusal(source=name, position=0, reason=fault)
+        else:
+            binary.seek(0)
+            text = TextIOWrapper(binary, encoding="utf-8-sig")
+            if suffix == ".json":
+                yield from _documents(documents.members(text), name, voice, strict)
+            else:
+                if suffix == ".law" and not _skip_front_matter(text):
+                    yield Refusal(source=name, position=0, reason="front matter never ends")
+                yield from _passages(text, name)
+        source.require_listed(name, whitelist)  # and that it was these very bytes
 
 
-def _fault(file: Path) -> str | None:
-    """Why `file` is no text. Found before its first row, so that a bad file is refused as a whole."""
+def _fault(stream: BinaryIO) -> str | None:
+    """Why `stream` is no text. Found before its first row, so that a bad file is refused as a whole."""
     decode = codecs.getincrementaldecoder("utf-8")().decode
-    with file.open("rb") as stream:
-        try:
-            while chunk := stream.read(_CHUNK):
-                decode(chunk)
-                if b"\0" in chunk:
-                    return "not valid text"
-            decode(b"", final=True)
-        except UnicodeDecodeError:
-            return "not UTF-8"
+    try:
+        while chunk := stream.read(_CHUNK):
+            decode(chunk)
+            if b"\0" in chunk:
+                return "not valid text"
+        decode(b"", final=True)
+    except UnicodeDecodeError:
+        return "not UTF-8"
     return None
 
 

@@ -40,6 +40,10 @@ class Batches:
     def __len__(self) -> int:
         return self.steps
 
+    def tokens_before(self, step: int) -> int:
+        """Real tokens in all steps before this one."""
+        return int(np.fromfile(self.directory / STEPS, _STEP, 1, offset=step * _STEP.itemsize)["tokens"][0])
+
     def __getitem__(self, step: int) -> Batch:
         if not 0 <= step < self.steps:
             raise IndexError(step)

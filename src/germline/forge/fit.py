@@ -95,12 +95,20 @@ class Fit:
         return {**fingerprint(self.on, self.threads, self.compiled), **asdict(self.setting)}
 
 
-def fit(config: DecoderConfig, training: Training, *, row_tokens: int, batch_tokens: int, here: Machine) -> Fit:
-    """The fastest setting whose predicted peak is within the budget, or DoesNotFit with the cure."""
+def fit(
+    config: DecoderConfig,
+    training: Training,
+    *,
+    row_tokens: int,
+    batch_tokens: int,
+    here: Machine,
+    memory_gb: float = 0.0,
+) -> Fit:
+    """The fastest setting whose predicted peak is within `memory_gb`, or what is free; DoesNotFit with the cure."""
     on, why = arithmetic(training, here)
-    budget = int(training.memory_gb * GIB) or int(here.free_bytes * USABLE)
-    told = f"{(training.memory_gb * GIB or here.free_bytes) / GIB:.1f} GiB are "
-    told += "allowed" if training.memory_gb else "free"
+    budget = int(memory_gb * GIB) or int(here.free_bytes * USABLE)
+    told = f"{(memory_gb * GIB or here.free_bytes) / GIB:.1f} GiB are "
+    told += "allowed" if memory_gb else "free"
     chosen, peak, least = None, 0, 1 << 62
     for setting in _settings(config, training, row_tokens, batch_tokens):
         peak = peak_bytes(config, training, on, setting)
@@ -188,16 +196,11 @@ def peak_bytes(config: DecoderConfig, training: Training, on: Arithmetic, settin
     """Predicted peak of memory while training, in bytes: resident on a CPU, the allocator's on a GPU."""
     size, tokens, full = on.dtype.itemsize, setting.micro_tokens, training.method == "full"
     embeddings = config.parameters - config.block_parameters
-    if full:
-        frozen, trained = 0.0, config.parameters
-    else:
+    frozen = 0.0
+    if not full:
         frozen = config.block_parameters * (BITS_BYTES[setting.bits] or size) + embeddings * size
-        trained = _adapter_parameters(config, training)
-        if training.embeddings:
-            trained += embeddings
-            frozen -= embeddings * size
-    moments = 2.1 if training.optimizer == "adamw8bit" else 8.0
-    state = trained * (4.0 + moments)  # the fp32 master and both moments
+        frozen -= embeddings * size * training.embeddings
+    trained, state = _trained_parameters(config, training), state_bytes(config, training)
     kept = tokens * size * (
         (config.layers - setting.recomputed_layers) * _kept(config, training, setting)
         + setting.recomputed_layers * config.hidden
@@ -213,6 +216,19 @@ def peak_bytes(config: DecoderConfig, training: Training, on: Arithmetic, settin
     if full or training.embeddings:  # the vocabulary's matrix in the arithmetic's dtype, and a second gradient
         unpacked += config.vocabulary * config.hidden * (size + 4)
     return int(BASE[on.device] + SLACK * (frozen + state + crest + max(once, logits) + unpacked))
+
+
+def state_bytes(config: DecoderConfig, training: Training) -> float:
+    """What trains, in fp32, with both moments: what a checkpoint holds."""
+    moments = 2.1 if training.optimizer == "adamw8bit" else 8.0
+    return _trained_parameters(config, training) * (4.0 + moments)
+
+
+def _trained_parameters(config: DecoderConfig, training: Training) -> int:
+    if training.method == "full":
+        return config.parameters
+    embeddings = config.parameters - config.block_parameters
+    return _adapter_parameters(config, training) + embeddings * training.embeddings
 
 
 def _adapter_parameters(config: DecoderConfig, training: Training) -> int:

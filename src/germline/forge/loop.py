@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,9 +27,19 @@ from germline.records import Event, OnEvent, Trained
 from germline.settings import Training
 from germline.store import disk
 
+Spend = Callable[[int], Interrupted | None]
+"""Told of the tokens of each step before it is made; answers why it must not be made."""
+
 
 def train(
-    decoder: Decoder, batches: Batches, training: Training, fit: Fit, *, scratch: Path, on_event: OnEvent
+    decoder: Decoder,
+    batches: Batches,
+    training: Training,
+    fit: Fit,
+    *,
+    scratch: Path,
+    on_event: OnEvent,
+    spend: Spend = lambda tokens: None,
 ) -> Trained:
     """Train what `training` names on `batches`, one optimizer step each, in order.
 
@@ -37,14 +47,14 @@ def train(
     never changes: the table in the result proves it. The loss of a step is the mean over its learned
     tokens, however they are dealt into rows or micro-batches. Within one machine, thread count, torch build
     and fit, the same arguments give the same adapter bytes, killed and resumed from `scratch` or not.
-    Raises TrainingError when the loss is not finite, Interrupted (state saved) on Ctrl-C.
+    Raises TrainingError when the loss is not finite, Interrupted (state saved) on Ctrl-C or where `spend` says so.
     """
     trainable = prepare(decoder, training)
     parameters = trainable.parameters
     optimizer = optimizer_for(trainable, training)
     decoder.recomputed_layers = fit.setting.recomputed_layers
     curve = load_checkpoint(scratch, parameters, optimizer, on_event)
-    pace = _Pace(len(curve))
+    pace, begun = _Pace(len(curve)), len(curve)
     if curve:
         on_event(Event(kind="note", text=f"resumed after step {len(curve)} of {len(batches)}"))
     with _deferred_interrupt() as interrupted, compiled(fit.compiled):
@@ -53,6 +63,10 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * share
             batch = batches[step]
+            if halt := spend(batch.real_tokens):
+                if step > begun:
+                    save_checkpoint(scratch, parameters, optimizer, curve, training.keep_checkpoints)
+                raise halt
             curve.append(_step(decoder, batch, parameters, optimizer, training.clip, fit.setting.micro_tokens))
             if not math.isfinite(curve[-1]):
                 raise TrainingError(

@@ -121,6 +121,11 @@ def arithmetic(training: Training, here: Machine) -> tuple[Arithmetic, str]:
     return Arithmetic(torch.float32, here.device), "fp32: this processor has no bf16 matrix products"
 
 
+def memory_bytes(device: str = "cpu") -> int:
+    """The memory this process holds now: resident, or of the GPU."""
+    return torch.cuda.memory_reserved() if device == "cuda" else int(psutil.Process().memory_info().rss)
+
+
 def peak_memory_bytes(device: str = "cpu") -> int:
     """The most memory this process has held so far: resident, or of the GPU."""
     if device == "cuda":

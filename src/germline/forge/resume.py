@@ -43,6 +43,11 @@ def save_checkpoint(
         disk.remove(old)
 
 
+def steps_done(directory: Path) -> int:
+    """The step after which the newest checkpoint was saved; 0 where there is none."""
+    return max((int(path.stem.removeprefix("checkpoint-")) for path in _checkpoints(directory)), default=0)
+
+
 def load_checkpoint(
     directory: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, on_event: OnEvent
 ) -> list[float]:

@@ -128,10 +128,13 @@ def _parameters(trained: list[Mapping[str, Any]]) -> list[str]:
 
 
 def _spent(spent: Mapping[str, Any]) -> list[str]:
+    every = spent["all_attempts"]
     return [
         f"{tables.seconds(spent['seconds_total'])}: training {tables.seconds(spent['seconds_training'])}, "
         f"exams {tables.seconds(spent['seconds_exams'])}",
         f"{_speed(spent['tokens_per_second'])}, peak memory {tables.size(spent['peak_memory_bytes'])}",
+        f"in all, attempts {every['attempts']}: {tables.seconds(every['seconds'])}, {every['steps']:,} steps, "
+        f"{every['tokens']:,} tokens",
     ]
 
 
