@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
-from germline.records import Check, Marks, Scorecard, Verdict
+from germline.records import Check, Marks, Scorecard, Verdict, plain
 from germline.settings import Gate
 
 
@@ -24,6 +26,9 @@ def judge(
     """
     if list(parent.marks) != list(child.marks):
         raise AssertionError("parent and child sat different exams")
+    if not _comparable(_papers(parent), _papers(child)):
+        said = "the two scorecards do not answer the same questions, or hold what is no mark"
+        return Verdict(outcome="refused", checks=(_check("scorecards", 0.0, 1.0, False, said),))
     before, after = parent.newest, child.newest
     if before is None or after is None or not (after.recall.items or after.passages_bits_per_byte is not None):
         return _inconclusive("no question could be written from this delta")
@@ -40,6 +45,24 @@ def judge(
     ]
     passed = all(check.passed for check in checks)
     return Verdict(outcome="promoted" if passed else "refused", checks=tuple(checks))
+
+
+def _papers(card: Scorecard) -> dict[str, Any]:
+    return {exam: {**plain(replace(marks, answers=())), "answers": {}} for exam, marks in card.marks.items()}
+
+
+def _comparable(old: Any, new: Any, key: str = "") -> bool:
+    """Whether both were asked the same, and every mark is of its kind: what only one of two cards holds would
+    be skipped, and `"false"` be taken for a law that held."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        held = key in ("laws", "cards")
+        return old.keys() == new.keys() and all(_comparable(old[k], new[k], key if held else k) for k in old)
+    if key in ("laws", "cards"):
+        return type(old) is type(new) is bool
+    if key in ("style", "passages_bits_per_byte") and old is None:
+        return new is None
+    numbers = {type(old), type(new)} <= {int, float}
+    return numbers and (old == new or key not in ("items", "probes"))
 
 
 def _inconclusive(why: str) -> Verdict:
@@ -106,5 +129,5 @@ def _at_most(name: str, value: float, limit: float, said: str) -> Check:
 
 
 def _check(name: str, value: float, limit: float, passed: bool, said: str) -> Check:
-    """NaN compares False with everything, and so never passes."""
-    return Check(name=name, value=value, limit=limit, passed=passed and not math.isnan(value), reason=said)
+    """What is not a finite number never passes, whichever way it compares."""
+    return Check(name=name, value=value, limit=limit, passed=passed and math.isfinite(value), reason=said)

@@ -109,7 +109,10 @@ class Lineage:
         return objects.read(self.home, files[name].digest)
 
     def json(self, generation: Generation, name: str) -> Any:
-        return json.loads(self.read(generation, name))
+        try:
+            return json.loads(self.read(generation, name))
+        except (ValueError, RecursionError) as error:
+            raise StoreDamaged(f"{name} of {generation.name} is not JSON: {error}", hint="germline verify") from error
 
     def path(self, generation: Generation, name: str) -> Path:
         """Where one of the generation's files lies. Its bytes are not re-hashed."""

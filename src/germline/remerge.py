@@ -61,7 +61,7 @@ def remerge(lineage: Lineage, wanted: Collection[Digest], on_event: OnEvent) -> 
     watched = [node for node in nodes.values() if node.out]
     total, began = sum(node.generation.manifest.weights.size for node in watched), time.monotonic()
     shapes = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in weights.read(source)}
-    tree.write(weights.header(shapes))
+    tree.write(weights.header_of(shapes))
     for name, tensor in weights.read(source):
         tree.hand_down(name, tensor)
         done = sum(node.out.size for node in watched if node.out)

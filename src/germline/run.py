@@ -11,11 +11,13 @@ runs/g4/trained.json  written when training has ended
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from germline import sources
+from germline import foreign, sources
 from germline.corpus.clean import Digests, keep
 from germline.corpus.read import read
 from germline.corpus.split import snapshot
@@ -30,6 +32,8 @@ from germline.store.entry import LAWS
 from germline.store.home import Home
 
 RUN, FIT, TRAINED = "run.json", "fit.json", "trained.json"
+LARGEST = 2**28
+"""Bytes of such a file; a loss curve takes some 20 a step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +107,10 @@ def load_trained(run: Run) -> Trained | None:
     path = run.directory / TRAINED
     if not path.exists():
         return None
-    table = json.loads(path.read_bytes())
-    table["adapter"] = run.directory / table["adapter"]
-    return Trained(**{**table, "curve": tuple(table["curve"]), "parameters": tuple(table["parameters"])})
+    with _legible(path):
+        table = json.loads(foreign.read(path, LARGEST))
+        table["adapter"] = run.directory / Path(table["adapter"]).name
+        return Trained(**{**table, "curve": tuple(table["curve"]), "parameters": tuple(table["parameters"])})
 
 
 def save_fit(run: Run, fit: Fit) -> None:
@@ -115,21 +120,36 @@ def save_fit(run: Run, fit: Fit) -> None:
 def load_fit(run: Run) -> Fit | None:
     """What was fitted when training began: a resumed run keeps to it, whatever memory is free by now."""
     path = run.directory / FIT
-    return Fit.from_json(json.loads(path.read_bytes())) if path.exists() else None
+    if not path.exists():
+        return None
+    with _legible(path):
+        return Fit.from_json(json.loads(foreign.read(path, LARGEST)))
+
+
+@contextmanager
+def _legible(path: Path) -> Iterator[None]:
+    """For reading one of the files above, which anything may have become of since."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        hint = "`germline evolve --restart` gives the unfinished run up and begins anew"
+        raise GermlineError(f"{path} is damaged: {error}", hint=hint) from error
 
 
 def _resumed(lineage: Lineage, plan: Plan, directory: Path, number: int, on_event: OnEvent) -> Run:
-    table = json.loads((directory / RUN).read_bytes())
+    with _legible(directory / RUN):
+        table = json.loads(foreign.read(directory / RUN, LARGEST))
+        descends, same_laws = table["parent"] == lineage.head.digest, table["laws"] == lineage.entries[-1].body[LAWS]
+        delta = Delta(**{**table["delta"], "train": directory / TRAIN, "heldout": directory / HELDOUT})
+        begun = parse_plan(table["plan"], source=str(directory / RUN))
     restart = "`germline evolve --restart` gives the unfinished run up and begins anew"
-    if table["parent"] != lineage.head.digest:
+    if not descends:
         raise PlanError(f"the unfinished run {directory} does not descend from HEAD", hint=restart)
-    if table["laws"] != lineage.entries[-1].body[LAWS]:
+    if not same_laws:
         raise PlanError(f"other laws were pinned since {directory.name} was begun", hint=restart)
-    begun = parse_plan(table["plan"], source=str(directory / RUN))
     changed = _differences(begun.model_dump(), plan.model_dump())
     if changed:
         raise PlanError(f"the plan changed since {directory.name} was begun: {changed[0]}", hint=restart)
-    delta = Delta(**{**table["delta"], "train": directory / TRAIN, "heldout": directory / HELDOUT})
     on_event(Event(kind="note", text=f"going on with {directory.name}, begun before"))
     return Run(directory=directory, parent=lineage.head, number=number, plan=plan, delta=delta, resumed=True)
 

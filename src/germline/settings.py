@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from germline import foreign
 from germline.errors import PlanError, did_you_mean
 
 FULL_RATE_LIMIT = 2e-3
@@ -175,12 +176,12 @@ def load_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
     Raises PlanError naming the file and the key.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(foreign.read(path).decode("utf-8"))
     except FileNotFoundError:
         raise PlanError(f"{path}: there is no such plan", hint="`germline plan cat` prints one to start from") from None
     except OSError as error:
         raise PlanError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits, and lists 1,000 deep
         raise PlanError(f"{path}: not a TOML file: {error}") from None
     for override in overrides:
         _apply(tables, override)
@@ -201,7 +202,7 @@ def _apply(tables: dict[str, Any], override: str) -> None:
         raise PlanError(f"--set {override}: write it as section.key=value", hint="--set training.rank=32")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text
     table = tables.setdefault(section, {})
     if not isinstance(table, dict):
@@ -218,5 +219,8 @@ def _explain(error: ValidationError, source: str) -> str:
         owner = section.annotation if section else Plan
         known = owner.model_fields if isinstance(owner, type) and issubclass(owner, BaseModel) else Plan.model_fields
         return f"{source}: unknown key {where}; {did_you_mean(str(problem['loc'][-1]), known)}"
-    given = f" (given: {problem['input']!r})" if not isinstance(problem["input"], dict) else ""
+    value = problem["input"]
+    if isinstance(value, int) and value.bit_length() > 64:
+        value = hex(value)  # Python will not write out a decimal number of 5,000 digits
+    given = f" (given: {value!r:.80})" if not isinstance(value, dict) else ""
     return f"{source}: {where}: {problem['msg'][0].lower()}{problem['msg'][1:]}{given}"

@@ -10,6 +10,7 @@ import glob
 import json
 from pathlib import Path
 
+from germline import foreign
 from germline.errors import PlanError
 from germline.evals.cards import Card, law_cards, read_cards
 from germline.lineage import Lineage
@@ -25,7 +26,7 @@ def probes(settings: Exams, root: Path) -> tuple[str, ...]:
         return ()
     path = root / settings.probes
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = foreign.read(path).decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(f"exams.probes: {path} cannot be read: {error}") from None
     return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,17 @@ def test_a_law_is_cards_and_text(tmp_path: Path) -> None:
         ("[[card]]\nprompt = 'p'\nscorer = 'regex'\npattern = '('", "pattern:"),
         ("[[card]]\nprompt = 'p'\nscorer = 'exact'\nanswer = 'x'\nwieght = 2", "unknown key wieght"),
         ("[[card", "not TOML"),
+        ("[[card]]\nprompt = 'p'\nscorer = 'regex'\npattern = 5", "pattern:"),
+        ("[[card]]\nprompt = 'p'\nscorer = 'regex'\npattern = '" + "(" * 5_000 + "'", "pattern:"),
+        ("[[card]]\nprompt = 'p'\nscorer = 'numeric'\nanswer = 'many'", "answer:"),
+        ("[[card]]\nprompt = 'p'\nscorer = 'numeric'\nanswer = 0x" + "f" * 5_000, "answer:"),
+        ("[[card]]\nprompt = 'p'\nscorer = 'max_words'\nlimit = 'few'", "limit:"),
+        ("[[card]]\nprompt = 'p'\nscorer = 'forbidden'\nwords = 'sure'", "a list of words"),
+        ("[[card]]\nprompt = 'p'\nscorer = 'forbidden'\nwords = []", "a list of words"),
+        ("[[card]]\nprompt = 'p'\nscorer = 'choice'\nanswer = 'x'\nwrong = [1, 2]", "a list of words"),
+        ("x = " + "[" * 5_000, "not TOML"),
+        ("x = " + "9" * 5_000, "not TOML"),
+        ("#" * (2**20 + 1), "larger than"),
     ],
 )
 def test_a_wrong_card_names_file_and_fault(tmp_path: Path, text: str, said: str) -> None:
@@ -67,3 +79,12 @@ def test_a_law_without_cards_is_refused(tmp_path: Path) -> None:
     path.write_text("# Law 1\nNo cards here.\n", encoding="utf-8")
     with pytest.raises(PlanError, match=r"\+\+\+"):
         read_law(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
+def test_a_file_of_cards_that_is_no_file_is_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    for name in ("pipe.toml", "zero.toml"):
+        with pytest.raises(PlanError, match="not a regular file"):
+            read_cards(tmp_path / name)

@@ -170,6 +170,8 @@ def test_json_lines_are_rows_by_their_line(tmp_path: Path) -> None:
         (b'{"text": "x", "n": ' + b"9" * 5_000 + b"}", "number too large"),
         (b'{"words": "x"}', "unknown shape"),
         (b"7", "unknown shape"),
+        (b'{"text": "x", "text": "y"}', "a key twice"),
+        (b'{"text": "x", "n": -Infinity}', "not a number"),
         (b'{"text": "a\\u0000b"}', "not valid text"),
         (b'{"text": "\\ud83d"}', "not valid text"),
     ],
@@ -217,6 +219,7 @@ def test_a_line_beyond_the_limit_is_refused_in_bounded_memory(tmp_path: Path, mo
         (b'[{"text": "a"},]', ["a"], ["broken JSON"]),
         (b'[{"text": "a"}, ' + b"[" * 200_000, ["a"], ["nested too deeply"]),
         (b'{"n": ' + b"9" * 5_000 + b"}", [], ["number too large"]),
+        (b'[{"a": 1, "a": 2}, {"text": "a"}, NaN, {"text": "b"}]', ["a", "b"], ["a key twice", "not a number"]),
     ],
 )
 def test_a_json_file_is_read_record_by_record(
@@ -231,7 +234,7 @@ def test_a_json_file_is_read_record_by_record(
 def test_where_the_file_is_cut_for_reading_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    records = [{"text": f'é🦊 "{n}" \\ \n', "n": [n, -1.5e3, True, None, float("-inf")]} for n in range(30)]
+    records = [{"text": f'é🦊 "{n}" \\ \n', "n": [n, -1.5e3, True, None, -1e-300]} for n in range(30)]
     (tmp_path / "a.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
     expected = rows(tmp_path, "a.json", strict=True)
     assert len(expected) == 30

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from germline.judge import judge
-from germline.records import Marks, Score, Scorecard, StyleMarks
+from germline.records import Marks, Score, Scorecard, StyleMarks, plain, scorecard_from
 from germline.settings import Gate
 
 NOTHING = Score(items=0, right=0, bits_per_byte=0.0)
@@ -101,3 +102,56 @@ def test_plain_prose_is_judged_by_its_held_out_passages() -> None:
 def test_cards_over_different_exams_are_never_compared() -> None:
     with pytest.raises(AssertionError, match="different exams"):
         judge(PARENT, card(marks(), marks()), Gate(), weight_change=0.01)
+
+
+def spoiled(paper: Marks, path: str, value: object) -> Marks:
+    """`paper` as a table where one mark is `value`, or gone, read back as the ledger's scorecards are."""
+    table = plain(Scorecard(weights="w", marks={"e": paper}))
+    *way, last = path.split(".")
+    place = table["marks"]["e"]
+    for key in way:
+        place = place[key]
+    if value is MISSING:
+        del place[last]
+    else:
+        place[last] = value
+    return scorecard_from(table).marks["e"]
+
+
+MISSING = object()
+MARKS = [
+    *(f"{paper}.{mark}" for paper in ("recall", "wording", "heldout") for mark in ("items", "right")),
+    "recall.bits_per_byte", "style.drifts", "style.probes", "style", "laws.light/1", "cards.tower", "laws", "cards",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, MISSING, "1", "", None, [], {}, True], ids=str)
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_mark_that_is_no_mark_never_passes(mark: str, value: object) -> None:
+    """Not in the child's card, and not by spoiling the parent's that it is compared with."""
+    whole, gate = marks(), Gate(cards=0.1)
+    assert judge(card(marks(right=20, bits=3.0)), card(whole), gate, weight_change=0.01).outcome == "promoted"
+    for parent, child in ((marks(right=20, bits=3.0), whole), (whole, marks(bits=0.01))):
+        spoil_child = parent is not whole
+        try:
+            old, new = (parent, spoiled(child, mark, value)) if spoil_child else (spoiled(parent, mark, value), child)
+        except (KeyError, TypeError, AttributeError):
+            continue  # it is not even read as a card
+        if old == parent and new == child:
+            continue  # `True` in the place of a true
+        if not spoil_child and type(value) is float and mark.endswith(("right", "drifts")):
+            continue  # a parent's own score decides nothing
+        verdict = judge(card(old), card(new), gate, weight_change=0.01)
+        assert verdict.outcome == "refused", (mark, value, verdict)
+
+
+@pytest.mark.parametrize("change", [math.nan, math.inf, -math.inf])
+def test_a_weight_change_that_is_no_number_never_passes(change: float) -> None:
+    assert judge(PARENT, card(marks()), Gate(), weight_change=change).outcome == "refused"
+
+
+def test_a_paper_that_only_the_parent_sat_is_not_skipped() -> None:
+    """Without questions there is no check: a child that was asked nothing would fail none."""
+    for without in (replace(marks(), recall=NOTHING), replace(marks(), style=None), replace(marks(), laws={})):
+        verdict = judge(PARENT, card(without), Gate(), weight_change=0.01)
+        assert (verdict.outcome, [check.name for check in verdict.checks]) == ("refused", ["scorecards"])

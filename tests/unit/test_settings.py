@@ -37,6 +37,10 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
         ("[gate]\nrecall = nan", "gate.recall"),
         ("training = 3", "training"),
         ("= 3", "not a TOML file"),
+        ("x = " + "[" * 5_000, "not a TOML file"),
+        ("x = " + "9" * 5_000, "not a TOML file"),
+        ("[training]\nrank = 0x" + "f" * 5_000, "training.rank"),
+        ("#" * (2**20 + 1), "larger than"),
     ],
 )
 def test_a_plan_that_cannot_be_followed_names_the_key(tmp_path: Path, text: str, said: str) -> None:

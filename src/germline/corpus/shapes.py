@@ -133,7 +133,7 @@ def _part(part: object) -> str:
 
 
 def _turns(messages: Iterable[_Message], voice: Voice) -> tuple[Turn, ...]:
-    turns: list[Turn] = []
+    turns: list[tuple[Literal["persona", "other"], list[str]]] = []
     for role, words in messages:
         role = role.lower()
         if role in _MACHINERY or not (text := _valid(words.strip())):
@@ -141,14 +141,14 @@ def _turns(messages: Iterable[_Message], voice: Voice) -> tuple[Turn, ...]:
         if role not in _SIDES:
             raise _UnfitError("unknown role")
         speaker: Literal["persona", "other"] = "persona" if _SIDES[role] == voice else "other"
-        if turns and turns[-1].speaker == speaker:
-            text = f"{turns.pop().text}\n{text}"
-        turns.append(Turn(speaker=speaker, text=text))
-    if turns and turns[-1].speaker == "other":
+        if not turns or turns[-1][0] != speaker:
+            turns.append((speaker, []))
+        turns[-1][1].append(text)  # joined once, below: a million messages in a row must not take a million joins
+    if turns and turns[-1][0] == "other":
         turns.pop()
     if not turns:
         raise _UnfitError("no persona turn")
-    return tuple(turns)
+    return tuple(Turn(speaker=speaker, text="\n".join(texts)) for speaker, texts in turns)
 
 
 def _valid(text: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from germline import foreign
 from germline.errors import PlanError, did_you_mean
 
 SCORERS: dict[str, tuple[str, ...]] = {
@@ -23,7 +24,10 @@ SCORERS: dict[str, tuple[str, ...]] = {
     "forbidden": ("words",),
     "max_words": ("limit",),
 }
-"""Scorer -> the keys it needs. `numeric` also takes `tolerance` (default 0)."""
+"""Scorer -> the keys it needs. `numeric` also takes `tolerance` (default 0).
+
+A pattern is its owner's word: one that backtracks without end (`(a+)+$`) holds up an exam until it is interrupted,
+and a limit by the clock would make a verdict depend on the machine."""
 
 _FRONT_MATTER = re.compile(r"\A\ufeff?\+\+\+\r?\n(.*?)^\+\+\+\s*$", re.DOTALL | re.MULTILINE)
 
@@ -80,7 +84,7 @@ def law_cards(text: str, path: Path) -> tuple[Card, ...]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return foreign.read(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(f"{path}: cannot be read: {error}") from None
 
@@ -88,7 +92,7 @@ def _text(path: Path) -> str:
 def _parse(text: str, path: Path, *, default_id: str) -> tuple[Card, ...]:
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise PlanError(f"{path}: not TOML: {error}") from None
     name = str(tables.get("id", default_id))
     found = tables.get("card", [])
@@ -110,9 +114,13 @@ def _card(table: dict[str, Any], name: str, path: Path) -> Card:
     if missing or unknown:
         problem = f"{missing[0]} is missing" if missing else f"unknown key {unknown[0]}"
         raise PlanError(f"{path}: card {card_id}: {problem}", hint=f"{scorer} takes {', '.join(SCORERS[scorer])}")
-    if scorer == "regex":
-        try:
-            re.compile(keys["pattern"])
-        except re.error as error:
-            raise PlanError(f"{path}: card {card_id}: pattern: {error}") from None
-    return Card(id=card_id, prompt=prompt, scorer=scorer, keys=keys)
+    card = Card(id=card_id, prompt=prompt, scorer=scorer, keys=keys)
+    try:
+        lists = [keys[key] for key in ("words", "wrong") if key in keys]
+        if not all(found and isinstance(found, list) and {*map(type, found)} == {str} for found in lists):
+            raise TypeError("a list of words is wanted")
+        if scorer != "choice":
+            card.passes("1")  # a card that cannot be decided is found now, not after the training
+    except (re.error, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise PlanError(f"{path}: card {card_id}: {', '.join(SCORERS[scorer])}: {error}") from None
+    return card

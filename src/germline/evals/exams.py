@@ -116,7 +116,7 @@ def from_bytes(data: bytes) -> Exam:
             laws=tuple(Card(**card) for card in tables["laws"]),
             cards=tuple(Card(**card) for card in tables["cards"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreDamaged(f"an exam cannot be read: {error}") from error
 
 

@@ -39,7 +39,7 @@ def train(
     *,
     scratch: Path,
     on_event: OnEvent,
-    spend: Spend = lambda tokens: None,
+    spend: Spend | None = None,
 ) -> Trained:
     """Train what `training` names on `batches`, one optimizer step each, in order.
 
@@ -63,7 +63,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * share
             batch = batches[step]
-            if halt := spend(batch.real_tokens):
+            if spend and (halt := spend(batch.real_tokens)):
                 if step > begun:
                     save_checkpoint(scratch, parameters, optimizer, curve, training.keep_checkpoints)
                 raise halt

@@ -60,7 +60,7 @@ def load_checkpoint(
     for path in found:
         try:
             return _restore(path, parameters, optimizer)
-        except (ModelError, KeyError, RuntimeError) as error:
+        except (ModelError, KeyError, RuntimeError, TypeError, ValueError) as error:
             on_event(Event(kind="note", text=f"{path} is damaged and passed over: {error}"))
             problem = error
     if found:
@@ -79,6 +79,7 @@ def _restore(path: Path, parameters: Mapping[str, nn.Parameter], optimizer: torc
     for name, parameter in parameters.items():
         if held[name].shape != parameter.shape:
             raise RuntimeError(f"{name} has shape {list(held[name].shape)}, not {list(parameter.shape)}")
+    curve = [float(loss) for loss in tensors[_CURVE]]  # whatever can fail comes before the first value is set
     states: dict[str, dict[str, Tensor]] = {name: {} for name in parameters}
     for full, tensor in tensors.items():
         if full.startswith(_STATE):
@@ -87,12 +88,13 @@ def _restore(path: Path, parameters: Mapping[str, nn.Parameter], optimizer: torc
     for name, parameter in parameters.items():
         parameter.data.copy_(held[name])
         optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in states[name].items()}
-    return [float(loss) for loss in tensors[_CURVE]]
+    return curve
 
 
 def _crc32(tensors: Mapping[str, Tensor]) -> int:
     check = 0
     for name in sorted(tensors):
+        check = zlib.crc32(name.encode(), check)
         check = zlib.crc32(tensors[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data, check)
     return check
 

@@ -126,3 +126,16 @@ def merge(
                 total += B[block, rank : rank + 1] * A[rank]
             child[block] = total.to(weight.dtype)
         yield name, child
+
+
+def fits(name: str, adapter: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether this tensor of an adapter changes one of a model's tensors: in full, or with its other factor."""
+    module, _, factor = name.removeprefix(PREFIX).partition(".lora_")
+    if not (name.startswith(PREFIX) and adapter[name].is_floating_point()):
+        return False
+    if not factor:
+        return shapes.get(module) == tuple(adapter[name].shape)
+    A, B = (adapter.get(f"{PREFIX}{module}.lora_{letter}.weight") for letter in "AB")
+    if A is None or B is None or factor not in ("A.weight", "B.weight") or not A.ndim == B.ndim == 2:
+        return False
+    return A.shape[0] == B.shape[1] and shapes.get(f"{module}.weight") == (B.shape[0], A.shape[1])

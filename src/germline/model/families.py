@@ -8,8 +8,9 @@ transformers 5 (each family's configuration and modeling), which the parity test
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from germline.errors import ModelError
@@ -28,12 +29,12 @@ def read_config(config: Config, *, source: str = "config.json") -> DecoderConfig
         hint = f"supported: {', '.join(FAMILIES)}"
         raise ModelError(f"{source}: germline does not know the model family {name!r}", hint=hint)
     try:
-        return family.read({**_SILENT, **family.silent, **one_spelling(config)})
+        return _finite(family.read({**_SILENT, **family.silent, **one_spelling(config)}))
     except ModelError as error:
         raise ModelError(f"{source}: {error.message}", hint=error.hint) from None
     except KeyError as missing:
         raise ModelError(f"{source}: the key {missing} is missing") from None
-    except (TypeError, ValueError, ArithmeticError) as error:
+    except (AttributeError, TypeError, ValueError, ArithmeticError) as error:
         raise ModelError(f"{source}: it holds a value that cannot be followed: {error}") from error
 
 
@@ -123,18 +124,21 @@ def _windowed(made: DecoderConfig, config: Config, window: int | None, rule: Seq
 
 def _plain(config: Config, *, activation: str = "hidden_act") -> DecoderConfig:
     """What all families share: a Llama without biases, whose layers are alike and see everything before them."""
-    heads, hidden = int(config["num_attention_heads"]), int(config["hidden_size"])
-    head_size = int(config.get("head_dim") or hidden // heads)
+    heads, hidden = _size(config, "num_attention_heads"), _size(config, "hidden_size")
+    head_size = _size(config, "head_dim") if config.get("head_dim") else hidden // heads
+    key_value_heads = _size(config, "num_key_value_heads") if config.get("num_key_value_heads") else heads
+    if heads % key_value_heads or head_size % 2:
+        raise ModelError(f"{heads} heads of {head_size} cannot share {key_value_heads} keys and values, or turn")
     kind = LayerKind(windowed=False, rope=read_rope(config, head_size))
     return DecoderConfig(
-        vocabulary=int(config["vocab_size"]),
+        vocabulary=_size(config, "vocab_size"),
         hidden=hidden,
-        intermediate=int(config["intermediate_size"]),
+        intermediate=_size(config, "intermediate_size"),
         heads=heads,
-        key_value_heads=int(config.get("num_key_value_heads") or heads),
+        key_value_heads=key_value_heads,
         head_size=head_size,
-        max_positions=int(config["max_position_embeddings"]),
-        kinds=(kind,) * int(config["num_hidden_layers"]),
+        max_positions=_size(config, "max_position_embeddings", 2**31),
+        kinds=(kind,) * _size(config, "num_hidden_layers", 1_000),
         window=None,
         activation=_activation(config[activation]),
         norm_epsilon=float(config["rms_norm_eps"]),
@@ -151,6 +155,21 @@ def _plain(config: Config, *, activation: str = "hidden_act") -> DecoderConfig:
         attention_softcap=0.0,
         logit_softcap=0.0,
     )
+
+
+def _size(config: Config, key: str, most: int = 2**20) -> int:
+    """A size in a config, before anything is made of it."""
+    if type(value := config[key]) is not int or not 1 <= value <= most:
+        raise ModelError(f"{key} is {value!r:.40}, not a whole number from 1 to {most:,}")
+    return value
+
+
+def _finite(made: DecoderConfig) -> DecoderConfig:
+    for part in (made, *made.ropes, *(rope.scaling for rope in made.ropes if rope.scaling)):
+        values = (one for value in astuple(part) for one in (value if isinstance(value, tuple) else [value]))
+        if not all(math.isfinite(value) for value in values if isinstance(value, float)):
+            raise ModelError(f"it holds a number that is not finite: {part}")
+    return made
 
 
 def _activation(name: object) -> Activation:

@@ -6,23 +6,24 @@ Weights are memory-mapped safetensors (https://huggingface.co/docs/safetensors),
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from germline import foreign
 from germline.errors import ModelError
 from germline.model.founder import Founder, digest_of_file, keep_config
+from germline.model.weights import fetch, header
 
 NEEDS = "a model directory holds config.json, tokenizer.json and model.safetensors (or shards with their index)"
 INDEX = "model.safetensors.index.json"
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+LARGEST_JSON, LARGEST_TOKENIZER = 16 * 2**20, 128 * 2**20
+"""Bytes. The largest index there is has a few megabytes, the largest tokenizer some 35."""
 
 
 def read_directory(directory: Path) -> Founder:
@@ -42,7 +43,7 @@ def read_directory(directory: Path) -> Founder:
     read = [directory / "config.json", tokenizer, *sorted(set(files.values()))]
     return Founder(
         config=config,
-        tokenizer_json=tokenizer.read_bytes(),
+        tokenizer_json=_bytes(tokenizer, LARGEST_TOKENIZER),
         tensors=lambda: _tensors(files),
         origin={
             "kind": "directory",
@@ -55,18 +56,33 @@ def read_directory(directory: Path) -> Founder:
 
 def _present(path: Path) -> Path:
     if path.is_file():
-        return path
+        return _within(path)
     hint = NEEDS
     if path.name == "tokenizer.json" and (path.parent / "tokenizer.model").is_file():
         hint = "tokenizer.model alone is not read: save the model's fast tokenizer, which writes tokenizer.json"
-    raise ModelError(f"{path} is missing", hint=hint)
+    raise ModelError(f"{path} is {'no regular file' if path.exists() else 'missing'}", hint=hint)
+
+
+def _within(path: Path) -> Path:
+    """`path`, unless it is a link out of its directory. A Hugging Face cache links from `snapshots` to `blobs`."""
+    real, home = path.resolve(), path.parent.resolve()
+    if real.parent not in (home, home.parent.parent / "blobs" if home.parent.name == "snapshots" else home):
+        raise ModelError(f"{path} is a link out of the model's directory", hint="copy the file that is meant there")
+    return path
+
+
+def _bytes(path: Path, most: int) -> bytes:
+    try:
+        return foreign.read(_present(path), most)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}", hint=NEEDS) from error
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(_present(path).read_bytes())
+        value = foreign.parse_json(_bytes(path, LARGEST_JSON))
     except ValueError as error:
-        raise ModelError(f"{path} is not JSON: {error}") from error
+        raise ModelError(f"{path} is not JSON: {error}", hint="copy or download it again") from error
     if not isinstance(value, dict):
         raise ModelError(f"{path} does not hold a JSON object")
     return value
@@ -94,9 +110,9 @@ def _tensor_files(directory: Path) -> dict[str, Path]:
 def _single(directory: Path) -> Path:
     files = sorted(directory.glob("*.safetensors"))
     if directory / "model.safetensors" in files:
-        return directory / "model.safetensors"
+        return _within(directory / "model.safetensors")
     if len(files) == 1:
-        return files[0]
+        return _within(files[0])
     if files:
         raise ModelError(f"{directory / INDEX} is missing, but the weights are in {len(files)} files", hint=NEEDS)
     pickles = sorted(path.name for kind in ("bin", "pt", "pth") for path in directory.glob(f"*.{kind}"))
@@ -110,15 +126,10 @@ def _single(directory: Path) -> Path:
 
 
 def _names(path: Path) -> list[str]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118  (no dict)
-    except (SafetensorError, OSError) as error:
-        raise _damaged(path, error) from error
-    names = [name for name in kinds if _is_weight(name)]
-    if stored := sorted({kinds[name] for name in names} - {"F64", "F32", "F16", "BF16"}):
-        raise ModelError(f"{path} stores weights as {stored[0]}", hint="start from the weights before quantization")
-    return names
+    kinds = {name: stored.dtype for name, stored in header(path).items() if _is_weight(name)}
+    if unfit := [str(kind) for kind in kinds.values() if not kind.is_floating_point]:
+        raise ModelError(f"{path} stores weights as {unfit[0]}", hint="start from the weights before quantization")
+    return [*kinds]
 
 
 def _is_weight(name: str) -> bool:
@@ -138,26 +149,16 @@ def _settle_head(config: dict[str, Any], files: dict[str, Path], directory: Path
 
 
 def _tensors(files: dict[str, Path]) -> Iterator[tuple[str, Tensor]]:
-    with ExitStack() as stack:
-        shards = {}
-        for name in sorted(files):
-            path = files[name]
-            try:
-                if path not in shards:
-                    shards[path] = stack.enter_context(safe_open(path, framework="pt"))
-                yield name, shards[path].get_tensor(name)
-            except (SafetensorError, OSError) as error:
-                raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> ModelError:
-    return ModelError(f"{path}: cannot be read as safetensors: {error}", hint="copy or download it again")
+    headers = {path: header(path) for path in sorted(set(files.values()))}
+    for name in sorted(files):
+        yield name, fetch(files[name], headers[files[name]][name])
 
 
 def _license(readme: Path) -> str | None:
     """The `license:` of a model card's front matter, where there is one."""
     if not readme.is_file():
         return None
-    front = re.match(r"---\n(.*?)\n---", readme.read_text("utf-8", errors="replace"), re.DOTALL)
+    text = _bytes(readme, LARGEST_JSON).decode("utf-8", errors="replace")
+    front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
     found = re.search(r"^license:\s*([\w.-]+)\s*$", front[1], re.MULTILINE) if front else None
     return found[1] if found else None

@@ -10,6 +10,7 @@ from germline.errors import ModelError
 from germline.model.founder import Founder
 from germline.model.founder_directory import read_directory
 from germline.model.gguf_import import read_gguf
+from germline.records import canonical_json
 from germline.tokenizer.text import Tokenizer
 
 DEMO = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -50,6 +51,10 @@ def find_demo() -> Path:
 
 def _checked(founder: Founder, source: Path) -> Founder:
     """`founder`, once its tokenizer loads and fits its embeddings; `eos_token_id` is filled in if absent."""
+    try:
+        canonical_json([founder.config, founder.origin])
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{source}: its config or a file's name cannot be written down: {error}") from error
     rows, eos = founder.config["vocab_size"], founder.config.get("eos_token_id")
     first = next(iter(eos), None) if isinstance(eos, list) else eos
     if first is not None and not (isinstance(first, int) and 0 <= first < rows):

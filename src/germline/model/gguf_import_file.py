@@ -3,7 +3,7 @@
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3, little-endian, not split.
 Types and dequantization are the gguf package's. The header is read here because the package's reader trusts
 the counts in it: a damaged one can loop for hours, and a whole vocabulary costs it seconds. Here every count
-is checked against the file's length before it is believed.
+is checked against the file's length before it is believed, and tensors must lie one behind the other.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from gguf.quants import dequantize
 from torch import Tensor
 
 from germline.errors import ModelError
+
+LONGEST_HEADER = 32 * 2**20
+"""Bytes. A vocabulary of 260,000 pieces with its merges takes some 12 million."""
 
 _SCALARS = {
     GGUFValueType.UINT8: "B", GGUFValueType.INT8: "b", GGUFValueType.UINT16: "H", GGUFValueType.INT16: "h",
@@ -57,7 +60,7 @@ def open_gguf(path: Path) -> GgufFile:
     try:
         with path.open("rb") as file:
             return _read(path, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except (ValueError, struct.error, OSError) as error:
+    except (ArithmeticError, LookupError, ValueError, struct.error, OSError) as error:
         raise ModelError(f"{path}: cannot be read as GGUF: {error}", hint="copy or download it again") from error
 
 
@@ -77,10 +80,18 @@ def _read(path: Path, data: mmap.mmap) -> GgufFile:
         metadata[key] = header.value(header.scalar("I"))
     entries = [header.entry() for _ in range(header.plausible(tensor_count, 24))]
     alignment = metadata.get("general.alignment", 32)
-    if not isinstance(alignment, int) or alignment < 1:
+    if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
         raise ValueError(f"alignment {alignment} makes no sense")
     start = -(-header.position // alignment) * alignment
-    tensors = {name: _tensor(data, name, shape, kind, start + offset) for name, shape, kind, offset in entries}
+    tensors: dict[str, GgufTensor] = {}
+    end = start
+    for name, shape, kind, offset in entries:
+        if start + offset != end:
+            raise ValueError(f"{name} begins at byte {start + offset:,}, and what is before it ends at {end:,}")
+        tensors[name] = _tensor(data, name, shape, kind, end)
+        end += -(-tensors[name].data.size // alignment) * alignment
+    if len(data) > end:
+        raise ValueError(f"{len(data) - end:,} bytes follow its last tensor")
     if len(tensors) != len(entries):
         raise ValueError("two tensors have the same name")
     return GgufFile(path, metadata, tensors)
@@ -104,6 +115,7 @@ class _Header:
     def __init__(self, data: mmap.mmap) -> None:
         self.data = data
         self.position = 0
+        self.end = min(len(data), LONGEST_HEADER)  # all that a header becomes is bounded by it
 
     def take(self, size: int) -> bytes:
         self.plausible(size, 1)
@@ -112,8 +124,9 @@ class _Header:
 
     def plausible(self, count: int, size: int) -> int:
         """`count`, if that many things of at least `size` bytes can still follow."""
-        if count * size > len(self.data) - self.position:
-            raise ValueError("the file ends too early")
+        if count * size > self.end - self.position:
+            limit = f" or its header is larger than {LONGEST_HEADER:,} bytes" if self.end < len(self.data) else ""
+            raise ValueError(f"the file ends too early{limit}")
         return count
 
     def scalar(self, code: str) -> Any:
@@ -135,7 +148,7 @@ class _Header:
         if item is GGUFValueType.ARRAY:
             raise ValueError("arrays of arrays are not supported")
         size = struct.calcsize("<" + _SCALARS[item])
-        return list(struct.unpack(f"<{count}{_SCALARS[item]}", self.take(count * size)))
+        return np.frombuffer(self.take(count * size), f"<{_SCALARS[item]}").tolist()
 
     def entry(self) -> tuple[str, tuple[int, ...], int, int]:
         """A tensor's name, row-major shape, type number and offset."""

@@ -34,6 +34,9 @@ _PATTERNS = {
 }
 """`tokenizer.ggml.pre` -> the patterns that cut text one after the other, as in llama.cpp."""
 
+LONGEST_TOKEN = 1_000
+"""Characters. Every way to cut a SentencePiece token in two is tried."""
+
 _WHOLE_WORDS = frozenset({"llama-bpe", "llama3", "llama-v3"})
 """Where a word that is in the vocabulary is taken whole, whatever the merges say."""
 
@@ -48,8 +51,9 @@ def tokenizer_json(metadata: dict[str, Any], path: Path) -> bytes:
         )
     try:
         tokens, types = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.token_type"]
-        if len(set(tokens)) != len(tokens) or len(types) != len(tokens):
-            raise ModelError(f"{path}: its vocabulary is damaged: a token comes twice or has no type")
+        if len(set(tokens)) != len(tokens) or len(types) != len(tokens) or max(map(len, tokens)) > LONGEST_TOKEN:
+            problem = f"a token comes twice, has no type or more than {LONGEST_TOKEN:,} characters"
+            raise ModelError(f"{path}: its vocabulary is damaged: {problem}")
         parts = kinds[kind](metadata, path)
     except KeyError as missing:
         raise ModelError(f"{path}: the tokenizer has no {missing.args[0]}") from missing

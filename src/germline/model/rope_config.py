@@ -30,6 +30,8 @@ def one_spelling(config: Config) -> dict[str, Any]:
         if config.get("model_type") != "gemma3_text":
             raise ModelError("rope_parameters that differ between layers are not supported")
         near, rope = (rope.get(f"{kind}_attention") or {} for kind in ("sliding", "full"))
+        if not (isinstance(near, Mapping) and isinstance(rope, Mapping)):
+            raise ModelError("rope_parameters of a kind of layer are not an object")
         if near.get("rope_type", "default") != "default":
             raise ModelError(f"rope scaling {near['rope_type']!r} in sliding layers is not supported")
         found |= {"rope_local_base_freq": near["rope_theta"]} if "rope_theta" in near else {}

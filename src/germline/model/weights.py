@@ -3,24 +3,27 @@
 The format is https://huggingface.co/docs/safetensors: 8 bytes little-endian header length, a JSON header,
 then the tensors without gaps. Our writer sorts names, keeps one metadata key (its order is then fixed) and
 pads the header to 64 bytes, so equal tensors give equal files on any machine, and aligned reads.
-Reading never runs code; NaN and infinities are refused, because safetensors itself does not look.
+The header is read here, strictly: what one reader takes for this and another for that is refused. Reading never
+runs code. What is written is looked at: no NaN, no infinity, nothing beyond `LARGEST_WEIGHT`.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from germline.errors import ModelError
-from germline.model.adapter import merge
+from germline.foreign import parse_json
+from germline.model.adapter import fits, merge
 from germline.model.decoder import Decoder, Linear
 from germline.model.shape import DecoderConfig
 from germline.ops.quantize import Bits
@@ -39,6 +42,12 @@ _NAMES = {
 }
 _DTYPES = {name: dtype for dtype, name in _NAMES.items()}
 
+LARGEST_WEIGHT = 65504.0
+"""What half precision can hold: a model that was ever run in it has no larger weight, a damaged one soon has."""
+
+LONGEST_HEADER = 16 * 2**20
+"""Bytes; room for 100,000 tensors."""
+
 
 def layout(config: DecoderConfig) -> Layout:
     """Every tensor a model of this shape consists of."""
@@ -51,9 +60,9 @@ def write(sink: BinaryIO, shapes: Layout, tensors: Iterable[tuple[str, Tensor]],
     """Write a whole model to `sink`, one tensor at a time, cast to `dtype`.
 
     `tensors` must bring exactly the names of `shapes`, in sorted order and with these shapes; ModelError
-    says which one is missing, unknown, misshapen or not finite.
+    says which one is missing, unknown, misshapen, not finite or beyond `LARGEST_WEIGHT`.
     """
-    sink.write(header({name: (dtype, shape) for name, shape in shapes.items()}))
+    sink.write(header_of({name: (dtype, shape) for name, shape in shapes.items()}))
     expected = sorted(shapes)
     written = 0
     for name, tensor in tensors:
@@ -63,8 +72,8 @@ def write(sink: BinaryIO, shapes: Layout, tensors: Iterable[tuple[str, Tensor]],
             raise ModelError(f"the model's tensors do not fit its config: {wanted} {problem}")
         if tuple(tensor.shape) != shapes[name]:
             raise ModelError(f"{name} has shape {list(tensor.shape)}; its config says {list(shapes[name])}")
-        if not torch.isfinite(tensor).all():
-            raise ModelError(f"{name} holds a value that is not a number or not finite")
+        if tensor.numel() and not all(-LARGEST_WEIGHT <= end <= LARGEST_WEIGHT for end in map(float, tensor.aminmax())):
+            raise ModelError(f"{name} holds a value that is no number, or none that a weight can have")
         sink.write(bytes_of(tensor.to(dtype)))
         written += 1
     if written < len(expected):
@@ -73,7 +82,7 @@ def write(sink: BinaryIO, shapes: Layout, tensors: Iterable[tuple[str, Tensor]],
 
 def write_tensors(sink: BinaryIO, tensors: Mapping[str, Tensor]) -> None:
     """Write `tensors` as they are to `sink`: each in its own dtype, sorted by name, none copied whole twice."""
-    sink.write(header({name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}))
+    sink.write(header_of({name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}))
     for name in sorted(tensors):
         sink.write(bytes_of(tensors[name]))
 
@@ -82,7 +91,7 @@ def bytes_of(tensor: Tensor) -> memoryview:
     return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
 
 
-def header(tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> bytes:
+def header_of(tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> bytes:
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for name, (dtype, shape) in sorted(tensors.items()):
@@ -94,39 +103,91 @@ def header(tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def read(path: Path) -> Iterator[tuple[str, Tensor]]:
-    """(name, tensor) in sorted order, each mapped by itself: it costs memory only while it is used.
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where one tensor lies in its file."""
 
-    safetensors checks the header; its own tensors share one map of the whole file, whose pages would all
-    count as this process's until the last tensor went.
-    """
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    start: int
+    size: int
+    """Bytes."""
+
+
+def header(path: Path) -> dict[str, Stored]:
+    """The tensors of a safetensors file by their sorted names. ModelError unless its header describes every byte
+    of the file exactly once: no gap, no overlap, no end beyond the file's, no extent that is not its shape's."""
     try:
-        with safe_open(path, framework="pt") as file:
-            names = sorted(file.keys())
-        with path.open("rb") as raw:
-            size = int.from_bytes(raw.read(8), "little")
-            header = json.loads(raw.read(size))
-        for name in names:
-            entry = header[name]
-            start, end = entry["data_offsets"]
-            dtype = _DTYPES[entry["dtype"]]
-            if start == end:
-                yield name, torch.empty(entry["shape"], dtype=dtype)
-                continue
-            mapped = np.memmap(path, np.uint8, mode="c", offset=8 + size + start, shape=(end - start,))
-            yield name, torch.from_numpy(mapped).view(dtype).view(entry["shape"])
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: cannot be read as safetensors: {error}") from error
-    except KeyError as unknown:
-        raise ModelError(f"{path}: holds a dtype that is not supported: {unknown}") from None
+        return _described(path)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        problem = f"{path}: cannot be read as safetensors: {error}"
+        raise ModelError(problem, hint="copy or download it again") from error
+
+
+def _described(path: Path) -> dict[str, Stored]:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is not a regular file")
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(status.st_size - 8, LONGEST_HEADER):
+            raise ValueError(f"its header is said to be {length:,} bytes long")
+        entries = parse_json(file.read(length))
+    entries.pop("__metadata__", None)
+    found = {name: _stored(path, name, entry, 8 + length) for name, entry in sorted(entries.items())}
+    end = 8 + length
+    for name, tensor in sorted(found.items(), key=lambda item: (item[1].start, item[1].size)):
+        if tensor.start != end:
+            raise ValueError(f"{name} begins at byte {tensor.start:,}, and what is before it ends at {end:,}")
+        end += tensor.size
+    if end != status.st_size:
+        raise ValueError(f"its tensors end at byte {end:,}, the file at {status.st_size:,}")
+    return found
+
+
+def _stored(path: Path, name: str, entry: Any, base: int) -> Stored:
+    (begin, end), shape, dtype = entry["data_offsets"], entry["shape"], entry["dtype"]
+    numbers = (begin, end, *shape)
+    if len(entry) != 3 or len(shape) > 8 or any(type(n) is not int or not 0 <= n < 2**48 for n in numbers):
+        raise ValueError(f"{name} is not described as a tensor is")
+    if dtype not in _DTYPES:
+        raise ModelError(f"{path} stores weights as {dtype!r:.20}", hint="start from the weights before quantization")
+    size = math.prod(shape) * _DTYPES[dtype].itemsize
+    if type(shape) is not list or end - begin != size or (not size and shape != [0]):
+        raise ValueError(f"{name} of shape {shape} in {dtype} lies in {end - begin:,} bytes")
+    return Stored(_DTYPES[dtype], tuple(shape), base + begin, size)
+
+
+def fetch(path: Path, stored: Stored) -> Tensor:
+    """One tensor, mapped by itself: it costs memory only while it is used. All tensors of one map of the whole
+    file would count as this process's, page by page, until the last of them went."""
+    if not stored.size:
+        return torch.empty(stored.shape, dtype=stored.dtype)
+    try:
+        mapped = np.memmap(path, np.uint8, mode="c", offset=stored.start, shape=(stored.size,))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read: {error}", hint="copy or download it again") from error
+    aligned = mapped if stored.start % stored.dtype.itemsize == 0 else np.array(mapped)
+    return torch.from_numpy(aligned).view(stored.dtype).view(stored.shape)
+
+
+def read(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """(name, tensor) in sorted order, each mapped by itself. ModelError as `header`."""
+    for name, stored in header(path).items():
+        yield name, fetch(path, stored)
 
 
 def merge_file(parent: Path, adapter: Path, scale: float, sink: BinaryIO) -> None:
-    """Write the child of `parent` and the LoRA `adapter` to `sink`, in the parent's dtype. See `merge`."""
-    tensors = dict(read(parent))
+    """Write the child of `parent` and the LoRA `adapter` to `sink`, in the parent's dtype. See `merge`.
+
+    ModelError for an adapter of which a tensor has no place in the parent, or does not fit there.
+    """
+    tensors, factors = dict(read(parent)), dict(read(adapter))
     dtype = next(iter(tensors.values())).dtype
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    write(sink, shapes, merge(iter(tensors.items()), dict(read(adapter)), scale), dtype)
+    if misfit := next((name for name in sorted(factors) if not fits(name, factors, shapes)), None):
+        raise ModelError(f"{adapter}: {misfit} has no place in {parent}, or does not fit there")
+    write(sink, shapes, merge(iter(tensors.items()), factors, scale), dtype)
 
 
 def relative_change(parent: Path, child: Path) -> dict[str, float]:

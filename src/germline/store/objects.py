@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ def path_of(home: Home, digest: Digest) -> Path:
 def read(home: Home, digest: Digest) -> bytes:
     """An object's bytes, checked against its name: StoreDamaged if they differ."""
     path = path_of(home, digest)
-    data = reading.read(path)
+    data = reading.read(path, most=sys.maxsize)
     if digest_of(data) != digest:
         raise damaged(path, f"is not what was put there: its bytes hash to {digest_of(data)}")
     return data

@@ -25,9 +25,10 @@ def require_regular(path: Path) -> os.stat_result:
     return status
 
 
-def read(path: Path) -> bytes:
-    """All bytes of a published file, unverified; StoreDamaged as for `require_regular`."""
-    require_regular(path)
+def read(path: Path, most: int = 64 * 2**20) -> bytes:
+    """All bytes of a published file, unverified; StoreDamaged as for `require_regular`, and beyond `most` bytes."""
+    if (size := require_regular(path).st_size) > most:
+        raise damaged(path, f"has {size:,} bytes, more than a file of its kind can have")
     with explained(path):
         return path.read_bytes()
 

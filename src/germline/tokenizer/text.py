@@ -44,7 +44,9 @@ class Tokenizer:
         """
         try:
             backend = tokenizers.Tokenizer.from_str(data.decode("utf-8"))
-        except Exception as error:  # the library raises Exception itself
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except BaseException as error:  # the library raises Exception itself, and its panics are not even that
             raise ModelError(f"the tokenizer cannot be read: {error}") from error
         known = (backend.token_to_id(name) for name in EOS_NAMES)
         found = eos_id if eos_id is not None else next((index for index in known if index is not None), None)
