@@ -1,4 +1,4 @@
-"""Try to lose something: kill, fail, cut the power, fill the disk, crowd the store. A line for each proof, and a JSON.
+"""Try to lose something: kill, fail, cut the power, fill the disk, crowd, attack. A line for each proof; PROOFS.md.
 
     python benchmarks/vault_proof.py                            all of it
     python benchmarks/vault_proof.py --only storage-power       one proof
@@ -23,7 +23,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.vault import crowd, deaths, full, outages, proof, storage
+from benchmarks import promises
+from tests.vault import attacks, crowd, deaths, full, outages, proof, storage
 
 BATCHES = "curriculum/batches.py"
 """Its sync is reached by the evolve cycle alone; all others by the storage cycle, too."""
@@ -40,8 +41,12 @@ def main() -> int:
     parser.add_argument("--evolve-power", type=int, default=60, help="the same of the evolve cycle (%(default)s)")
     parser.add_argument("--rounds", type=int, default=20, help="crowds (default %(default)s)")
     parser.add_argument("--sizes", type=int, default=200, help="sizes of a disk that fills up (default %(default)s)")
+    parser.add_argument("--ledger-attacks", type=int, default=6000, help="(default %(default)s)")
+    parser.add_argument("--store-attacks", type=int, default=100_000, help="(default %(default)s)")
+    parser.add_argument("--rows", type=int, default=10_000, help="malformed rows (default %(default)s)")
     parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1))
     parser.add_argument("--out", type=Path, help="write what was tried and lost as JSON")
+    parser.add_argument("--report", type=Path, help="write PROOFS.md: each promise with its proofs")
     given = parser.parse_args()
     began, tallies = time.monotonic(), []
     with ExitStack() as stack:
@@ -60,6 +65,8 @@ def main() -> int:
     if given.out:
         result = {"seconds": round(time.monotonic() - began, 1), "proofs": [asdict(tally) for tally in tallies]}
         given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if given.report:
+        given.report.write_text(promises.report(tallies, time.monotonic() - began), encoding="utf-8")
     return 1 if any(tally.lost for tally in tallies) else 0
 
 
@@ -97,6 +104,11 @@ PROOFS: tuple[tuple[str, Make], ...] = (
     ("storage-errors", lambda cycles, given: deaths.errors(cycles.storage, given.seed)),
     ("storage-power", lambda cycles, given: outages.power(cycles.storage, given.seed, given.power)),
     ("storage-mutants", lambda cycles, given: outages.mutants(cycles.storage, given.seed, list(mutants_of_storage()))),
+    ("ledger-attacks", lambda cycles, given: attacks.ledger(given.seed, given.ledger_attacks)),
+    ("store-attacks", lambda cycles, given: attacks.store(given.seed, given.store_attacks)),
+    ("hostile-rows", lambda cycles, given: attacks.rows(given.seed, given.rows)),
+    ("bad-weights", lambda cycles, given: attacks.weights(given.seed)),
+    ("exploits", lambda cycles, given: attacks.exploits(given.seed)),
     ("crowd", lambda cycles, given: crowd.crowd(cycles.storage, given.seed, given.rounds)),
     ("full-disks", lambda cycles, given: full.full_disks(cycles.storage, given.sizes)),
     ("read-only", lambda cycles, given: full.read_only(cycles.storage)),

@@ -30,6 +30,8 @@ class Proof:
     """Is given an empty directory; raises what went wrong."""
     counts: dict[str, Any] = field(default_factory=dict)
     """How many of what there are."""
+    each: int = 1
+    """Faults in one attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,11 @@ class Tally:
     seconds: float
     seed: int
     counts: dict[str, Any]
+    each: int
+
+    @property
+    def faults(self) -> int:
+        return self.tried * self.each
 
 
 def spread(proof: Proof, most: int | None, seed: int) -> Sequence[int]:
@@ -80,7 +87,7 @@ def prove(proof: Proof, chosen: Sequence[int], *, seed: int, workers: int, say: 
     say(f"{proof.name}: {tried} of {proof.attempts} tried, {len(lost)} lost, {seconds:.0f} s")
     return Tally(
         name=proof.name, about=proof.about, tried=tried, of=proof.attempts, lost=tuple(lost), seconds=seconds,
-        seed=seed, counts=proof.counts,
+        seed=seed, counts=proof.counts, each=proof.each,
     )  # fmt: skip
 
 
