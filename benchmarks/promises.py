@@ -38,7 +38,7 @@ def report(tallies: Sequence[Tally], seconds: float) -> str:
         "",
         f"`make proof`, {date.today().isoformat()}, commit {_commit()}, {_machine()}: {seconds / 60:.0f} minutes, "
         f"{sum(tally.faults for tally in tallies):,} faults, {sum(len(tally.lost) for tally in tallies)} lost.",
-        "A proof that fails says how to repeat the attempt: `python benchmarks/vault_proof.py --only NAME --attempt N`.",
+        "A proof that fails says how to repeat its attempt, as `benchmarks/vault_proof.py --only NAME --attempt N`.",
         "",
         "| promise | faults tried | lost | proofs |",
         "| --- | ---: | ---: | --- |",

@@ -53,12 +53,12 @@ def verify(home: Home, on_file: OnFile | None = None, checkpoint: Mark | None = 
     """
     while True:
         before = sorted(home.ledger.glob("*.json"))
-        report = _report(home, on_file)
+        report = _report(home, on_file, checkpoint)
         if not report.problems or sorted(home.ledger.glob("*.json")) == before:
             return report  # else what was appended meanwhile may name what seemed to be named by nothing
 
 
-def _report(home: Home, on_file: OnFile | None) -> Report:
+def _report(home: Home, on_file: OnFile | None, checkpoint: Mark | None) -> Report:
     inspection = Inspection(home, on_file or (lambda path, size: None))
     charter = _charter(inspection)
     seen = _seen(inspection, charter)
