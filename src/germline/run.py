@@ -13,20 +13,22 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from germline import sources
 from germline.corpus.clean import Digests, keep
 from germline.corpus.read import read
 from germline.corpus.split import snapshot
 from germline.errors import DataError, GermlineError, PlanError
-from germline.forge.fit import Fit
 from germline.lineage import HELDOUT, PLAN, TRAIN, Generation, Lineage
 from germline.records import Delta, Event, OnEvent, Trained, canonical_json, digest_of, finite, plain
 from germline.settings import Plan, parse_plan
 from germline.store import disk, ledger, objects
 from germline.store.entry import LAWS
 from germline.store.home import Home
+
+if TYPE_CHECKING:
+    from germline.forge.fit import Fit  # which loads torch
 
 RUN, FIT, TRAINED = "run.json", "fit.json", "trained.json"
 
@@ -107,6 +109,8 @@ def save_fit(run: Run, fit: Fit) -> None:
 
 def load_fit(run: Run) -> Fit | None:
     """What was fitted when training began: a resumed run keeps to it, whatever memory is free by now."""
+    from germline.forge.fit import Fit
+
     path = run.directory / FIT
     return Fit.from_json(json.loads(path.read_bytes())) if path.exists() else None
 
