@@ -11,6 +11,9 @@
     witness      what was seen of a ledger, kept outside: finds one that is cut short or an older copy
     lock         one germline at a time
     verify       re-derives everything and lists all that is wrong
+    archive      one generation as a file for cold storage, and how such a file is read
+    restore      a lineage out of an archive
+    held         what an archive held that a lineage was restored from
 
 What is published is never changed. Nothing here needs more than the standard library, filelock and cryptography.
 """
