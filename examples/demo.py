@@ -38,6 +38,7 @@ def main() -> int:
     for line, setting in SETTINGS.items():
         text = text.replace(line, setting.format(example=Path(os.path.relpath(EXAMPLE, home.resolve())).as_posix()))
     plan.write_text(text, encoding="utf-8")
+    germline("pin", "--home", str(home))
     promoted = 0
     for batch in BATCHES:
         germline("feed", "--home", str(home), str(EXAMPLE / batch))

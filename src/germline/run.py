@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from germline import foreign, sources
 from germline.corpus.clean import Digests, keep
@@ -23,13 +23,15 @@ from germline.corpus.read import read
 from germline.corpus.split import snapshot
 from germline.corpus.whitelist import read_whitelist
 from germline.errors import DataError, GermlineError, PlanError
-from germline.forge.fit import Fit
 from germline.lineage import HELDOUT, PLAN, TRAIN, Generation, Lineage
 from germline.records import Delta, Event, OnEvent, Trained, canonical_json, digest_of, finite, plain
 from germline.settings import Plan, parse_plan
 from germline.store import disk, ledger, objects
 from germline.store.entry import LAWS
 from germline.store.home import Home
+
+if TYPE_CHECKING:
+    from germline.forge.fit import Fit  # which loads torch
 
 RUN, FIT, TRAINED = "run.json", "fit.json", "trained.json"
 LARGEST = 2**28
@@ -119,6 +121,8 @@ def save_fit(run: Run, fit: Fit) -> None:
 
 def load_fit(run: Run) -> Fit | None:
     """What was fitted when training began: a resumed run keeps to it, whatever memory is free by now."""
+    from germline.forge.fit import Fit
+
     path = run.directory / FIT
     if not path.exists():
         return None

@@ -275,7 +275,7 @@ class Check:
         signed = any(verifies(key, signature, said.encode()) for key in keys)
         if checkpoint and charter and not (signed and said in lines):
             self.report(f"ledger/{''.join(said.split()[2:3]):0>6}.json", "is not what a signed checkpoint says")
-        return sorted({f"g{entry['number']}" for entry in entries if entry["generation"] in absent})
+        return list(dict.fromkeys(f"g{entry['number']}" for entry in entries if entry["generation"] in absent))
 
 
 def main() -> int:
@@ -288,8 +288,8 @@ def main() -> int:
     except (OSError, tarfile.TarError) as error:
         print(f"{given.path} is neither a lineage nor an archive of one: {error}", file=sys.stderr)
         return 2
-    for problem in check.problems:
-        print(*problem)
+    for name, what in check.problems:
+        print(ascii(name)[1:-1], what)  # any bytes may be a name, and a line end too
     print(f"{len(check.problems) or 'no'} problems in {check.files} files of {check.size:,} bytes")
     if absent:
         print(f"NOT CHECKED, because this archive does not hold them: {', '.join(absent)}")

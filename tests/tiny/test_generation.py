@@ -14,13 +14,17 @@ from pathlib import Path
 import pytest
 
 from germline import lineage as reading
+from germline import sources
 from germline.checkout import weights
+from germline.cli.approve import approve
+from germline.cli.pin import pin
 from germline.errors import DataError, GermlineError, Interrupted, Locked, PlanError, StoreDamaged
 from germline.evolve import Outcome, age_up
+from germline.founding import found
 from germline.lineage import ADAPTER_CONFIG, EXAM, TRAINING, Lineage
 from germline.records import Event
 from germline.settings import load_plan
-from germline.store import ledger, lock
+from germline.store import keys, ledger, lock
 from germline.store.home import Home
 from germline.store.verify import verify
 from tests.tiny.conftest import quiet
@@ -139,7 +143,7 @@ def test_cut_between_any_two_stages_gives_the_same_child(
         assert Lineage.open(home).head.number == 0
     assert grow(home).generation == whole.generation
     assert verify(home).problems == ()
-    assert len(ledger.entries(home)) == 2
+    assert [entry.kind for entry in ledger.entries(home)] == ["founded", "pinned", "promoted"]
 
 
 def test_ctrl_c_is_resumable_and_says_how(founded: Path, copy_of: Callable[[Path], Home]) -> None:
@@ -294,3 +298,28 @@ def test_verify_finds_each_damage_and_names_the_file(grown: Path, copy_of: Calla
             damaged.write_bytes(b"more")
     problems = verify(home).problems
     assert damaged.relative_to(home.root).as_posix() in [problem.path for problem in problems]
+
+
+def test_with_two_keys_a_child_is_proposed_and_then_approved(founded: Path, tmp_path: Path) -> None:
+    world = Path(shutil.copytree(founded, tmp_path / "world"))
+    shutil.rmtree(world / "home")
+    found(
+        world / "home", "scratch", name="two", texts=[world / "first"], arbiter=keys.make(), on_event=quiet
+    )  # fmt: skip
+    home = Home.open(world / "home")
+    shutil.copy(founded / "home" / "germline.toml", home.plan)
+    with pytest.raises(PlanError, match=r"the laws changed since they were pinned: added light\.law"):
+        grow(home)
+    pin(home, load_plan(home.plan))
+    outcome = grow(home)
+    assert (outcome.kind, outcome.verdict.outcome, Lineage.open(home).head.name) == ("proposed", "promoted", "g0")
+    with pytest.raises(GermlineError, match="this delta was proposed before, as g1"):
+        grow(home)
+    shutil.rmtree(home.cache)  # its weights are merged again before they are approved
+    approve(home, "g1")
+    history = Lineage.open(home)
+    assert (history.head.digest, history.head.name) == (outcome.generation, "g1")
+    assert [card.id for card in sources.laws(history)] == ["light/1"]
+    assert verify(home).problems == ()
+    with pytest.raises(DataError, match="nothing new to learn"):
+        grow(home)

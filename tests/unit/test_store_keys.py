@@ -98,6 +98,7 @@ def test_what_is_no_key_is_refused() -> None:
     path.mkdir(mode=0o700)
     with pytest.raises(GermlineError, match="is no Ed25519 private key"):
         keys.sign(public, b"x")
+    path.rmdir()
 
 
 def test_a_public_key_is_named_by_its_digits_or_a_file(tmp_path: Path) -> None:

@@ -214,6 +214,8 @@ def test_any_single_damage_is_reported_by_name(pristine: Home, data: st.DataObje
             overwrite(path, content + data.draw(st.binary(min_size=1, max_size=5)))
         elif damage == "delete":
             path.unlink()
+            if victim == "ledger/000002.json":  # a shorter ledger, to which the examples before this may be no witness
+                blamed = {f"generations/{ledger.head(ledger.entries(pristine))[7:]}.json"}
         elif damage == "rename":
             renamed = path.with_name(data.draw(NAMES.filter(lambda name: name != path.name)))
             path.rename(renamed)

@@ -144,9 +144,7 @@ ALLOWED: dict[str, Forge] = {
 }
 FORBIDDEN: dict[str, Forge] = {
     "an approval by the same key": lambda home, so_far: approve(home, so_far, "trainer"),
-    "an approval of another number": lambda home, so_far: signed_again(
-        home, approve(home, so_far, "arbiter"), number=2
-    ),
+    "an approval of another": lambda home, so_far: signed_again(home, approve(home, so_far, "arbiter"), number=2),
     "an approval of nothing": lambda home, so_far: next_entry(
         home, so_far, "arbiter", kind="promoted", body={APPROVES: digest_of(b"nothing")}
     ),

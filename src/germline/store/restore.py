@@ -79,13 +79,15 @@ def _require_hash(path: Path, sha256: str | None) -> None:
 
 
 def _unpack(path: Path, home: Home, on_file: OnFile) -> None:
-    for directory in (home.objects, home.generations, home.ledger, home.cache, home.runs):
-        disk.make_directory(directory)
     verifier = ""
     with explained(path), path.open("rb") as file:
-        for name, place, size in members(path, file, os.fstat(file.fileno()).st_size):
+        found = list(members(path, file, os.fstat(file.fileno()).st_size))  # all of it, before anything is written
+        for name, _, size in found:
             if size > LONGEST and not name.startswith("objects/"):
                 raise damaged(path, f"holds {size} bytes of {name}, more than any lineage has")
+        for directory in (home.objects, home.generations, home.ledger, home.cache, home.runs):
+            disk.make_directory(directory)
+        for name, place, size in found:
             if name == VERIFIER:
                 verifier = "sha256:" + hashlib.sha256(b"".join(_content(path, file, name, place, size))).hexdigest()
                 continue
@@ -93,8 +95,8 @@ def _unpack(path: Path, home: Home, on_file: OnFile) -> None:
             disk.make_directory(target.parent)
             disk.write_new(target, _content(path, file, name, place, size))
             on_file(target, size)
-    found = held(home)
-    if found is None or found.verifier != verifier:
+    told = held(home)
+    if told is None or told.verifier != verifier:
         raise damaged(path, f"does not hold the {VERIFIER} that it was made with")
 
 

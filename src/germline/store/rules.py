@@ -64,7 +64,7 @@ class Course:
         if entry.kind == "proposed":
             self.proposals[entry.digest] = entry
         if entry.moves_head:
-            self.proposals.pop(entry.body.get(APPROVES, ""), None)
+            self.proposals.pop(str(entry.body.get(APPROVES)), None)
             self.head = (entry.number, entry.generation)
             self.led.add(self.head)
 
@@ -89,7 +89,8 @@ class Course:
             arbiter = self.charter.keys.get("arbiter")
             if arbiter and arbiter not in entry.signatures:
                 return "pins laws without the arbiter's signature"
-            return None if (entry.number, entry.generation) == self.head else "names what is not HEAD"
+            if entry.generation != self.head[1]:
+                return "names what is not HEAD"
         return None if (entry.number, entry.generation) in self.led else "goes back to what never was HEAD"
 
     def _approval_fault(self, entry: Entry) -> str | None:
