@@ -91,8 +91,8 @@ class Meter:
 
         The disk and `memory` (bytes held now) are looked at whenever something is written, which is seldom.
         """
-        step, room = Cost(steps=1, tokens=tokens), {}
-        wanted = self.spent + step
+        step = Cost(steps=1, tokens=tokens)
+        wanted, room = self.spent + step, dict[str, float]()
         if not self._covers(wanted):
             room = {"disk_gb": size_of(self._run) / GIB, "memory_gb": memory() / GIB}
         if halt := self._halt(wanted, **room):

@@ -117,12 +117,12 @@ def do(home: Home, deeds: list[Any]) -> None:
             to = well[deed[1] % len(well)]
             ledger.append(home, "rolled_back", to.generation, to.number, {}, NOON)
         elif deed[0] == "names":  # an entry may name what it means anywhere in its body
-            named = objects.put(home, b"law %d" % deed[1]).digest
+            named = objects.put(home, b"note %d" % deed[1]).digest
             loose = objects.put(home, b"exam %d" % (1_000 + place))
             whole = generations.commit(home, Manifest(parent=None, files={"exam.json": loose}, weights=loose))
-            head = entries[-1]
-            body = {"laws": named, "seen": [{"also": whole}]}
-            ledger.append(home, "rolled_back", ledger.head(entries), head.number, body, NOON)
+            head = ledger.head(entries)
+            number = next(entry.number for entry in entries if entry.generation == head)
+            ledger.append(home, "rolled_back", head, number, {"noted": [named, {"also": whole}]}, NOON)
         elif not (deed[0] == "run" and (home.runs / f"g{100 + deed[1]}").exists()):
             litter(home, *deed)
 
