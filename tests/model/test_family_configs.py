@@ -47,7 +47,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "Qwen 2.5": {**BIG, "model_type": "qwen2", "use_sliding_window": False, "sliding_window": 32768,
                  "max_window_layers": 21, "num_key_value_heads": 2},
     "Qwen 2.5 windows": {**BIG, "model_type": "qwen2", "use_sliding_window": True, "sliding_window": 32,
-                         "max_window_layers": 6},
+                         "max_window_layers": 6, "num_key_value_heads": 2},
     "SmolLM3": {**BIG, "model_type": "smollm3"},
     "Phi-4-mini": {
         **BIG, "model_type": "phi3", "partial_rotary_factor": 0.75, "max_position_embeddings": 131072,

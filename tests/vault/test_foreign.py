@@ -77,8 +77,7 @@ def test_a_size_is_a_whole_number_within_reason(key: str, value: Any) -> None:
 
 def test_what_is_not_known_of_a_config_is_dropped() -> None:
     strange = {
-        "auto_map": {"AutoModel": "evil.Model"}, "trust_remote_code": True,
-        "_attn_implementation_internal": "evil/kernel",
+        "auto_map": {"AutoModel": "evil.Model"}, "trust_remote_code": True, "_attn_implementation_internal": "evil/x",
         "custom_pipelines": {}, "pruned_heads": {"0": [1]}, "task_specific_params": {}, "sep_token_id": 3,
     }  # fmt: skip
     assert keep_config(CONFIG | strange, Path("config.json")) == keep_config(CONFIG, Path("config.json"))

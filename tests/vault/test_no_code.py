@@ -20,7 +20,7 @@ MODULES = {
 """What can turn bytes into code, a template into text, or a name into a download."""
 BUILTINS = {"eval", "exec", "compile", "__import__"}
 ATTRIBUTES = {
-    ("torch", "load"), ("torch", "save"), ("torch", "hub"), ("np", "load"), ("np", "fromfile"), ("numpy", "load"),
+    ("torch", "load"), ("torch", "save"), ("torch", "hub"), ("np", "load"), ("numpy", "load"),
     ("os", "system"), ("os", "popen"), ("os", "execv"), ("os", "fork"), ("os", "posix_spawn"), ("torch", "package"),
     ("torch", "jit"), ("importlib", "import_module"), ("importlib", "machinery"), ("codecs", "open"),
 }  # fmt: skip

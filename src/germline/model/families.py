@@ -29,7 +29,7 @@ def read_config(config: Config, *, source: str = "config.json") -> DecoderConfig
         hint = f"supported: {', '.join(FAMILIES)}"
         raise ModelError(f"{source}: germline does not know the model family {name!r}", hint=hint)
     try:
-        return _finite(family.read({**_SILENT, **family.silent, **one_spelling(config)}))
+        return _sound(family.read({**_SILENT, **family.silent, **one_spelling(config)}))
     except ModelError as error:
         raise ModelError(f"{source}: {error.message}", hint=error.hint) from None
     except KeyError as missing:
@@ -127,8 +127,6 @@ def _plain(config: Config, *, activation: str = "hidden_act") -> DecoderConfig:
     heads, hidden = _size(config, "num_attention_heads"), _size(config, "hidden_size")
     head_size = _size(config, "head_dim") if config.get("head_dim") else hidden // heads
     key_value_heads = _size(config, "num_key_value_heads") if config.get("num_key_value_heads") else heads
-    if heads % key_value_heads or head_size % 2:
-        raise ModelError(f"{heads} heads of {head_size} cannot share {key_value_heads} keys and values, or turn")
     kind = LayerKind(windowed=False, rope=read_rope(config, head_size))
     return DecoderConfig(
         vocabulary=_size(config, "vocab_size"),
@@ -160,15 +158,18 @@ def _plain(config: Config, *, activation: str = "hidden_act") -> DecoderConfig:
 def _size(config: Config, key: str, most: int = 2**20) -> int:
     """A size in a config, before anything is made of it."""
     if type(value := config[key]) is not int or not 1 <= value <= most:
-        raise ModelError(f"{key} is {value!r:.40}, not a whole number from 1 to {most:,}")
+        raise ValueError(f"{key} is {value!r:.40}, not a whole number from 1 to {most:,}")
     return value
 
 
-def _finite(made: DecoderConfig) -> DecoderConfig:
+def _sound(made: DecoderConfig) -> DecoderConfig:
+    """`made`, if its heads can share keys and turn, and every number in it is finite."""
+    if made.heads % made.key_value_heads or made.head_size % 2:
+        raise ValueError(f"{made.heads} heads of {made.head_size} cannot share {made.key_value_heads} keys, or turn")
     for part in (made, *made.ropes, *(rope.scaling for rope in made.ropes if rope.scaling)):
         values = (one for value in astuple(part) for one in (value if isinstance(value, tuple) else [value]))
         if not all(math.isfinite(value) for value in values if isinstance(value, float)):
-            raise ModelError(f"it holds a number that is not finite: {part}")
+            raise ValueError(f"not all of it is finite: {part}")
     return made
 
 
