@@ -48,9 +48,7 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     (tmp_path / "laws").mkdir()
     for name in ("light", "oil"):
         (tmp_path / "laws" / f"{name}.law").write_text(LAW.format(name), encoding="utf-8")
-    (tmp_path / "notes.md").write_text(
-        "The tower of the light is painted white and red, and has been so for a hundred years.\n", encoding="utf-8"
-    )
+    (tmp_path / "notes.md").write_text("The tower is painted white and red.\n", encoding="utf-8")
     home.plan.write_text('[data]\nsources = ["../notes.md"]\nheldout = 0.0\n[exams]\nlaws = ["../laws/*.law"]\n')
     monkeypatch.setenv("GERMLINE_HOME", str(home.root))
     return home
@@ -253,9 +251,7 @@ def test_a_run_that_could_not_be_signed_is_not_begun(one: Home) -> None:
 
 
 def test_a_new_child_is_told_of_a_proposal_that_waits(two: Home, tmp_path: Path) -> None:
-    (tmp_path / "notes.md").write_text(
-        "The tower of the light is painted white and red, and has been so for a hundred years.\n"
-    )
+    (tmp_path / "notes.md").write_text("The tower is painted white and red.\n")
     two.plan.write_text('[data]\nsources = ["../notes.md"]\nheldout = 0.0\n')
     told: list[str] = []
     run = runs.begin(Lineage.open(two), load_plan(two.plan), lambda event: told.append(event.text), restart=False)
