@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from germline.errors import GermlineError
-from germline.records import FORMAT, canonical_json
+from germline.records import FORMAT, dumped
 from germline.store.failures import damaged, explained
 
 
@@ -39,7 +39,7 @@ def parse(path: Path, data: bytes) -> dict[str, Any]:
     """
     try:
         value = json.loads(data)
-        canonical = isinstance(value, dict) and canonical_json(value) == data
+        canonical = isinstance(value, dict) and dumped(value) == data
     except (ValueError, RecursionError):
         raise damaged(path, "is not readable JSON") from None
     if not canonical:
