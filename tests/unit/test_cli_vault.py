@@ -93,7 +93,7 @@ def test_the_second_key_moves_head(two: Home, capsys: Captured) -> None:
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "Two: 2 generations, HEAD is g1 (*)" and told[-1].startswith("-- g1 approved by the arbiter, ")
     main(["show", "g1"])
-    assert "\npromoted with the arbiter's key" in capsys.readouterr().out
+    assert "promoted with the arbiter's key" in capsys.readouterr().out
     trainer.rename(trainer.with_suffix(".pem"))
     assert main(["rollback", "g0"]) == 0
     assert main(["rollback", "g1"]) == 0

@@ -50,14 +50,14 @@ def test_the_history_fits_100_columns_at_its_widest(lineage: Lineage) -> None:
 def test_a_generation_is_told_in_sections(lineage: Lineage) -> None:
     told = list(generation.lines(generation.document(lineage, lineage.resolve("g2")), ASCII))
     sections = [line for line in told if line and not line.startswith(" ")][2:]
-    assert sections == ["verdict", "delta", "exams", "training", "spent", "environment", "files"]
+    assert sections == ["verdict", "signatures", "delta", "exams", "training", "spent", "environment", "files"]
     assert "  refused 1: too short" in told
     assert max(map(len, told)) <= 110
 
 
 def test_a_founder_has_an_origin_and_no_verdict(lineage: Lineage) -> None:
     told = list(generation.lines(generation.document(lineage, lineage.resolve("g0")), ASCII))
-    assert [line for line in told if line and not line.startswith(" ")][2:] == ["origin", "files"]
+    assert [line for line in told if line and not line.startswith(" ")][2:] == ["signatures", "origin", "files"]
     assert "  135,000,000 parameters" in told
 
 

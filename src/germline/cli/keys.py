@@ -12,8 +12,9 @@ from germline.store import keys
 @click.option("--new", is_flag=True, help="Make a key first, for an arbiter.")
 @options.as_json
 def command(new: bool, as_json: bool) -> None:
-    """List the keys that can sign on this machine: public half, and the file to back up.
+    """List the keys that can sign on this machine.
 
+    Each with its public half and the file to back up.
     `germline init` makes a trainer's key by itself. An arbiter runs `germline keys --new` on a machine of
     their own and gives the public half to `germline init --arbiter`.
     """

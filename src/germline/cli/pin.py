@@ -9,7 +9,7 @@ from germline.cli import options, output
 from germline.lineage import LAW_BOOK, Lineage
 from germline.records import Digest, digest_of
 from germline.settings import Plan, load_plan
-from germline.store import ledger, lock, objects
+from germline.store import disk, ledger, lock, objects
 from germline.store.entry import LAWS
 from germline.store.home import Home
 
@@ -40,6 +40,10 @@ def pin(home: Home, plan: Plan) -> tuple[list[str], Digest]:
         book = sources.law_book(plan.exams, home.root)
         changes = sources.law_changes(sources.pinned_book(lineage), book)
         if changes:
+            ledger.require_ready(home, "pinned")
+            staging = home.runs / "pin"
+            disk.make_directory(staging)  # until an entry names the book, verify calls it pending
             head, kept = lineage.head, objects.put(home, book)
             ledger.append(home, "pinned", head.digest, head.number, {LAWS: kept.digest}, files={LAW_BOOK: kept})
+            disk.remove_tree(home.root, staging)
         return changes, digest_of(book)

@@ -38,11 +38,11 @@ def lines(shown: Mapping[str, Any], symbols: Symbols) -> Iterator[str]:
     yield f"{shown['id']}  {shown['generation']}{head}"
     descent = f", child of {shown['parent']['id']}" if shown["parent"] else ""
     yield f"{shown['kind']} {shown['time']}{descent}"
-    yield from (f"{one['kind']} with the {one['by']}'s key {one['key'][:16]}, {one['time']}" for one in shown["signed"])
     if shown["waiting"]:
         yield f"waits for `germline approve {shown['id']}`"
     sections = (
         ("verdict", tables.checks(body["verdict"], symbols) if "verdict" in body else []),
+        ("signatures", [_signature(one) for one in shown["signed"]]),
         ("origin", _origin(body)),
         ("delta", _delta(body["delta"]) if "delta" in body else []),
         ("exams", exams.lines(shown["exams"]) if shown["parent"] else []),
@@ -66,6 +66,10 @@ def _signed(lineage: Lineage, generation: Generation) -> list[dict[str, str]]:
         if entry.is_birth or entry.kind == "promoted"
         for public in entry.signatures
     ]
+
+
+def _signature(one: Mapping[str, str]) -> str:
+    return f"{one['kind']} with the {one['by']}'s key {one['key'][:16]}, {one['time']}"
 
 
 def _sittings(lineage: Lineage, generation: Generation, parent: Generation | None) -> list[dict[str, Any]]:

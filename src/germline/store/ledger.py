@@ -23,7 +23,7 @@ from germline.records import Digest, digest_of
 from germline.store import disk, generations, keys, reading, witness
 from germline.store.entry import APPROVES, LAWS, Entry, Kind, message, parse, to_bytes
 from germline.store.failures import damaged, explained
-from germline.store.home import Home
+from germline.store.home import Charter, Home
 from germline.store.objects import FileRef
 from germline.store.rules import Course, course
 
@@ -78,7 +78,8 @@ def append(
         body={LAWS: now_at.laws or NO_LAWS, **body},
         files=files or {},
     )
-    signer = _signer(_able(now_at, entry))
+    proposal = now_at.proposals.get(str(body.get(APPROVES)))
+    signer = _signer(home.charter, kind, proposal)
     entry = replace(entry, signatures={signer: keys.sign(signer, message(entry.digest))})
     if fault := now_at.fault(entry):
         raise ValueError(f"entry {entry.sequence} {fault}")
@@ -95,10 +96,10 @@ def append(
     return entry
 
 
-def require_ready(home: Home) -> None:
+def require_ready(home: Home, kind: Kind = "refused") -> None:
     """GermlineError unless an entry could be signed and witnessed here: what takes hours ends in one."""
     witness.require_writable(home)
-    keys.sign(_signer(home.charter.keys), b"germline is ready\n")
+    keys.sign(_signer(home.charter, kind), b"germline is ready\n")
 
 
 def head(entries: Sequence[Entry]) -> Digest:
@@ -165,22 +166,15 @@ def _read(home: Home) -> tuple[tuple[Entry, ...], Course]:
     return tuple(found), now_at
 
 
-def _able(now_at: Course, entry: Entry) -> dict[str, str]:
-    """Whose keys may sign an entry: those that are not asked for anything else, the trainer's first."""
-    assert now_at.charter is not None
-    signers = now_at.charter.keys
-    if entry.kind == "pinned" and "arbiter" in signers:
-        return {"arbiter": signers["arbiter"]}
-    proposal = now_at.proposals.get(str(entry.body.get(APPROVES)))
-    return {owner: key for owner, key in signers.items() if proposal is None or key not in proposal.signatures}
-
-
-def _signer(able: dict[str, str]) -> str:
-    """The first of these keys that is on this machine; GermlineError if none is."""
+def _signer(charter: Charter, kind: Kind, proposal: Entry | None = None) -> str:
+    """The first key on this machine that may sign such an entry, the trainer's before the arbiter's."""
+    only = {"arbiter"} if kind == "pinned" and "arbiter" in charter.keys else charter.keys.keys()
+    signed = proposal.signatures if proposal else {}
+    able = {owner: key for owner, key in charter.keys.items() if owner in only and key not in signed}
     for public in able.values():
         if keys.is_here(public):
             return public
-    owner, public = next(iter(able.items()))
+    owner, public = next(iter((able or charter.keys).items()))
     raise keys.missing(public, owner)
 
 
