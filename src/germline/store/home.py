@@ -155,6 +155,7 @@ def _charter(path: Path) -> Charter:
         raise damaged(path, "names a key that is none")
     if type(value["threshold"]) is not int or not 1 <= value["threshold"] <= len(set(signers.values())):
         raise damaged(path, "asks for a number of keys that there is not")
+    value["keys"] = {owner: signers[owner] for owner in ("trainer", "arbiter") if owner in signers}  # in this order
     return Charter(**value, digest=digest_of(data))
 
 
