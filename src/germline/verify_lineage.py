@@ -223,7 +223,7 @@ class Check:
         with self.collecting("archive.json"):
             if "archive.json" in self.kinds:
                 value, _ = self.json("archive.json", ARCHIVE)
-                need(value["generation"] in named and value["entries"] <= len(entries), "is not of this ledger")
+                need(value["generation"] in named and 0 < value["entries"] <= len(entries), "is not of this ledger")
                 line = {value["generation"], *(entry["generation"] for entry in entries[value["entries"] :])}
                 while more := {found[one]["parent"] for one in line & found.keys()} - line - {None}:
                     line |= more

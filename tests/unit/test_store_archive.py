@@ -210,7 +210,7 @@ def test_an_archive_json_in_a_whole_lineage_hides_no_changed_byte(home: Home, pa
 # --- what is not restored -----------------------------------------------------------------------------
 
 
-def refused(path: Path, root: Path, match: str = "", sha256: str | None = None) -> None:
+def refused(path: Path, root: Path, match: str | None = None, sha256: str | None = None) -> None:
     before = sorted(root.parent.iterdir())
     with pytest.raises(GermlineError, match=match) as error:
         unpack(path, root, sha256)
