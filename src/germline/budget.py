@@ -118,7 +118,7 @@ class Meter:
     def write_ahead(self, reached: Cost, ahead: Cost | None = None) -> None:
         """Have the file say at least `reached`; and where it must be written, some more, so that this is seldom."""
         with self._lock:
-            if not self._covers(reached) and not self._finished:
+            if not self._covers(reached + Cost(seconds=AHEAD / 2)) and not self._finished:
                 self._write(self._written.at_least(reached + Cost(seconds=AHEAD) + (ahead or Cost())))
 
     def finish(self) -> None:

@@ -390,7 +390,7 @@ def test_what_changes_between_check_and_use_is_not_learned(
     def swapping(self: SourceFile, shown: str, whitelist: set[str]) -> None:
         check(self, shown, whitelist)
         checks.append(shown)
-        file.write_bytes(FILES[name].replace(b"o", b"0"))
+        file.write_bytes(FILES[name].upper())
 
     monkeypatch.setattr(SourceFile, "require_listed", swapping)
     with pytest.raises(DataError, match=f"{name} is not on the whitelist"):
