@@ -308,7 +308,8 @@ def _directories(held: Tensors) -> Iterator[Variant]:
 def save_gguf(path: Path, held: Tensors) -> Path:
     shape = SimpleNamespace(**CONFIG, rope_parameters={"rope_theta": CONFIG["rope_theta"]})
     model = SimpleNamespace(config=shape, state_dict=lambda: held)
-    return write_gguf(path, llama_metadata(shape) | VOCABULARY, llama_tensors(model))
+    lengths = {f"llama.attention.{one}_length": CONFIG["head_dim"] for one in ("key", "value")}
+    return write_gguf(path, llama_metadata(shape) | lengths | VOCABULARY, llama_tensors(model))
 
 
 def _rewritten(root: Path, lie: Callable[[bytes, str], bytes], name: str, held: Tensors) -> Path:
