@@ -49,7 +49,8 @@ class Recording(Counting):
             raise Died
         answer = super().__call__(primitive, *arguments)
         if primitive is disk.flush_directory and not arguments[0].is_relative_to(self.world):
-            return answer  # the world itself is there
+            self.acts.append(("nothing",))  # the world itself is there
+            return answer
         name, paths = primitive.__name__, [self._relative(a) for a in arguments if isinstance(a, Path)]
         if primitive is os.open:
             self._open[answer] = len(self.acts)
