@@ -160,7 +160,7 @@ def scratch() -> Iterator[Path]:
     """A directory in memory where there is one: a process that dies does not need a disk to lose something."""
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
-    folder = Path(tempfile.mkdtemp(prefix="germline-vault-", dir=memory if roomy else None))
+    folder = Path(tempfile.mkdtemp(prefix="germline-vault-", dir=memory if roomy else None)).resolve()
     try:
         yield folder
     finally:

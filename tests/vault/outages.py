@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.vault.cycle import Cycle, Lost, Told, finish, require_sound
+from tests.vault.cycle import Acknowledged, Cycle, Lost, Told, finish, require_sound
 from tests.vault.deaths import after_this
 from tests.vault.faults import Died, forked, scratch, watching
 from tests.vault.power import SOURCE, Act, Cut, Recording, Tree, cuts, read_tree, replayed, without_sync, write_tree
@@ -83,7 +83,8 @@ def outages(
     dice = random.Random(seed)
     for number, (disk, told) in enumerate(replayed(found.acts, found.start)):
         for cut in filter(wanted, cuts(disk, dice, chances)):
-            state = hash((len(told), frozenset(disk.after(cut).items())))
+            known_told = Acknowledged.of(told)
+            state = hash((known_told.entries, known_told.plan, frozenset(disk.after(cut).items())))
             if state not in known:
                 known.add(state)
                 yield Outage(trace=found, acts=number, cut=cut)
