@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_HOME ?= demo
 
-.PHONY: demo test test-triton check proof-resume proof-kill proof-fit proof-stream bench clean
+.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream bench clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt
@@ -29,6 +29,9 @@ check: $(STAMP)  ## lint, types, and who may import whom
 	$(BIN)/ruff check src tests examples benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+proof: $(STAMP)  ## try to lose something, 100,000 times and more: PROOFS.md
+	$(BIN)/python benchmarks/vault_proof.py --report PROOFS.md
 
 proof-kill: $(STAMP)  ## kill the forge 40 times, in the middle of steps, for each way of training
 	$(BIN)/python benchmarks/kill_proof.py

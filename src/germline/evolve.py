@@ -190,7 +190,8 @@ def teach(
         config, weights(lineage, run.parent), fit.on.dtype, bits=fit.setting.bits,
         in_full=trainable.in_full(training), device=fit.on.device,
     )  # fmt: skip
-    spend = meter and functools.partial(meter.spend, memory=functools.partial(memory_bytes, fit.on.device))
+    memory = functools.partial(memory_bytes, fit.on.device)
+    spend = None if meter is None else functools.partial(meter.spend, memory=memory)
     trained = loop.train(decoder, batches, training, fit, scratch=run.directory, on_event=on_event, spend=spend)
     runs.save_trained(run, trained)
     return trained, fit

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
 from torch import Tensor
 
 from germline.checkout import scale_of
@@ -76,20 +75,16 @@ class _Adapter(Mapping[str, Tensor]):
     """An adapter's tensors, each read when it is asked for: thousands may be open at once."""
 
     def __init__(self, path: Path) -> None:
-        self._file = safe_open(path, framework="pt")
-        self._names = frozenset(self._file.keys())
+        self._path, self._stored = path, weights.header(path)
 
     def __getitem__(self, name: str) -> Tensor:
-        if name not in self._names:
-            raise KeyError(name)
-        tensor: Tensor = self._file.get_tensor(name)
-        return tensor
+        return weights.fetch(self._path, self._stored[name])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._stored)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._stored)
 
 
 @dataclass(slots=True)

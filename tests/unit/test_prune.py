@@ -23,6 +23,7 @@ from germline.store.generations import Manifest
 from germline.store.home import Home
 from germline.store.prune import Item, prune
 from germline.store.verify import verify
+from tests.conftest import forget
 from tests.unit.small_lineage import NOON, bear, lighthouse
 
 Captured = pytest.CaptureFixture[str]
@@ -132,6 +133,7 @@ def do(home: Home, deeds: list[Any]) -> None:
 def test_whatever_an_entry_reaches_stays_and_all_else_goes(
     original_parts: None, deeds: list[Any], keep_weights: int
 ) -> None:
+    forget()  # what this lineage was grown to in another example
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(shutil.copytree(_ORIGINAL[0], Path(folder) / "home")))
         do(home, deeds)

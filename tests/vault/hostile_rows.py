@@ -298,7 +298,7 @@ def _read(root: Path, out: Path) -> None:
     rows = read(["corpus"], root, voice="assistant", strict=False)
     delta = snapshot(keep(rows, seen=()), out, heldout_share=0.2)
     allowed = (str(root / "corpus"), str(out), sys.prefix, sys.base_prefix)
-    files = {os.path.realpath(path) for path in opened if not os.path.isdir(path)}  # directories are synced
+    files = {os.path.realpath(path) for path in opened if not Path(path).is_dir()}  # directories are synced
     outside = sorted(path for path in files if not path.startswith(allowed))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     print(json.dumps({
