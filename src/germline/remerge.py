@@ -77,12 +77,12 @@ class _Adapter(Mapping[str, Tensor]):
 
     def __init__(self, path: Path) -> None:
         self._file = safe_open(path, framework="pt")
-        self._names = frozenset(self._file.keys())
+        self._names = frozenset(self._file.keys())  # type: ignore[no-untyped-call]
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._names:
             raise KeyError(name)
-        tensor: Tensor = self._file.get_tensor(name)
+        tensor: Tensor = self._file.get_tensor(name)  # type: ignore[no-untyped-call]
         return tensor
 
     def __iter__(self) -> Iterator[str]:
