@@ -28,9 +28,13 @@ def canonical_json(value: object) -> bytes:
 
     Raises ValueError for NaN and infinities: a number that cannot be compared is never written down.
     """
-    return json.dumps(plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode(
-        "utf-8"
-    )
+    return dumped(plain(value))
+
+
+def dumped(value: Any) -> bytes:
+    """`canonical_json` of what is plain already, such as what was read from JSON."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode("utf-8")
 
 
 def plain(value: object) -> Any:

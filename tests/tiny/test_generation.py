@@ -176,7 +176,7 @@ def test_nothing_new_says_so_and_a_refused_delta_is_not_trained_twice(
     refused = grow(home, third, "gate.recall=1.0", "data.heldout=0.0")
     assert refused.verdict.outcome in ("refused", "inconclusive")
     assert Lineage.open(home).head.number == 2
-    with pytest.raises(GermlineError, match="refused before, as g3"):
+    with pytest.raises(GermlineError, match=r"(refused|inconclusive) before, as g3"):
         grow(home, third, "gate.recall=1.0", "data.heldout=0.0")
     assert verify(home).problems == ()
 

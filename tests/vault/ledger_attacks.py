@@ -261,7 +261,7 @@ def _flip_a_bit(home: Home, place: int, dice: random.Random) -> None:
     path = dice.choice([home.identity, *[ledger.entry_path(home, place)] * 9])
     data = bytearray(path.read_bytes())
     data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
-    path.chmod(0o644)
+    path.unlink()
     path.write_bytes(bytes(data))
 
 
@@ -338,7 +338,7 @@ def attack(target: Target, count: int, seed: int) -> Iterator[tuple[str, int, Fo
 
 
 def one(target: Target, kind: Attack, place: int, dice: random.Random) -> Found:
-    """A single attack on a fresh copy."""
+    """A single attack on a fresh copy. Its files are links: an attack removes what it writes anew."""
     home = target.working
     _fresh(target.root, home.root)
     kind(home, place, dice)
@@ -360,7 +360,7 @@ def _fresh(original: Path, copy: Path) -> None:
         shutil.copytree(original, copy)
     for name in ("ledger", "generations"):
         shutil.rmtree(copy / name)
-        shutil.copytree(original / name, copy / name)
+        shutil.copytree(original / name, copy / name, copy_function=os.link)
     (copy / "lineage.json").unlink()
     shutil.copy(original / "lineage.json", copy / "lineage.json")
 

@@ -28,7 +28,7 @@ def test_the_target_is_whole(target: Target) -> None:
 
 def test_every_attack_is_found_given_one_witness(target: Target) -> None:
     names = set()
-    for name, place, found in ledger_attacks.attack(target, 7 * len(INSIDE + BEHIND), seed=1):
+    for name, place, found in ledger_attacks.attack(target, 5 * len(INSIDE + BEHIND), seed=1):
         names.add(name)
         assert found.by_the_witness and found.by_the_checkpoint, (name, place)
     assert len(names) == len(INSIDE + BEHIND)
@@ -37,7 +37,7 @@ def test_every_attack_is_found_given_one_witness(target: Target) -> None:
 @pytest.mark.parametrize("kind", INSIDE)
 def test_what_is_done_inside_needs_no_witness(target: Target, kind: ledger_attacks.Attack) -> None:
     dice = random.Random(2)
-    for place in (0, 1, 13, 27, LENGTH - 2):
+    for place in (0, 27, LENGTH - 2):
         assert one(target, kind, place, dice).by_itself, place
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from germline.records import FORMAT, Digest, canonical_json, digest_of, plain
+from germline.records import FORMAT, Digest, digest_of, dumped, plain
 from germline.store import keys, reading
 from germline.store.failures import damaged
 from germline.store.home import Charter
@@ -42,17 +42,21 @@ class Entry:
     format: int = FORMAT
     signatures: dict[str, str] = field(default_factory=dict)
     """Public key -> signature of the digest, both in hexadecimal. Beside the entry, not part of it."""
+    _digest: Digest = field(default="", init=False, repr=False, compare=False)
+    """Once known, kept: a ledger is read often."""
 
     @property
     def fields(self) -> dict[str, Any]:
         """What is hashed: all but the signatures."""
         fields: dict[str, Any] = plain(self)
-        del fields["signatures"]
+        del fields["signatures"], fields["_digest"]
         return fields
 
     @property
     def digest(self) -> Digest:
-        return digest_of(canonical_json(self.fields))
+        if not self._digest:
+            object.__setattr__(self, "_digest", digest_of(dumped(self.fields)))
+        return self._digest
 
     @property
     def is_birth(self) -> bool:
@@ -70,7 +74,7 @@ def message(digest: Digest) -> bytes:
 
 
 def to_bytes(entry: Entry) -> bytes:
-    return canonical_json({"digest": entry.digest, "entry": entry.fields, "signatures": entry.signatures})
+    return dumped({"digest": entry.digest, "entry": entry.fields, "signatures": entry.signatures})
 
 
 def parse(path: Path, data: bytes) -> Entry:
@@ -79,7 +83,7 @@ def parse(path: Path, data: bytes) -> Entry:
     fields, signatures = value.get("entry"), value.get("signatures")
     if value.keys() != {"entry", "digest", "signatures"} or not isinstance(fields, dict):
         raise damaged(path, "is not a ledger entry")
-    if (found := digest_of(canonical_json(fields))) != value["digest"]:
+    if (found := digest_of(dumped(fields))) != value["digest"]:
         raise damaged(path, f"was edited: its entry hashes to {found}")
     reading.require_known_format(path, fields.get("format"))
     if not (_is_entry(fields) and _are_signatures(signatures)):
@@ -88,7 +92,10 @@ def parse(path: Path, data: bytes) -> Entry:
         files = {str(name): reference_from(value) for name, value in fields.pop("files").items()}
     except (AttributeError, TypeError, ValueError):
         raise damaged(path, "is not a ledger entry") from None
-    return Entry(**fields, files=files, signatures=signatures)
+    assert isinstance(signatures, dict)
+    entry = Entry(**fields, files=files, signatures=signatures)
+    object.__setattr__(entry, "_digest", found)
+    return entry
 
 
 def signature_fault(charter: Charter, entry: Entry) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from germline.errors import GermlineError
-from germline.records import FORMAT, canonical_json
+from germline.records import FORMAT, dumped
 from germline.store.failures import damaged, explained
 
 
@@ -39,7 +39,7 @@ def parse(path: Path, data: bytes) -> dict[str, Any]:
     """
     try:
         value = json.loads(data)
-        written = canonical_json(value)
+        written = dumped(value)
     except json.JSONDecodeError as error:
         place = len(error.doc[: error.pos].encode("utf-8", "surrogatepass"))
         raise damaged(path, f"is not readable JSON from byte {place} on") from None
