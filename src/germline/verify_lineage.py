@@ -48,7 +48,7 @@ def shaped(value: Any, shape: Any) -> bool:
     if isinstance(shape, str):
         return isinstance(value, str) and re.fullmatch(shape, value) is not None
     if isinstance(shape, type):
-        return type(value) is shape and (not isinstance(value, int) or value >= 0)
+        return type(value) is shape and not (isinstance(value, int) and value < 0)
     if isinstance(shape, list) and isinstance(value, dict):
         return all(shaped(name, shape[0]) and shaped(item, shape[1]) for name, item in value.items())
     return isinstance(value, dict) and value.keys() == {*shape} and all(shaped(value[key], shape[key]) for key in shape)
@@ -82,8 +82,7 @@ def verifies(key: str, signature: str, message: bytes) -> bool:
     if not point or s >= L:
         return False
     k = int.from_bytes(hashlib.sha512(signed[:32] + public + message).digest(), "little") % L
-    minus: tuple[int, ...] = (P - point[0], point[1], 1, P - point[3])
-    total: tuple[int, ...] = (0, 1, 1, 0)
+    minus, total = (P - point[0], point[1], 1, P - point[3]), decoded(bytes([1] + [0] * 31))  # the neutral point
     table = (total, base, minus, added(base, minus))
     for bit in range(252, -1, -1):
         total = added(added(total, total), table[(s >> bit & 1) | (k >> bit & 1) << 1])
@@ -186,9 +185,7 @@ class Check:
         signers, kind, body = entry["signatures"].keys(), entry["kind"], entry["body"]
         need(signers and (not charter or signers <= {*charter["keys"].values()}), "is not signed by the lineage's keys")
         message = f"germline ledger entry\n{entry['digest']}".encode()
-        need(
-            all(verifies(key, signed, message) for key, signed in entry["signatures"].items()), "is not what was signed"
-        )
+        need(all(verifies(key, made, message) for key, made in entry["signatures"].items()), "is not what was signed")
         if not whole:
             return
         two, subject = charter["threshold"] == 2, (entry["number"], entry["generation"])

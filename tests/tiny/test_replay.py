@@ -37,10 +37,9 @@ def grown(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     world = tmp_path_factory.mktemp("replayed") / "world"
     shutil.copytree(founded, world)
     home = Home.open(world / "home")
-    short = ("curriculum.epochs=2", "exams.replies=2", "exams.answer_tokens=2")
-    second = ('data.sources=["../first", "../second"]', "training.quantize=nf4")
+    second = ('data.sources=["../first", "../second"]', "training.quantize=nf4", "curriculum.epochs=3")
     for overrides in ((), second):
-        assert age_up(home, load_plan(home.plan, (*short, *overrides)), quiet).verdict.outcome == "promoted"
+        assert age_up(home, load_plan(home.plan, overrides), quiet).verdict.outcome == "promoted"
     return world
 
 

@@ -249,13 +249,14 @@ def test_any_flipped_bit_and_any_cut_is_found_without_a_hash(packed: Path, targe
     data = packed.read_bytes()
     packed.with_name("g1.tar.sha256").unlink()
     dice, changed = random.Random(1), packed.with_name("changed.tar")
-    places = [dice.randrange(len(data)) for _ in range(150)]
+    places = [dice.randrange(len(data)) for _ in range(40)]
     headers = [place for place in range(0, len(data), 512) if data[place + 257 : place + 262] == b"ustar"]
+    headers = dice.sample(headers, min(25, len(headers)))
     places += [place + dice.randrange(512) for place in headers]
     for place in places:
         changed.write_bytes(data[:place] + bytes([data[place] ^ 1 << dice.randrange(8)]) + data[place + 1 :])
         refused(changed, target)
-    for length in [dice.randrange(len(data)) for _ in range(30)] + list(range(0, len(data), 2048)):
+    for length in [dice.randrange(len(data)) for _ in range(10)] + list(range(0, len(data), 8192)):
         changed.write_bytes(data[:length])
         refused(changed, target)
     for more in (b"\0", bytes(512), b"more"):
@@ -319,7 +320,8 @@ def test_a_tar_in_our_form_that_holds_no_whole_lineage_is_refused(
 ) -> None:
     files, path = contents(packed), tmp_path / "crafted.tar"
     assert crafted(path, files).read_bytes() == packed.read_bytes()
-    for place, (name, data) in enumerate(files):
+    for place in (0, 1, 2, 6, 7, 8, 12, len(files) - 2, len(files) - 1):
+        name, data = files[place]
         refused(crafted(path, files[:place] + files[place + 1 :]), target)
         refused(crafted(path, [*files[:place], (name, data + b" "), *files[place + 1 :]]), target)
         refused(crafted(path, [*files[: place + 1], *files[place:]]), target, "is no archive of germline")

@@ -20,7 +20,7 @@ DIFFERS = 1
 @options.home
 @options.as_json
 def command(name: str, threads: int | None, anyway: bool, home: Home, as_json: bool) -> int:
-    """Train a generation again and compare the two.
+    """Train a generation again, and compare.
 
     Adapter, merged weights and id must come out the same to the last bit, or the first thing that differs is named.
     What this machine has otherwise than the one of its birth is told first. The lineage is not changed. Exit code 1

@@ -16,9 +16,9 @@ from pathlib import Path
 from germline.errors import GermlineError
 from germline.records import Digest, canonical_json
 from germline.store import disk, generations, ledger, lock
+from germline.store.entry import Entry
 from germline.store.generations import Manifest
 from germline.store.home import Home
-from germline.store.entry import Entry
 from germline.store.objects import is_digest, place
 
 KEEP_WEIGHTS = 2
