@@ -243,7 +243,8 @@ def make(root: Path, count: int, seed: int) -> Books:
         name = f"rows-{start:06}.jsonl"
         with (corpus / name).open("wb") as file:
             for number in range(start, min(start + 500, count)):
-                line, reason = LINES[kinds[number % len(kinds)]](number, chance)
+                kind = kinds[number % len(kinds)] if number > start else "good"  # a mark is right in the first line
+                line, reason = LINES[kind](number, chance)
                 file.write(line + b"\n")
                 books.add(f"corpus/{name}", number - start + 1, reason)
         _files(corpus, f"files-{start:06}", books, chance)
@@ -298,7 +299,7 @@ def _read(root: Path, out: Path) -> None:
     rows = read(["corpus"], root, voice="assistant", strict=False)
     delta = snapshot(keep(rows, seen=()), out, heldout_share=0.2)
     allowed = (str(root / "corpus"), str(out), sys.prefix, sys.base_prefix)
-    files = {os.path.realpath(path) for path in opened if not Path(path).is_dir()}  # directories are synced
+    files = {os.path.realpath(path) for path in opened if not Path(path).is_dir()}  # those are synced
     outside = sorted(path for path in files if not path.startswith(allowed))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     print(json.dumps({

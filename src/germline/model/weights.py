@@ -151,7 +151,7 @@ def _stored(path: Path, name: str, entry: Any, base: int) -> Stored:
     if len(entry) != 3 or len(shape) > 8 or any(type(n) is not int or not 0 <= n < 2**48 for n in numbers):
         raise ValueError(f"{name} is not described as a tensor is")
     if dtype not in _DTYPES:
-        raise ModelError(f"{path} stores weights as {dtype!r:.20}", hint="start from the weights before quantization")
+        raise ModelError(f"{path} stores weights as {dtype!s:.20}", hint="start from the weights before quantization")
     size = math.prod(shape) * _DTYPES[dtype].itemsize
     if type(shape) is not list or end - begin != size or (not size and shape != [0]):
         raise ValueError(f"{name} of shape {shape} in {dtype} lies in {end - begin:,} bytes")
