@@ -7,20 +7,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch._dynamo  # noqa: F401 - what an evolve loads late, loaded once for all that are forked from here
+
 from germline.evolve import age_up
 from germline.founding import found
 from germline.settings import load_plan
 from germline.store import ledger
+from germline.store.home import Home
 from tests.tiny.conftest import NAMES, PLAN, quiet, write_batch
-from tests.vault.cycle import MANUAL, Cycle, Tell, configured, published, told_by
+from tests.vault.cycle import MANUAL, Cycle, Tell, Told, configured, published, told_by
 from tests.vault.faults import forked, scratch
+
+SHORTER = {
+    "epochs = 6": "epochs = 2",
+    "batch_tokens = 512": "batch_tokens = 256",
+    "checkpoint_every = 5": "checkpoint_every = 1\nthreads = 1",
+    "choices = 4": "choices = 2\nreplies = 2",
+    "answer_tokens = 8": "answer_tokens = 2",
+}
 
 
 def live(world: Path, tell: Tell) -> None:
     home = configured(world)
+    tell(_history(home))
     if len(ledger.entries(home)) < 2:
         age_up(home, load_plan(home.plan), quiet)
-    tell({"entries": len(ledger.entries(home)), "files": published(home)})
+        tell(_history(home))
+
+
+def _history(home: Home) -> Told:
+    return {"entries": len(ledger.entries(home)), "files": published(home)}
 
 
 @contextmanager
@@ -48,9 +64,12 @@ def prepare(world: Path) -> None:
     world.mkdir()
     (world / "inputs").mkdir()
     (world / "inputs" / "manual.md").write_bytes(MANUAL)
-    write_batch(world / "first", NAMES[:5], 0)
+    write_batch(world / "first", NAMES[:2], 0)
     (world / "probes.txt").write_text("How are you?\nAnything to say?\n", encoding="utf-8")
     home = configured(world)
     found(home.root, "scratch", name="tiny", size="tiny", texts=[world / "first"], on_event=quiet)
-    plan = PLAN.replace("epochs = 6", "epochs = 2").replace("checkpoint_every = 5", "checkpoint_every = 3")
+    plan = PLAN
+    for setting, shorter in SHORTER.items():
+        assert setting in plan
+        plan = plan.replace(setting, shorter)
     home.plan.write_text(plan, encoding="utf-8")

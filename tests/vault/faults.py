@@ -149,6 +149,8 @@ def _be_the_child(work: Callable[[Tell], Any], writable: int) -> None:
     try:
         try:
             send("answer", work(lambda told: send("told", told)))
+        except Lost as error:
+            send("error", str(error))
         except BaseException:
             send("error", traceback.format_exc())
     finally:
