@@ -32,10 +32,14 @@ class Guard:
             return
         paths = [str(Path(path).absolute()) for path in arguments[:2] if isinstance(path, str | os.PathLike)]
         inside = [path for path in paths if path == self.root or path.startswith(self.root + os.sep)]
-        if not inside or inside == [self.root + os.sep + "lock"]:
+        if not inside:
             return
-        self.seen += 1
         frame = sys._getframe(1)
+        while Path(frame.f_code.co_filename).stem == "pathlib" and frame.f_back is not None:
+            frame = frame.f_back
+        if "filelock" in frame.f_code.co_filename and set(inside) <= {self.root, self.root + os.sep + "lock"}:
+            return  # the lock, and its directory, which is there
+        self.seen += 1
         if frame.f_code.co_filename != disk.__file__:
             self.strangers.append(f"{event} {inside} by {frame.f_code.co_filename}:{frame.f_lineno}")
 

@@ -114,13 +114,17 @@ def told_by(home: Home) -> Story:
 
 
 def published(home: Home) -> dict[str, str]:
-    """Path and digest of all that may never change again."""
-    paths = [home.identity, *files_under(home.objects), *files_under(home.generations), *files_under(home.ledger)]
-    return {
-        path.relative_to(home.root).as_posix(): digest_of(path.read_bytes())
-        for path in paths
-        if not path.name.startswith(".")
-    }
+    """Path and digest of all that the ledger reaches, and that may never change again."""
+    entries = ledger.entries(home)
+    manifests = {entry.generation: generations.load(home, entry.generation) for entry in entries}
+    holders = (*entries, *manifests.values())
+    digests = {reference.digest for holder in holders for reference in holder.files.values()}
+    paths = [
+        home.identity, *(ledger.entry_path(home, entry.sequence) for entry in entries),
+        *(generations.manifest_path(home, digest) for digest in manifests),
+        *(objects.place(home.objects, digest) for digest in sorted(digests)),
+    ]  # fmt: skip
+    return {path.relative_to(home.root).as_posix(): digest_of(path.read_bytes()) for path in paths}
 
 
 def tree(world: Path) -> dict[str, str]:

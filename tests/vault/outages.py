@@ -91,14 +91,15 @@ def outages(
 
 
 def power(cycle: Cycle, seed: int, states: int, deaths: int = 8) -> Proof:
-    """So many states by chance of all that there are; from every third, the power is cut during recovery, too."""
+    """So many states, those of an undisturbed life first; from every third, the power is cut during recovery, too."""
     dice, known = random.Random(seed), set[int]()
     whole = fresh(cycle)
     found = list(outages(whole, known, chances=8, seed=seed))
     distinct = len(found)
     for other in broken(cycle, whole, deaths, dice):
         found += outages(other, known, chances=1, seed=seed)
-    chosen = dice.sample(found, min(states, len(found)))
+    first = dice.sample(found[:distinct], min(states, distinct))
+    chosen = first + dice.sample(found[distinct:], min(states - len(first), len(found) - distinct))
 
     def attempt(number: int, folder: Path) -> None:
         with after_this(str(chosen[number])):

@@ -20,6 +20,8 @@ ALLOWED = {
     ("store/lock.py", "FileLock"): "an empty file, which means nothing by itself",
     ("cli/__init__.py", "os.open"): "os.devnull, in the place of a pipe that was closed",
     ("forge/machine.py", "shutil"): "shutil.which",
+    ("model/gguf_import_file.py", "mmap"): "for reading",
+    ("model/weights.py", "np.memmap"): "copy on write: what is changed stays in memory",
 }
 """What would be found otherwise, and why it may be."""
 
@@ -64,7 +66,7 @@ def _called(node: ast.Call) -> Iterator[str]:
             return
         elif name in FORBIDDEN_METHODS or (name == "replace" and len(node.args) == 1 and not node.keywords):
             yield f".{name}"
-        elif name == "open" and owner not in ("Home", "Lineage") and _may_write(node, 0):
+        elif name == "open" and owner not in ("Home", "Lineage", "cls") and _may_write(node, 0):
             yield ".open"
 
 
@@ -127,5 +129,5 @@ def test_whoever_changes_a_lineage_comes_through_the_door(what: str, tmp_path: P
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=os.environ)
     assert done.returncode == 0, done.stdout + done.stderr
     seen, strangers = (int(word) for word in done.stdout.split()[-2:])
-    assert strangers == 0
+    assert strangers == 0, done.stdout
     assert seen > 100
