@@ -19,9 +19,9 @@ from germline.store.prune import KEEP_WEIGHTS, prune
 @options.home
 @options.as_json
 def command(dry_run: bool, keep_weights: int, home: Home, as_json: bool) -> None:
-    """Free disk space: remove what no ledger entry reaches, and merged weights that can be made again.
+    """Remove what no ledger entry reaches, to free disk space.
 
-    Nothing that belongs to a generation in the ledger is ever removed, refused ones included.
+    Merged weights go, too: they are made again when they are needed. Nothing that belongs to a generation in the ledger is ever removed, refused ones included.
     """
     items = prune(home, keep_weights=keep_weights, dry_run=dry_run)
     gone = [item for item in items if not item.in_use]
