@@ -32,6 +32,7 @@ def whole(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home whose first generation was never stopped."""
     world = tmp_path_factory.mktemp("whole") / "world"
     shutil.copytree(founded, world)
+    forget()  # what another copy of it has grown to
     home = Home.open(world / "home")
     grow(home)
     return home

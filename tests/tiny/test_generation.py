@@ -27,6 +27,7 @@ from germline.settings import load_plan
 from germline.store import keys, ledger, lock
 from germline.store.home import Home
 from germline.store.verify import verify
+from tests.conftest import forget
 from tests.tiny.conftest import quiet
 
 pytestmark = pytest.mark.tiny
@@ -44,6 +45,7 @@ def grown(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small world with two generations promoted."""
     world = tmp_path_factory.mktemp("grown") / "world"
     shutil.copytree(founded, world)
+    forget()  # what another copy of it has grown to
     home = Home.open(world / "home")
     assert grow(home).verdict.outcome == "promoted"
     assert grow(home, SECOND).verdict.outcome == "promoted"

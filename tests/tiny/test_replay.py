@@ -24,6 +24,7 @@ from germline.settings import load_plan
 from germline.store import generations, ledger
 from germline.store.home import Home
 from germline.store.verify import verify
+from tests.conftest import forget
 from tests.tiny.conftest import quiet
 
 pytestmark = pytest.mark.tiny
@@ -36,6 +37,7 @@ def grown(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small world with two generations promoted, the second trained with packed weights."""
     world = tmp_path_factory.mktemp("replayed") / "world"
     shutil.copytree(founded, world)
+    forget()  # what another copy of it has grown to
     home = Home.open(world / "home")
     second = ('data.sources=["../first", "../second"]', "training.quantize=nf4", "curriculum.epochs=3")
     for overrides in ((), second):
