@@ -23,7 +23,6 @@ from germline.store.generations import Manifest
 from germline.store.home import Home
 from germline.store.prune import Item, prune
 from germline.store.verify import verify
-from tests.conftest import forget
 from tests.unit.small_lineage import NOON, bear, lighthouse
 
 Captured = pytest.CaptureFixture[str]
@@ -130,14 +129,7 @@ def do(home: Home, deeds: list[Any]) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(deeds, max_size=7), st.integers(0, 3))
-<<<<<<< HEAD
-def test_whatever_an_entry_reaches_stays_and_all_else_goes(
-    original_parts: None, deeds: list[Any], keep_weights: int
-) -> None:
-    forget()  # what this lineage was grown to in another example
-=======
 def test_whatever_an_entry_reaches_stays_and_all_else_goes(deeds: list[Any], keep_weights: int) -> None:
->>>>>>> vault-d
     with tempfile.TemporaryDirectory() as folder:
         home = lighthouse(Path(folder) / "home")
         do(home, deeds)

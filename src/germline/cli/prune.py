@@ -21,13 +21,8 @@ from germline.store.prune import KEEP_WEIGHTS, prune
 def command(dry_run: bool, keep_weights: int, home: Home, as_json: bool) -> None:
     """Remove what no ledger entry reaches, to free disk space.
 
-<<<<<<< HEAD
-    Merged weights that can be made again go, too. Nothing that belongs to a generation in the ledger is ever
-    removed, refused ones included.
-=======
     Merged weights go, too: they are made again when they are needed. Nothing that belongs to a generation in the
     ledger is ever removed, refused ones included.
->>>>>>> vault-d
     """
     items = prune(home, keep_weights=keep_weights, dry_run=dry_run)
     gone = [item for item in items if not item.in_use]
