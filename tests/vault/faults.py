@@ -57,7 +57,10 @@ class Killing(Counting):
 
 
 class Failing(Counting):
-    """An error at primitive number `point`: once, or from there on. A write that fails wrote half of its bytes."""
+    """An error at primitive number `point`: once, or from there on. A write that fails wrote half of its bytes.
+
+    A write that is interrupted is made again by Python itself, for ever if need be: of these every other goes through.
+    """
 
     def __init__(self, point: int, code: int, *, sticky: bool) -> None:
         super().__init__()
@@ -65,7 +68,8 @@ class Failing(Counting):
 
     def __call__(self, primitive: Watch, *arguments: Any) -> Any:
         number = len(self.names)
-        if number < self.point or (number > self.point and not self.sticky):
+        again = primitive is os.write and self.code == errno.EINTR and (number - self.point) % 2
+        if number < self.point or (number > self.point and not self.sticky) or again:
             return super().__call__(primitive, *arguments)
         self.names.append(primitive.__name__)
         if primitive is os.write and self.code != errno.EINTR:
