@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch._dynamo  # noqa: F401 - what an evolve loads late, loaded once for all that are forked from here
 
+from germline.cli.pin import pin
 from germline.evolve import age_up
 from germline.founding import found
 from germline.settings import load_plan
@@ -30,7 +31,7 @@ SHORTER = {
 def live(world: Path, tell: Tell) -> None:
     home = configured(world)
     tell(_history(home))
-    if len(ledger.entries(home)) < 2:
+    if len(ledger.entries(home)) < 3:
         age_up(home, load_plan(home.plan), quiet)
         tell(_history(home))
 
@@ -73,3 +74,4 @@ def prepare(world: Path) -> None:
         assert setting in plan
         plan = plan.replace(setting, shorter)
     home.plan.write_text(plan, encoding="utf-8")
+    pin(home, load_plan(home.plan))

@@ -30,8 +30,6 @@ from germline.store.rules import Course, course
 NO_LAWS = digest_of(b"[]")
 """The digest of a list of laws that is empty."""
 
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
-
 
 def entry_path(home: Home, sequence: int) -> Path:
     return home.ledger / f"{sequence:06}.json"
@@ -74,7 +72,7 @@ def append(
         kind=kind,
         generation=generation,
         number=number,
-        time=(now or datetime.now(UTC)).astimezone(UTC).strftime(_TIME),
+        time=(now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         body={LAWS: now_at.laws or NO_LAWS, **body},
         files=files or {},
     )
