@@ -301,11 +301,20 @@ def _read(root: Path, out: Path) -> None:
     allowed = (str(root / "corpus"), str(out), sys.prefix, sys.base_prefix)
     files = {os.path.realpath(path) for path in opened if not Path(path).is_dir()}  # those are synced
     outside = sorted(path for path in files if not path.startswith(allowed))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = _peak()
     print(json.dumps({
         "digest": delta.digest, "train": delta.train_rows, "heldout": delta.heldout_rows, "rows_in": delta.rows_in,
         "refused": delta.refused, "peak": peak, "outside": outside,
     }))  # fmt: skip
+
+
+def _peak() -> int:
+    """The most bytes this process has held. Linux counts those of the process it was forked from into ru_maxrss."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    [held] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+    return int(held.split()[1]) * 1024
 
 
 def _names_a_file(event: str, given: tuple[Any, ...]) -> bool:
