@@ -288,8 +288,6 @@ def _huge(corpus: Path, books: Books) -> None:
 
 def _read(root: Path, out: Path) -> None:
     """Read `root/corpus` as an evolve does, and print what came of it and what it took."""
-    import resource
-
     from germline.corpus.clean import keep
     from germline.corpus.read import read
     from germline.corpus.split import snapshot
@@ -312,6 +310,8 @@ def _peak() -> int:
     """The most bytes this process has held. Linux counts those of the process it was forked from into ru_maxrss."""
     status = Path("/proc/self/status")
     if not status.exists():
+        import resource  # which Windows has not
+
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     [held] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
     return int(held.split()[1]) * 1024
