@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -36,7 +38,7 @@ def report(tallies: Sequence[Tally], seconds: float) -> str:
     lines = [
         "# Proofs",
         "",
-        f"`make proof`, {date.today().isoformat()}, commit {_commit()}, {_machine()}: {seconds / 60:.0f} minutes, "
+        f"`{shlex.join(['python', *sys.argv])}`, {date.today().isoformat()}, commit {_commit()}, {_machine()}: {seconds / 60:.0f} minutes, "
         f"{sum(tally.faults for tally in tallies):,} faults, {sum(len(tally.lost) for tally in tallies)} lost.",
         "A proof that fails says how to repeat its attempt, as `benchmarks/vault_proof.py --only NAME --attempt N`.",
         "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from germline.evals.cards import Card
@@ -17,15 +17,12 @@ from germline.records import Marks, Score, StyleMarks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A model that can sit exams: its decoder, and its tokenizer as two functions and the id of EOS."""
+    """A model that can sit an exam: its decoder, and its tokenizer as two functions and the id of EOS."""
 
     decoder: Decoder
     tokenize: Callable[[str], list[int]]
     detokenize: Callable[[list[int]], str]
     end: int
-    said: dict[tuple[str, int], str] = field(default_factory=dict)
-    """(prompt, limit) -> its answer: probes, laws and cards come again in every exam of a line, and answers
-    are greedy, so each is asked for once."""
 
 
 def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str) -> Marks:
@@ -94,10 +91,7 @@ def _score(items: Sequence[Item], chosen: Sequence[tuple[str, float]], paper: st
 
 
 def _speak(candidate: Candidate, prompts: Sequence[str], limit: int) -> list[str]:
-    new = [prompt for prompt in dict.fromkeys(prompts) if (prompt, limit) not in candidate.said]
-    answers = speak(candidate.decoder, new, candidate.tokenize, candidate.detokenize, limit=limit, end=candidate.end)
-    candidate.said.update(((prompt, limit), answer) for prompt, answer in zip(new, answers, strict=True))
-    return [candidate.said[prompt, limit] for prompt in prompts]
+    return speak(candidate.decoder, prompts, candidate.tokenize, candidate.detokenize, limit=limit, end=candidate.end)
 
 
 def _longest(candidate: Candidate, items: Sequence[Item]) -> int:
