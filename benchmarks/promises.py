@@ -38,8 +38,9 @@ def report(tallies: Sequence[Tally], seconds: float) -> str:
     lines = [
         "# Proofs",
         "",
-        f"`{shlex.join(['python', *sys.argv])}`, {date.today().isoformat()}, commit {_commit()}, {_machine()}: {seconds / 60:.0f} minutes, "
-        f"{sum(tally.faults for tally in tallies):,} faults, {sum(len(tally.lost) for tally in tallies)} lost.",
+        f"`{shlex.join(['python', *sys.argv])}`, {date.today().isoformat()}, commit {_commit()}, {_machine()}: "
+        f"{seconds / 60:.0f} minutes, {sum(tally.faults for tally in tallies):,} faults, "
+        f"{sum(len(tally.lost) for tally in tallies)} lost.",
         "A proof that fails says how to repeat its attempt, as `benchmarks/vault_proof.py --only NAME --attempt N`.",
         "",
         "| promise | faults tried | lost | proofs |",

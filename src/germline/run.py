@@ -26,7 +26,7 @@ from germline.errors import DataError, GermlineError, PlanError
 from germline.lineage import HELDOUT, PLAN, TRAIN, Generation, Lineage
 from germline.records import Delta, Event, OnEvent, Trained, canonical_json, digest_of, finite, plain
 from germline.settings import Plan, parse_plan
-from germline.store import disk, ledger, objects
+from germline.store import disk, ledger, objects, prune
 from germline.store.entry import LAWS
 from germline.store.home import Home
 
@@ -96,7 +96,8 @@ def end(home: Home, run: Run) -> None:
 
 def _clear(home: Home, directory: Path) -> None:
     if (directory / RUN).exists():
-        disk.remove(directory / RUN)  # first, and durably: it vouches for the rest
+        prune.sweep(home)
+        disk.remove(directory / RUN)  # first of the directory, and durably: it vouches for the rest
     disk.remove_tree(home.root, directory)
 
 

@@ -162,3 +162,24 @@ def test_pruned_between_two_attempts_it_is_the_same_child(
     assert verify(home).problems == ()
     forget()
     assert child == Lineage.open(whole).head.digest
+
+
+def test_what_a_given_up_run_had_put_away_goes_with_it(
+    founded: Path, copy_of: Callable[[Path], Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut before its ledger entry, begun anew with another plan: nothing of the first child is left."""
+    home = copy_of(founded)
+
+    class Died(BaseException):
+        pass
+
+    def die(*args: object, **kwargs: object) -> None:
+        raise Died
+
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        patch.setattr("germline.store.ledger.append", die)
+        grow(home)
+    assert verify(home).pending
+    age_up(home, load_plan(home.plan, ["training.rank=4"]), lambda event: None, restart=True)
+    report = verify(home)
+    assert (report.problems, report.pending) == ((), 0)

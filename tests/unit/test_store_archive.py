@@ -27,6 +27,7 @@ from germline.store import generations, ledger, objects, restore
 from germline.store.archive import header
 from germline.store.home import Home
 from germline.store.objects import FileRef
+from germline.store.prune import prune
 from germline.store.verify import verify
 from tests.conftest import forget
 from tests.unit.small_lineage import bear, lighthouse
@@ -136,6 +137,15 @@ def test_what_is_restored_is_verified_and_says_what_it_lacks(packed: Path, tmp_p
     capsys.readouterr()
     assert main(["--home", str(home.root), "show", "g2"]) == 1
     assert "is not in this archive" in capsys.readouterr().err
+
+
+def test_what_is_left_over_beside_a_restored_archive_can_be_pruned(packed: Path, tmp_path: Path) -> None:
+    home = unpack(packed, tmp_path / "restored")
+    left = objects.put(home, b"left over")
+    assert [item.path for item in prune(home)] == [
+        objects.place(home.objects, left.digest).relative_to(home.root).as_posix()
+    ]
+    assert verify(home).problems == ()
 
 
 def test_the_verifier_agrees_on_the_archive_and_on_what_came_of_it(packed: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from germline.corpus.split import read_rows, snapshot
 from germline.records import Digest, Row, canonical_json, digest_of
-from germline.store import disk, generations, ledger, lock, objects
+from germline.store import disk, generations, ledger, lock, objects, prune
 from germline.store.generations import Manifest
 from germline.store.home import Home
 from germline.store.objects import FileRef
@@ -123,6 +123,7 @@ def begun(home: Home, run: Path) -> Path:
 
 def _clear(home: Home, run: Path) -> None:
     if (run / RUN).exists():
+        prune.sweep(home)
         disk.remove(run / RUN)
     disk.remove_tree(home.root, run)
 

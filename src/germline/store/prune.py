@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from germline.records import Digest, canonical_json
 from germline.store import disk, generations, ledger, lock
 from germline.store.entry import Entry
 from germline.store.generations import Manifest
+from germline.store.held import held
 from germline.store.home import Home
 from germline.store.objects import is_digest, place
 
@@ -50,6 +51,19 @@ def prune(home: Home, *, keep_weights: int = KEEP_WEIGHTS, dry_run: bool = False
         return found if dry_run else [_removed(home, item) for item in found]
 
 
+def sweep(home: Home) -> None:
+    """Remove what a run that is given up has put away already: all that no ledger entry reaches, and nothing else.
+
+    The caller holds the lock, and removes the run's directory after it: while that is there, `verify` takes what
+    nothing names for the run's own. Raises as `prune` does.
+    """
+    entries = ledger.entries(home)
+    if entries:
+        reached = _reached(home, entries)
+        for path, _ in [*_unreached(home, reached), *_cached(home, keep=reached)]:
+            disk.remove(path)
+
+
 def size_of(path: Path) -> int:
     """Bytes of a file, or of all files below a directory; links count as themselves."""
     if path.is_symlink() or not path.is_dir():
@@ -67,16 +81,8 @@ def _expendable(home: Home, keep_weights: int) -> Iterator[Item]:
     def item(path: Path, what: str) -> Item:
         return Item(path=path.relative_to(home.root).as_posix(), size=size_of(path), what=what)
 
-    for path in _children(home.generations):
-        digest = "sha256:" + path.name.removesuffix(".json")
-        if is_digest(digest) and path == generations.manifest_path(home, digest) and digest not in reached:
-            yield item(path, "a generation that no ledger entry names")
-    for path in _digests(home.objects):
-        if "sha256:" + path.name not in reached:
-            yield item(path, "named by nothing")
-    for path in _digests(home.cache):
-        if "sha256:" + path.name not in kept:
-            yield item(path, "merged weights, made again when they are needed")
+    for path, what in (*_unreached(home, reached), *_cached(home, keep=kept)):
+        yield item(path, what)
     for path in _children(home.runs):
         resumable = path == going_on and (path / "run.json").exists()
         if path.is_dir() and not path.is_symlink() and not resumable:
@@ -87,10 +93,27 @@ def _expendable(home: Home, keep_weights: int) -> Iterator[Item]:
             yield item(path, "left by an interrupted write")
 
 
+def _unreached(home: Home, reached: Collection[Digest]) -> Iterator[tuple[Path, str]]:
+    """Generations and objects that nothing reached names: no manifest comes after one of its files."""
+    for path in _children(home.generations):
+        digest = "sha256:" + path.name.removesuffix(".json")
+        if is_digest(digest) and path == generations.manifest_path(home, digest) and digest not in reached:
+            yield path, "a generation that no ledger entry names"
+    for path in _digests(home.objects):
+        if "sha256:" + path.name not in reached:
+            yield path, "named by nothing"
+
+
+def _cached(home: Home, *, keep: Collection[Digest]) -> Iterator[tuple[Path, str]]:
+    for path in _digests(home.cache):
+        if "sha256:" + path.name not in keep:
+            yield path, "merged weights, made again when they are needed"
+
+
 def _reached(home: Home, entries: Sequence[Entry]) -> set[Digest]:
     """Every digest that stands in an entry, or in a manifest that is reached.
 
-    StoreDamaged if a generation that an entry or a child names is missing.
+    StoreDamaged if a generation that an entry or a child names is missing, and no archive left it out.
     """
     reached: set[Digest] = set()
     manifests: dict[Digest, Manifest] = {}
@@ -102,7 +125,9 @@ def _reached(home: Home, entries: Sequence[Entry]) -> set[Digest]:
                 manifests[digest] = generations.load(home, digest)
                 waiting.append(manifests[digest])
     needed = {entry.generation for entry in entries} | {one.parent for one in manifests.values() if one.parent}
-    for digest in needed - manifests.keys():
+    archive = held(home)
+    left_out = archive.left_out(entries, {one: manifests[one].parent for one in manifests}) if archive else set()
+    for digest in needed - manifests.keys() - left_out:
         generations.load(home, digest)
     return reached
 
