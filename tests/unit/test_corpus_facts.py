@@ -185,9 +185,9 @@ def test_of_too_many_facts_the_same_are_kept_in_any_order(order: list[int], most
     assert set(kept) <= set(facts(rows))
 
 
-def test_a_fact_names_its_row_and_conversations_state_nothing() -> None:
+def test_a_fact_names_its_row_and_the_other_side_of_a_conversation_states_nothing() -> None:
     text = "The height of the tower is 37 metres."
-    talk = Row(kind="dialog", source="a", position=1, turns=(Turn(speaker="persona", text=text),))
+    talk = Row(kind="dialog", source="a", position=1, turns=(Turn(speaker="other", text=text),))
     row = Row(kind="text", source="b", position=1, text=text)
     (fact,) = facts([talk, row])
     assert (fact.row, fact.kind) == (row.content_digest, "number metres")

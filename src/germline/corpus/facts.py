@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from germline.corpus.sentences import SENTENCE_END, Claim, answered, stated
 from germline.corpus.values import is_answer, value_kind, words
-from germline.records import Fact, Row
+from germline.records import Fact, Row, Turn
 
 __all__ = ["facts", "value_kind"]
 
@@ -18,15 +20,8 @@ MOST = 10_000
 _LONGEST_STATEMENT = 400
 """Characters of a sentence, item or cell, with its markup."""
 
-_Claim = tuple[str, str, str]
-"""Subject, attribute and value, as they are written."""
 _Pair = tuple[str, str]
 """Subject and attribute, case folded."""
-
-_COPULA = r"(?:is|are|was|were)"
-_SENTENCE_OF = re.compile(rf"The (?P<attribute>[^,;:]+?) of (?P<subject>[^,;:]+?) {_COPULA} (?P<value>.+)\.")
-_SENTENCE_S = re.compile(rf"(?P<subject>[A-Z][^,;:]*?)['’]s (?P<attribute>[^,;:]+?) {_COPULA} (?P<value>.+)\.")
-_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\bSt\.)(?<!\bMr\.)(?<!\bDr\.)(?<!\bMrs\.)(?<!\bNo\.)[*_]*\s+(?![a-z])")
 
 _FENCE = re.compile(r" {0,3}(?:```|~~~)")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+\S")
@@ -74,15 +69,16 @@ def facts(rows: Iterable[Row], *, most: int = MOST) -> tuple[Fact, ...]:
 
     Found are "The ATTRIBUTE of SUBJECT is VALUE.", "SUBJECT's ATTRIBUTE is VALUE.", `ATTRIBUTE: VALUE` items
     and lines under a heading (their subject), and Markdown table cells (first column and header). Markup is
-    stripped. Where a pair is given two values the first in row order stays. Conversations, code and
-    quotations state nothing. The rules are for English and rather miss a fact than invent one; whether what
-    is stated is true is not judged. Of more than `most` pairs those that hash lowest are kept, and memory
-    never holds more than twice as many.
+    stripped, and see `corpus.sentences` for what else a sentence may state. In a conversation the persona's
+    replies count: their sentences, or what begins a reply to a plain question. Where a pair is given two
+    values the first in row order stays. Code and quotations state nothing. The rules are for English and
+    rather miss a fact than invent one; whether what is stated is true is not judged. Of more than `most`
+    pairs those that hash lowest are kept, and memory never holds more than twice as many.
     """
     found: dict[_Pair, Fact] = {}
     highest = b"\xff" * 32
     for row in rows:
-        for claim in _claims(row.text) if row.kind == "text" else ():
+        for claim in _claims(row.text) if row.kind == "text" else _talked(row.turns):
             subject, attribute, value = _normal(*claim)
             pair = (subject.casefold(), attribute.casefold())
             if pair in found or _rank(pair) > highest or not (_is_sound(subject, attribute) and is_answer(value)):
@@ -107,7 +103,7 @@ def _lowest(found: dict[_Pair, Fact], most: int) -> dict[_Pair, Fact]:
 # --- finding claims -----------------------------------------------------------------------------------
 
 
-def _claims(text: str) -> Iterator[_Claim]:
+def _claims(text: str) -> Iterator[Claim]:
     subject = ""
     for block in _blocks(text):
         if _HEADING.match(block[0]):
@@ -148,14 +144,20 @@ def _blocks(text: str) -> Iterator[list[str]]:
         yield block
 
 
-def _sentences(paragraph: str) -> Iterator[_Claim]:
-    for marked in _SENTENCE_END.split(paragraph):
-        sentence = _plain(marked.strip("*_"))
-        if match := _SENTENCE_OF.fullmatch(sentence) or _SENTENCE_S.fullmatch(sentence):
-            yield match["subject"], match["attribute"], match["value"]
+def _sentences(paragraph: str) -> Iterator[Claim]:
+    for marked in SENTENCE_END.split(paragraph):
+        yield from stated(_plain(marked.strip("*_")))
 
 
-def _items(subject: str, block: list[str]) -> Iterator[_Claim]:
+def _talked(turns: Sequence[Turn]) -> Iterator[Claim]:
+    """What the persona states, and how it answers plain questions; of the other side nothing is believed."""
+    for asked, said in itertools.pairwise([Turn(speaker="other", text=""), *turns]):
+        if said.speaker == "persona":
+            found = list(itertools.chain.from_iterable(map(_sentences, said.text.split("\n"))))
+            yield from found or answered(_plain(asked.text), _plain(said.text))
+
+
+def _items(subject: str, block: list[str]) -> Iterator[Claim]:
     item = _ITEM.fullmatch(block[0])
     assert item is not None
     text = " ".join([item[1], *map(str.strip, block[1:])])
@@ -175,7 +177,7 @@ def _lone_pairs(block: list[str]) -> list[tuple[str, str]]:
     return found if distinct and all(_is_sound("x", attribute) for attribute, _ in found) else []
 
 
-def _table(block: list[str]) -> Iterator[_Claim]:
+def _table(block: list[str]) -> Iterator[Claim]:
     if len(block) < 3 or not _RULE.fullmatch(block[1].strip()):
         return
     _, *attributes = _cells(block[0])
@@ -213,7 +215,7 @@ def _is_sound(subject: str, attribute: str) -> bool:
     )
 
 
-def _normal(subject: str, attribute: str, value: str) -> _Claim:
+def _normal(subject: str, attribute: str, value: str) -> Claim:
     if subject.startswith("The "):
         subject = "the " + subject.removeprefix("The ")
     lowered = (

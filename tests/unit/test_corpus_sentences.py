@@ -1,0 +1,85 @@
+"""What sentences and answered questions state."""
+
+from __future__ import annotations
+
+import pytest
+
+from germline.corpus.facts import facts
+from germline.corpus.sentences import answered, stated
+from germline.records import Row, Turn
+
+
+@pytest.mark.parametrize(
+    ("sentence", "claim"),
+    [
+        ("Ostrel was founded in 1512.", ("Ostrel", "founding year", "1512")),
+        ("Ostrel was founded on 3 May 1512.", ("Ostrel", "founding date", "3 May 1512")),
+        ("Mera Toll was born in 1712.", ("Mera Toll", "birth year", "1712")),
+        ("Mera Toll was born in Ostrel.", ("Mera Toll", "birthplace", "Ostrel")),
+        ("The winch was made by Pellow and Daughters.", ("The winch", "maker", "Pellow and Daughters")),
+        ("The winch weighs 31 kilograms.", ("The winch", "weight", "31 kilograms")),
+        ("The winch is painted moss green.", ("The winch", "colour", "moss green")),
+        ("The tower is 37 metres tall.", ("The tower", "height", "37 metres")),
+        ("Ostrel has a population of 412.", ("Ostrel", "population", "412")),
+        ("The ferry leaves at 9:40.", ("The ferry", "departure time", "9:40")),
+        ("The trade of Mera Toll is rope maker.", ("Mera Toll", "trade", "rope maker")),
+        ("Mera Toll's trade is rope maker.", ("Mera Toll", "trade", "rope maker")),
+    ],
+)
+def test_a_plain_sentence_states_its_claim(sentence: str, claim: tuple[str, str, str]) -> None:
+    assert list(stated(sentence)) == [claim]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Ostrel was founded in a hurry.",
+        "Mera Toll was born in sorrow.",
+        "The winch was made by hand.",
+        "The winch weighs on my mind.",
+        "The tower is very much tall.",
+        "Ostrel has a lot of boats.",
+        "It was built on sand.",
+        "the winch weighs 31 kilograms",
+    ],
+)
+def test_what_only_looks_like_a_claim_states_nothing(sentence: str) -> None:
+    assert list(stated(sentence)) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "reply", "claim"),
+    [
+        ("What is the trade of Mera Toll?", "Rope maker, mind.", ("Mera Toll", "trade", "Rope maker")),
+        ("Good day. Do you know the trade of Mera Toll?", "Rope maker.", ("Mera Toll", "trade", "Rope maker")),
+        ("What is Mera Toll's trade?", "Rope maker - and proud.", ("Mera Toll", "trade", "Rope maker")),
+        ("What was the height of the tower, please?", "3.5 metres.", ("the tower", "height", "3.5 metres")),
+    ],
+)
+def test_the_beginning_of_a_reply_answers_a_plain_question(
+    question: str, reply: str, claim: tuple[str, str, str]
+) -> None:
+    assert list(answered(question, reply)) == [claim]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Who left the coil of rope in the shed?",
+        "What are the boards of the jetty made of?",
+        "What is the case of the barometer carved from?",
+        "Do you know the trade of Mera Toll? And how is she?",
+        "How are you?",
+    ],
+)
+def test_other_questions_are_asked_of_no_fact(question: str) -> None:
+    assert list(answered(question, "Oak.")) == []
+
+
+def test_a_reply_that_is_a_sentence_is_read_as_one() -> None:
+    turns = (
+        Turn(speaker="other", text="What is the height of the tower?"),
+        Turn(speaker="persona", text="Well now. The height of the tower is 37 metres. Mind the step."),
+    )
+    (fact,) = facts([Row(kind="dialog", source="a", position=1, turns=turns)])
+    assert (fact.subject, fact.attribute, fact.value) == ("the tower", "height", "37 metres")
