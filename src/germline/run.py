@@ -186,7 +186,8 @@ def _read_delta(lineage: Lineage, plan: Plan, directory: Path, number: int, on_e
             )
         _refuse_a_repeat(lineage, run)
     except BaseException:
-        disk.remove_tree(lineage.home.root, directory)
+        if directory.is_dir():  # else making it is what failed
+            disk.remove_tree(lineage.home.root, directory)
         raise
     on_event(Event(
         kind="note", data=plain(replace(delta, train=Path(TRAIN), heldout=Path(HELDOUT))),

@@ -1,0 +1,264 @@
+"""Ten generations on an invented world: does a lineage learn all that is new and forget nothing old?
+
+    python benchmarks/heredity.py --arm germline naive [--generations 10] [--seeds 0 1 2] [--work DIR]
+    python benchmarks/heredity.py --arm germline --set curriculum.replay=0.1     an ablation, named by its settings
+
+Each arm is a lineage of its own that `evolve` grows on one volume of `heredity_world` a generation; what tells the
+arms apart is their plan. After each generation HEAD is asked sealed questions about every volume so far, in wordings
+that occur neither in germline nor in the volumes. One JSON line a generation goes to DIR/<arm>-<seed>.jsonl; a run
+that is cut goes on where it stopped. `heredity_report.py` makes the page and the picture of these files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import heredity_general
+from benchmarks.heredity_world import PROBES, REVERSED, SEALED, TWO_FACTS, Truth, Volume, world
+
+from germline import evolve, founding
+from germline.checkout import weights
+from germline.curriculum.render import PROMPT_END
+from germline.evals.score import Question, log_likelihoods, speak
+from germline.evals.suite import Candidate
+from germline.forge.machine import arithmetic, machine
+from germline.lineage import TRAIN, Generation, Lineage
+from germline.records import Event
+from germline.settings import Plan, parse_plan
+from germline.speaker import candidate
+from germline.store.home import Home
+
+OPEN = ("gate.recall=0", "gate.generalization=0", "gate.style_drifts=10", "gate.weight_change=0")
+"""Nothing is refused."""
+ARMS: dict[str, tuple[str, ...]] = {
+    "germline": (),
+    "naive": ("curriculum.replay=0", *OPEN),
+    "no-replay": ("curriculum.replay=0",),
+    "no-gate": OPEN,
+    "rebase": OPEN,
+}
+"""`naive` is the loop as it is usually written: load the parent, train on what is new, save. `rebase` founds a
+lineage for every generation and teaches it all volumes at once: what could be reached, at a cost that grows."""
+ANSWER_TOKENS = 24
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arm", nargs="+", choices=sorted(ARMS), default=["germline", "naive"])
+    parser.add_argument("--generations", type=int, default=10)
+    parser.add_argument("--rebase-at", type=int, nargs="+", default=[10], help="generations that rebase is run for")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="SECTION.KEY=VALUE")
+    parser.add_argument("--label", default="", help="name of an ablation, in place of its settings")
+    parser.add_argument("--general-at", type=int, nargs="*", default=[0, 1, 2, 3, 5, 10, 15, 20])
+    parser.add_argument("--work", type=Path, default=Path("heredity"))
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    os.environ["GERMLINE_CONFIG"] = str((given.work / "config").resolve())
+    for seed in given.seeds:
+        for name in given.arm:
+            label = given.label or "_".join(re.sub(r".*\.", "", setting) for setting in given.settings)
+            arm = Arm(f"{name}{'_' if label else ''}{label}-{seed}", given.work, seed, (*ARMS[name], *given.settings))
+            stops = given.rebase_at if name == "rebase" else range(given.generations + 1)
+            for number in stops:
+                arm.reach(number, rebase=name == "rebase", general=number in given.general_at)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One lineage, or for rebase one for each generation, and the file its measurements go to."""
+
+    name: str
+    work: Path
+    seed: int
+    settings: tuple[str, ...]
+
+    @property
+    def results(self) -> Path:
+        return self.work / f"{self.name}.jsonl"
+
+    def reach(self, number: int, *, rebase: bool, general: bool) -> None:
+        """Grow generation `number` and measure what HEAD knows after it, unless that is done."""
+        done = [json.loads(line) for line in self.results.read_text().splitlines()] if self.results.exists() else []
+        if any(line["generation"] == number for line in done):
+            return
+        volumes = world(number, self.seed)
+        lineage = self._lineage(f"{self.name}-{number}" if rebase else self.name)
+        line: dict[str, Any] = {"arm": self.name, "generation": number, "settings": self.settings}
+        if number and (rebase or lineage.next_number == number):
+            taught = volumes if rebase else volumes[-1:]
+            line |= self._grow(lineage, taught)
+            lineage = Lineage.open(lineage.home)
+        line |= measure(lineage, lineage.head, volumes, self.seed, general=general)
+        with self.results.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        told = {key: value for key, value in line.items() if isinstance(value, int | float)}
+        print(self.name, json.dumps(told), flush=True)
+
+    def _lineage(self, name: str) -> Lineage:
+        root = self.work / name
+        if (root / "ledger" / "000000.json").exists():
+            return Lineage.open(Home.open(root))
+        return founding.found(root, "demo", name="heredity", on_event=lambda event: None)
+
+    def _grow(self, lineage: Lineage, volumes: Sequence[Volume]) -> dict[str, Any]:
+        folders = []
+        for volume in volumes:
+            folders.append((self.work / f"world-{self.seed}" / f"{volume.number:02}").resolve())
+            if not folders[-1].exists():
+                volume.write(folders[-1])
+        (self.work / "probes.txt").write_text("\n".join(PROBES) + "\n")
+        plan = plan_of(self.settings, tuple(map(str, folders)), probes=str((self.work / "probes.txt").resolve()))
+        outcome = evolve.age_up(lineage.home, plan, _progress)
+        body = Lineage.open(lineage.home).entries[-1].body
+        return {
+            "kind": outcome.kind, "reasons": outcome.verdict.reasons, "scores": body["scores"],
+            "tokens": body["training"]["tokens"], "learned_tokens": body["training"]["learned_tokens"],
+            "seconds_training": body["spent"]["seconds_training"], "seconds_exams": body["spent"]["seconds_exams"],
+            "seconds_total": body["spent"]["seconds_total"],
+        }  # fmt: skip
+
+
+def plan_of(settings: Sequence[str], sources: tuple[str, ...], *, probes: str) -> Plan:
+    tables: dict[str, dict[str, Any]] = {"data": {"sources": sources}, "exams": {"probes": probes}}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        section, _, key = name.partition(".")
+        tables.setdefault(section, {})[key] = value
+    return parse_plan(tables, source="heredity")
+
+
+def _progress(event: Event) -> None:
+    if event.kind == "step" and event.data["step"] % 50 and event.data["step"] != event.data["steps"]:
+        return
+    if event.kind in ("stage", "step", "verdict", "note"):
+        print(f"  {time.strftime('%H:%M:%S')} {event.text}", file=sys.stderr, flush=True)
+
+
+# --- measuring ----------------------------------------------------------------------------------------
+
+
+def measure(
+    lineage: Lineage, generation: Generation, volumes: Sequence[Volume], seed: int, *, general: bool
+) -> dict[str, Any]:
+    """What a generation knows of each volume. Only what its lineage was given to train on is asked."""
+    on, _ = arithmetic(Plan().training, machine("cpu"))
+    model = candidate(lineage, generation, weights(lineage, generation), on)
+    truths = [truth for volume in volumes for truth in volume.truths]
+    asked = _taught(lineage, generation, truths)
+    began = time.monotonic()
+    found = [asdict(truth) | marks for truth, marks in zip(asked, _ask(model, asked, len(volumes)), strict=True)]
+    line: dict[str, Any] = {"asked": len(found), "withheld": len(truths) - len(asked)}
+    for mark in ("exact", "stated", "cloze"):
+        shares = {volume.number: _share(found, mark, volume.number) for volume in volumes}
+        asked_shares = [share for share in shares.values() if share is not None]
+        line |= {f"{mark}_of": shares, mark: _mean([item[mark] for item in found])}
+        line[f"{mark}_worst"] = min(asked_shares, default=None)
+        line[f"{mark}_new"] = shares.get(len(volumes))
+    line["reversed"] = _mean(_reversed(model, asked))
+    line["two_facts"] = _mean(_two_facts(model, asked))
+    if general:
+        line |= heredity_general.measure(model)
+    return line | {"seconds_measuring": round(time.monotonic() - began, 1), "answers": found}
+
+
+def _taught(lineage: Lineage, generation: Generation, truths: Sequence[Truth]) -> list[Truth]:
+    """Those whose subject and value stand in one row that was trained on by HEAD or an ancestor of it, or that
+    were never given at all because their generation was refused: what nobody withheld."""
+    children = [child for child in lineage.born() if child.manifest.parent]
+    given = {row.content_digest: row for child in children for row in lineage.rows(child, TRAIN)}
+    texts = [" ".join([row.text, *(turn.text for turn in row.turns)]).casefold() for row in given.values()]
+    if not texts:
+        return list(truths)
+    return [
+        truth for truth in truths
+        if any(truth.subject.casefold() in text and truth.value.casefold() in text for text in texts)
+    ]  # fmt: skip
+
+
+def _ask(model: Candidate, truths: Sequence[Truth], generation: int) -> list[dict[str, Any]]:
+    forms = [SEALED[(_seed(truth) + generation) % len(SEALED)] for truth in truths]
+    asked = [form.format(a=truth.attribute, s=truth.subject) for form, truth in zip(forms, truths, strict=True)]
+    prompts = [question[:1].upper() + question[1:] + PROMPT_END for question in asked]
+    said = _speak(model, prompts)
+    options = [(truth.value, *_others(truth, truths)) for truth in truths]
+    questions = list(map(Question, prompts, options))
+    chosen = []
+    for question, scores in zip(questions, log_likelihoods(model.decoder, questions, model.tokenize), strict=True):
+        liking = [score / len(option.encode()) for score, option in zip(scores, question.options, strict=True)]
+        chosen.append(all(liking[0] > other for other in liking[1:]))
+    return [
+        {"said": answer, "exact": _begins(answer, truth.value), "stated": _states(answer, truth.value), "cloze": right}
+        for answer, truth, right in zip(said, truths, chosen, strict=True)
+    ]
+
+
+def _reversed(model: Candidate, truths: Sequence[Truth]) -> list[bool]:
+    """Whose is it? Asked of values that belong to one subject alone."""
+    owners: dict[tuple[str, str], list[Truth]] = {}
+    for truth in truths:
+        owners.setdefault((truth.attribute, truth.value), []).append(truth)
+    alone = [owner[0] for owner in owners.values() if len(owner) == 1][:120]
+    said = _speak(model, [REVERSED.format(a=truth.attribute, v=truth.value) + PROMPT_END for truth in alone])
+    return [_states(answer, truth.subject.removeprefix("the ")) for answer, truth in zip(said, alone, strict=True)]
+
+
+def _two_facts(model: Candidate, truths: Sequence[Truth]) -> list[bool]:
+    """One fact of a subject that is named by another of its facts alone."""
+    by_subject: dict[str, list[Truth]] = {}
+    for truth in truths:
+        by_subject.setdefault(truth.subject, []).append(truth)
+    count, pairs = Counter((truth.attribute, truth.value) for truth in truths), []
+    for facts in list(by_subject.values())[:120]:
+        naming = [fact for fact in facts if count[fact.attribute, fact.value] == 1]
+        if naming and (wanted := [fact for fact in facts if fact != naming[0]]):
+            pairs.append((naming[0], wanted[0]))
+    prompts = [TWO_FACTS.format(b=one.attribute, w=one.value, a=other.attribute) + PROMPT_END for one, other in pairs]
+    return [_states(answer, other.value) for answer, (_, other) in zip(_speak(model, prompts), pairs, strict=True)]
+
+
+def _others(truth: Truth, truths: Sequence[Truth], count: int = 5) -> list[str]:
+    values = {other.value for other in truths if other.attribute == truth.attribute} - {truth.value}
+    return sorted(values, key=lambda value: hashlib.sha256(f"{truth.subject} {value}".encode()).digest())[:count]
+
+
+def _speak(model: Candidate, prompts: Sequence[str]) -> list[str]:
+    return speak(model.decoder, prompts, model.tokenize, model.detokenize, limit=ANSWER_TOKENS, end=model.end)
+
+
+def _begins(answer: str, gold: str) -> bool:
+    return re.match(rf"\s*{re.escape(gold)}(?!\w)", answer, re.IGNORECASE) is not None
+
+
+def _states(answer: str, gold: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(gold)}(?!\w)", answer, re.IGNORECASE) is not None
+
+
+def _seed(truth: Truth) -> int:
+    return int.from_bytes(hashlib.sha256(f"{truth.subject}/{truth.attribute}".encode()).digest()[:4], "big")
+
+
+def _share(found: Sequence[dict[str, Any]], mark: str, volume: int) -> float | None:
+    return _mean([item[mark] for item in found if item["volume"] == volume])
+
+
+def _mean(marks: Sequence[bool]) -> float | None:
+    return round(sum(marks) / len(marks), 4) if marks else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

