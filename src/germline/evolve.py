@@ -25,7 +25,7 @@ from germline.forge import fit as forge_fit
 from germline.forge import loop, resume, trainable
 from germline.forge.fit import Fit
 from germline.forge.machine import machine, memory_bytes, peak_memory_bytes
-from germline.judge import judge
+from germline.judge.gate import judge
 from germline.lineage import (
     ADAPTER,
     ADAPTER_CONFIG,
@@ -124,8 +124,11 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
 
         child, changes = _merge(lineage, run, trained, on_event)
         child_card = examination.child_card(lineage, run.parent, child, papers, plan.exams, fit.on, on_event)
-        names = [ancestor.name for ancestor in examination.children(lineage, run.parent)]
-        verdict = judge(parent_card, child_card, plan.gate, weight_change=changes["total"], ancestors=names)
+        ancestors = examination.children(lineage, run.parent)
+        verdict = judge(
+            parent_card, child_card, plan.gate, weight_change=changes["total"],
+            ancestors=[ancestor.name for ancestor in ancestors], line=[*map(lineage.scorecard, ancestors)],
+        )  # fmt: skip
         spent = Spent(
             seconds_training=trained_at - examined,
             seconds_exams=(examined - began) + (time.monotonic() - trained_at),

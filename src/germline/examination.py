@@ -13,7 +13,7 @@ from germline.evals.cards import Card
 from germline.evals.exams import Exam
 from germline.forge.machine import Arithmetic, arithmetic, machine
 from germline.lineage import EXAM, PLAN, SCORECARD, Generation, Lineage
-from germline.records import Digest, Event, Fact, Marks, OnEvent, Row, Scorecard, scorecard_from
+from germline.records import Digest, Event, Fact, Marks, OnEvent, Row, Scorecard
 from germline.settings import Exams, parse_plan
 from germline.speaker import candidate
 from germline.store import disk, objects
@@ -73,7 +73,7 @@ def parent_card(
     """The parent's marks: those its birth recorded, and the new exam's, which it sits now."""
     known: dict[Digest, Marks] = {}
     if SCORECARD in parent.birth.files:
-        known = scorecard_from(lineage.json(parent, SCORECARD)).marks
+        known = {exam: marks for exam, marks in lineage.scorecard(parent).marks.items() if marks.units}
     on_event(Event(kind="stage", text=f"{parent.name} sits the exam on what it has not learned"))
     unknown = [paper for paper in papers if paper.digest not in known]
     path = weights(lineage, parent)

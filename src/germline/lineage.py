@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from germline.errors import StoreDamaged
-from germline.records import Digest, Fact, Row
+from germline.records import Digest, Fact, Row, Scorecard, scorecard_from
 from germline.store import generations, ledger, objects, witness
 from germline.store.entry import Entry
 from germline.store.generations import Manifest
@@ -132,6 +132,10 @@ class Lineage:
 
     def founder_of(self, generation: Generation) -> Generation:
         return self.ancestry(generation)[0]
+
+    def scorecard(self, generation: Generation, name: str = SCORECARD) -> Scorecard:
+        """The marks that its birth recorded; KeyError, TypeError or AttributeError where they are none."""
+        return scorecard_from(self.json(generation, name))
 
     def facts(self, generation: Generation) -> tuple[Fact, ...]:
         return tuple(Fact(**fact) for fact in self.json(generation, FACTS))

@@ -244,6 +244,9 @@ class Marks:
     """Challenge card -> passed."""
     answers: tuple[dict[str, Any], ...]
     """Every question with what was answered, for reading afterwards."""
+    units: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """What is asked about (a fact, a conversation) -> share of its questions right, bits per byte of their gold
+    answers. Empty in cards that were written before units were recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,6 +326,7 @@ def scorecard_from(table: Mapping[str, Any]) -> Scorecard:
                     **{paper: Score(**marks[paper]) for paper in ("recall", "wording", "heldout", "spoken")},
                     "style": StyleMarks(**marks["style"]) if marks["style"] else None,
                     "answers": tuple(marks["answers"]),
+                    "units": {unit: tuple(found) for unit, found in marks.get("units", {}).items()},
                 }
             )
             for exam, marks in table["marks"].items()
@@ -339,6 +343,8 @@ class Check:
     limit: float
     passed: bool
     reason: str
+    undecided: bool = False
+    """It did not pass, and did not fail: there are too few questions to tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,9 +354,10 @@ class Verdict:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What decided it: the failed checks, or all of them when none failed."""
-        failed = tuple(check.reason for check in self.checks if not check.passed)
-        return failed or tuple(check.reason for check in self.checks)
+        """What decided it: the failed checks, else the undecided ones, or all where every one passed."""
+        failed = tuple(check.reason for check in self.checks if not check.passed and not check.undecided)
+        undecided = tuple(check.reason for check in self.checks if check.undecided)
+        return failed or undecided or tuple(check.reason for check in self.checks)
 
 
 # --- progress -----------------------------------------------------------------------------------------

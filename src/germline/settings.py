@@ -132,6 +132,8 @@ class Exams(Section):
 class Gate(Section):
     recall: float = Field(default=0.90, ge=0.0, le=1.0)
     """Least accuracy on every ancestor's exam, and on what the child itself was taught."""
+    margin: float = Field(default=0.05, gt=0.0, le=1.0)
+    """Largest loss of what ancestors were taught that a child must be shown not to have; 1 asks for no such proof."""
     generalization: float = Field(default=0.85, ge=0.0, le=1.0)
     """Least accuracy on unseen wordings and held-out conversations of the delta."""
     style_drifts: int = Field(default=2, ge=0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from germline.corpus.split import snapshot
-from germline.judge import judge
+from germline.judge.gate import judge
 from germline.lineage import (
     ADAPTER,
     EXAM,

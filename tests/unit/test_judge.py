@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from germline.judge import judge
+from germline.judge.gate import judge
 from germline.records import Marks, Score, Scorecard, StyleMarks, plain, scorecard_from
 from germline.settings import Gate
 

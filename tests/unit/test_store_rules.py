@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from germline.errors import GermlineError, StoreDamaged
-from germline.judge import judge
+from germline.judge.gate import judge
 from germline.records import Marks, Score, Scorecard, StyleMarks, canonical_json, digest_of
 from germline.settings import Gate
 from germline.store import keys, ledger

@@ -6,9 +6,9 @@ import click
 
 from germline.cli import options, output
 from germline.errors import PlanError, StoreDamaged
-from germline.judge import judge
+from germline.judge.gate import judge
 from germline.lineage import EXAM, PARENT_SCORECARD, PLAN, SCORECARD, WEIGHT_CHANGE, Generation, Lineage
-from germline.records import Scorecard, Verdict, finite, plain, scorecard_from
+from germline.records import Scorecard, Verdict, finite, plain
 from germline.report import tables
 from germline.settings import parse_plan
 from germline.store import ledger, lock
@@ -75,7 +75,8 @@ def _judged_again(lineage: Lineage, child: Generation) -> Verdict:
         after = _card(lineage, child, SCORECARD, papers)
         gate = parse_plan(lineage.json(child, PLAN), source=f"{child.name} plan.json").gate
         change = lineage.json(child, WEIGHT_CHANGE)["total"]
-        verdict = judge(before, after, gate, weight_change=change, ancestors=names)
+        line = [lineage.scorecard(ancestor) for ancestor in way[1:-1]]
+        verdict = judge(before, after, gate, weight_change=change, ancestors=names, line=line)
     except (KeyError, TypeError, AttributeError, AssertionError):
         raise _not_what_it_says(child, "its marks are not those of its exams") from None
     if (before.weights, after.weights) != (way[-2].manifest.weights.digest, child.manifest.weights.digest):
@@ -86,7 +87,7 @@ def _judged_again(lineage: Lineage, child: Generation) -> Verdict:
 
 
 def _card(lineage: Lineage, child: Generation, name: str, papers: list[str]) -> Scorecard:
-    card = scorecard_from(lineage.json(child, name))
+    card = lineage.scorecard(child, name)
     return Scorecard(weights=card.weights, marks={paper: card.marks[paper] for paper in papers})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,7 @@ def _words(outcome: Outcome) -> list[str]:
     return [
         f"verdict: {painted}; HEAD is {head}",
         *tables.indented(tables.checks(plain(verdict), output.symbols())),
+        *textwrap.wrap(tables.paragraph(child, plain(verdict)), 100),
         f"child: {child} {outcome.generation}",
         f"next: {_NEXT.get(outcome.kind, 'germline show {} --answers recall').format(child)}",
     ]

@@ -41,6 +41,8 @@ class Item:
     answer: str
     wrong: tuple[str, ...]
     spoken: bool = False
+    unit: str = ""
+    """What it asks about; questions of one unit rise and fall together. Empty: its prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +151,11 @@ def _about(fact: Fact, alike: Sequence[Fact], choices: int, prompt_end: str) -> 
         return
     taught = TAUGHT_QUESTIONS[seed % len(TAUGHT_QUESTIONS)]
     unseen = UNSEEN_QUESTIONS[seed % len(UNSEEN_QUESTIONS)]
-    yield Item(paper="recall", prompt=say(taught, fact) + prompt_end, answer=fact.value, wrong=wrong, spoken=True)
-    yield Item(paper="wording", prompt=say(unseen, fact) + prompt_end, answer=fact.value, wrong=wrong)
+    unit = f"{fact.attribute} of {fact.subject}"
+    yield Item(
+        paper="recall", prompt=say(taught, fact) + prompt_end, answer=fact.value, wrong=wrong, spoken=True, unit=unit
+    )
+    yield Item(paper="wording", prompt=say(unseen, fact) + prompt_end, answer=fact.value, wrong=wrong, unit=unit)
 
 
 def _same_kind(fact: Fact, alike: Sequence[Fact], count: int, seed: int) -> tuple[str, ...]:

@@ -58,6 +58,7 @@ def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str
         laws={card.id: cards[card.id][0] for card in exam.laws},
         cards={card.id: cards[card.id][0] for card in exam.cards},
         answers=tuple(answers),
+        units=_units(exam.items, chosen),
     )
 
 
@@ -88,6 +89,16 @@ def _score(items: Sequence[Item], chosen: Sequence[tuple[str, float]], paper: st
         right=right,
         bits_per_byte=sum(bits for _, bits in marks) / len(marks) if marks else 0.0,
     )
+
+
+def _units(items: Sequence[Item], chosen: Sequence[tuple[str, float]]) -> dict[str, tuple[float, float]]:
+    found: dict[str, list[tuple[bool, float]]] = {}
+    for item, (option, bits) in zip(items, chosen, strict=True):
+        found.setdefault(item.unit or item.prompt, []).append((option == item.answer, bits))
+    return {
+        unit: (sum(right for right, _ in marks) / len(marks), sum(bits for _, bits in marks) / len(marks))
+        for unit, marks in found.items()
+    }
 
 
 def _speak(candidate: Candidate, prompts: Sequence[str], limit: int) -> list[str]:

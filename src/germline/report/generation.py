@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -41,7 +42,7 @@ def lines(shown: Mapping[str, Any], symbols: Symbols) -> Iterator[str]:
     if shown["waiting"]:
         yield f"waits for `germline approve {shown['id']}`"
     sections = (
-        ("verdict", tables.checks(body["verdict"], symbols) if "verdict" in body else []),
+        ("verdict", _verdict(shown["id"], body["verdict"], symbols) if "verdict" in body else []),
         ("signatures", [_signature(one) for one in shown["signed"]]),
         ("origin", _origin(body)),
         ("delta", _delta(body["delta"]) if "delta" in body else []),
@@ -54,6 +55,10 @@ def lines(shown: Mapping[str, Any], symbols: Symbols) -> Iterator[str]:
     for name, told in sections:
         if any(told):
             yield from ("", name, *indented(told))
+
+
+def _verdict(name: str, verdict: Mapping[str, Any], symbols: Symbols) -> list[str]:
+    return [*tables.checks(verdict, symbols), *textwrap.wrap(tables.paragraph(name, verdict), 100)]
 
 
 def _signed(lineage: Lineage, generation: Generation) -> list[dict[str, str]]:

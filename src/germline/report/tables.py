@@ -23,7 +23,9 @@ class Symbols:
     def signs(self) -> tuple[str, ...]:
         return self.passed, self.failed, self.bar
 
-    def mark(self, passed: bool) -> str:
+    def mark(self, passed: bool, undecided: bool = False) -> str:
+        if undecided:
+            return "? unclear"
         return f"{self.passed} passed" if passed else f"{self.failed} failed"
 
 
@@ -113,13 +115,36 @@ def checks(verdict: Mapping[str, Any], symbols: Symbols) -> list[str]:
     return columns(
         [
             (
-                symbols.mark(check["passed"]), check["name"], _number(check["value"]),
-                f"limit {_number(check['limit'])}", check["reason"],
+                symbols.mark(check["passed"], check.get("undecided", False)), check["name"],
+                _number(check["value"]), f"limit {_number(check['limit'])}", check["reason"],
             )
             for check in verdict["checks"]
         ],
         right=(2,),
     )  # fmt: skip
+
+
+def paragraph(name: str, verdict: Mapping[str, Any]) -> str:
+    """A verdict (as in the ledger) as one would tell it: what decided it, and how much else held."""
+    checks = verdict["checks"]
+    failed = [check["reason"] for check in checks if not check["passed"] and not check.get("undecided")]
+    unclear = [check["reason"] for check in checks if check.get("undecided")]
+    held = [check["reason"] for check in checks if check["passed"]]
+    match verdict["outcome"]:
+        case "promoted":
+            return f"{name} passed every check: it {_listed(held)}."
+        case "refused":
+            rest = f" The other {len(held)} checks held." if held else ""
+            return (
+                f"{name} is refused, because it fails {len(failed)} of {len(checks)} checks: {_listed(failed)}.{rest}"
+            )
+        case _:
+            rest = f" The other {len(held)} checks held." if held else ""
+            return f"{name} cannot be judged, and HEAD stays where it is: {_listed(failed + unclear)}.{rest}"
+
+
+def _listed(reasons: Sequence[str]) -> str:
+    return "; ".join(reasons)
 
 
 def _number(value: float | None) -> str:

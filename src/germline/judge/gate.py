@@ -1,0 +1,241 @@
+"""The gate: the scorecards of a child and of its line, and a policy in; a verdict out. Pure; no clock, file or model.
+
+A child passes where it is *shown* to have lost less than the margin, against its parent and against the best of its
+ancestors on each exam; where it shows that it learned its delta; and where every limit holds. All must: so each test
+keeps its own 5% and no correction is due (intersection-union, Berger 1982). Only the alarm that asks of every exam by
+itself whether it was forgotten looks many times, and is corrected by Holm. What fails is refused. What an exam this
+small cannot tell is inconclusive, with the number of questions that could. A value that is not a number fails.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from germline.judge.paired import CONFIDENCE, difference, holm, sign_test
+from germline.records import Check, Digest, Marks, Scorecard, Verdict, plain
+from germline.settings import Gate
+
+ALARM = 0.02
+"""Chance that the alarm refuses a child that forgot nothing."""
+LEAST_UNITS = 5
+"""All of five better is a chance of 1 in 32; of four, 1 in 16."""
+
+
+def judge(
+    parent: Scorecard,
+    child: Scorecard,
+    gate: Gate,
+    *,
+    weight_change: float,
+    ancestors: Sequence[str] = (),
+    line: Sequence[Scorecard] = (),
+) -> Verdict:
+    """Promoted when every check holds, refused when one fails, inconclusive when one cannot be decided.
+
+    Both cards must be over the same exams. `line` holds the ancestors' cards as their births recorded them, each
+    over the exams of its day; the best of these, and of the parent, is what the child is held against, so that small
+    losses cannot add up. `weight_change` is the relative Frobenius norm of child minus parent: a child
+    that equals its parent is refused however well it scores. `ancestors` names who wrote the inherited exams,
+    in their order, for the reasons. A delta without facts or conversations is judged by its held-out passages;
+    one with nothing held out is inconclusive.
+    """
+    if list(parent.marks) != list(child.marks):
+        raise AssertionError("parent and child sat different exams")
+    if not _comparable(_papers(parent), _papers(child)):
+        said = "the two scorecards do not answer the same questions, or hold what is no mark"
+        return Verdict(outcome="refused", checks=(_check("scorecards", 0.0, 1.0, False, said),))
+    before, after = parent.newest, child.newest
+    if before is None or after is None or not (after.recall.items or after.passages_bits_per_byte is not None):
+        return _inconclusive("no question could be written from this delta")
+    if not (after.wording.items or after.heldout.items or after.passages_bits_per_byte is not None):
+        return _inconclusive("nothing of this delta was held out; more data, or a larger data.heldout, gives questions")
+    names = [*ancestors, *(f"exam {exam[7:15]}" for exam in list(child.marks)[len(ancestors) : -1])]
+    checks = [
+        *_recall(child, gate, names),
+        *_retention(parent, child, gate, line),
+        *_alarm(parent, child, line, names),
+        *_generalization(child, after, gate),
+        _learned(before, after),
+        *_style(child, gate),
+        _at_most("laws broken", len(child.broken_laws), gate.laws_broken, _laws(child)),
+        *_cards(child, gate),
+        _at_least("weight change", weight_change, gate.weight_change, f"weights moved by {weight_change:.2%}"),
+    ]
+    failed = any(not check.passed and not check.undecided for check in checks)
+    undecided = any(check.undecided for check in checks)
+    return Verdict(outcome="refused" if failed else "inconclusive" if undecided else "promoted", checks=tuple(checks))
+
+
+def _papers(card: Scorecard) -> dict[str, Any]:
+    return {
+        exam: {
+            **plain(replace(marks, answers=(), units={})), "answers": {},
+            "units": {unit: dict(zip(("right", "bits"), found, strict=True)) for unit, found in marks.units.items()},
+        }
+        for exam, marks in card.marks.items()
+    }  # fmt: skip
+
+
+def _comparable(old: Any, new: Any, key: str = "") -> bool:
+    """Whether both were asked the same, and every mark is of its kind: what only one of two cards holds would
+    be skipped, and `"false"` be taken for a law that held."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        held = key in ("laws", "cards")
+        return old.keys() == new.keys() and all(_comparable(old[k], new[k], key if held else k) for k in old)
+    if key in ("laws", "cards"):
+        return type(old) is type(new) is bool
+    if key in ("style", "passages_bits_per_byte") and old is None:
+        return new is None
+    numbers = {type(old), type(new)} <= {int, float}
+    return numbers and (old == new or key not in ("items", "probes"))
+
+
+def _inconclusive(why: str) -> Verdict:
+    return Verdict(outcome="inconclusive", checks=(_check("questions", 0.0, 1.0, False, why),))
+
+
+def _recall(child: Scorecard, gate: Gate, names: Sequence[str]) -> list[Check]:
+    """One check per exam that asks anything: the average must not hide a forgotten ancestor."""
+    checks = []
+    for place, marks in enumerate(child.marks.values()):
+        if marks.recall.items:
+            what = "its own delta" if place == len(child.marks) - 1 else f"what {names[place]} was taught"
+            said = f"recalls {marks.recall.right} of {marks.recall.items} of {what}"
+            checks.append(_at_least("recall", marks.recall.accuracy, gate.recall, said))
+    return checks
+
+
+def _retention(parent: Scorecard, child: Scorecard, gate: Gate, line: Sequence[Scorecard]) -> list[Check]:
+    """Over all inherited exams: is the loss shown to be smaller than the margin?"""
+    exams = list(child.marks)[:-1]
+    if gate.margin >= 1 or not any(child.marks[exam].units for exam in exams):
+        return []
+    best = {exam: _best(exam, parent, line) for exam in exams}
+    return [
+        _not_inferior("retention", "the best of its ancestors", _pairs(child.marks, best, exams), gate.margin),
+        _not_inferior("parent", "its parent", _pairs(child.marks, parent.marks, exams), gate.margin),
+    ]
+
+
+def _best(exam: Digest, parent: Scorecard, line: Sequence[Scorecard]) -> Marks:
+    """The best marks that anybody of the line had on the exam, and that answer the same questions."""
+    own = parent.marks[exam]
+    sat = [own, *(card.marks[exam] for card in line if exam in card.marks)]
+    return max((marks for marks in sat if marks.units.keys() == own.units.keys()), key=_share_right)
+
+
+def _share_right(marks: Marks) -> float:
+    rights = [right for right, _ in marks.units.values()]
+    return math.fsum(rights) / len(rights) if rights else 0.0
+
+
+def _pairs(new: Mapping[Digest, Marks], old: Mapping[Digest, Marks], exams: Sequence[Digest]) -> list[float]:
+    return [new[exam].units[unit][0] - right for exam in exams for unit, (right, _) in old[exam].units.items()]
+
+
+def _not_inferior(name: str, whom: str, pairs: Sequence[float], margin: float) -> Check:
+    found = difference(pairs)
+    passed, needed = found.lower > -margin, 0 if math.isnan(found.moved) else found.units_needed(margin)
+    undecided = not passed and found.upper >= 0 and found.units < needed
+    said = (
+        f"answers {-found.mean:.1%} less of {found.units} old questions than {whom}, with {CONFIDENCE:.0%} confidence "
+        f"less than {-found.lower:.1%}"
+    )
+    if found.mean >= 0:
+        said = (
+            f"answers as many of {found.units} old questions as {whom} or more; with {CONFIDENCE:.0%} confidence "
+            f"it lost less than {-found.lower:.1%}"
+        )
+    if undecided:
+        said += f", which this exam is too small to tell from {margin:.0%}: that takes about {needed} questions"
+    return replace(_check(name, found.lower, -margin, passed, said), undecided=undecided)
+
+
+def _alarm(parent: Scorecard, child: Scorecard, line: Sequence[Scorecard], names: Sequence[str]) -> list[Check]:
+    """Of each exam by itself: did more units get worse than chance would have it?"""
+    exams = list(child.marks)[:-1]
+    tests = []
+    for exam in exams:
+        pairs = _pairs(child.marks, {exam: _best(exam, parent, line)}, [exam])
+        tests.append(sign_test(sum(pair < 0 for pair in pairs), sum(pair > 0 for pair in pairs)))
+    checks = []
+    for name, chance in zip(names, holm(tests), strict=False):
+        if chance < ALARM:
+            said = f"forgot more of what {name} was taught than chance explains (p = {chance:.2g})"
+            checks.append(_check("forgotten", chance, ALARM, False, said))
+    return checks
+
+
+def _generalization(child: Scorecard, newest: Marks, gate: Gate) -> list[Check]:
+    if not (newest.wording.items or newest.heldout.items):
+        return []
+    said = (
+        f"{newest.wording.right} of {newest.wording.items} unseen wordings and "
+        f"{newest.heldout.right} of {newest.heldout.items} held-out conversations"
+    )
+    return [_at_least("generalization", child.generalization, gate.generalization, said)]
+
+
+def _learned(before: Marks, after: Marks) -> Check:
+    """The child must know its own delta better than its parent did: retention alone rewards standing still."""
+    if not after.recall.items:
+        old, new = before.passages_bits_per_byte or 0.0, after.passages_bits_per_byte or 0.0
+        return _check("learned", old - new, 0.0, old - new > 0.0, _cost("held-out text", old, new))
+    old, new = before.recall.bits_per_byte, after.recall.bits_per_byte
+    said = _cost("the delta's answers", old, new)
+    if not after.units:
+        return _check("learned", old - new, 0.0, old - new > 0.0, said)
+    gains = [old - new for (_, old), (_, new) in zip(before.units.values(), after.units.values(), strict=True)]
+    better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+    chance = sign_test(better, worse)
+    sound = all(map(math.isfinite, (*gains, old, new)))
+    passed = sound and chance < 1 - CONFIDENCE and new < old
+    undecided = sound and not passed and better > worse and len(gains) < LEAST_UNITS
+    said += f"; {better} of {len(gains)} are likelier than before, {worse} less likely (p = {chance:.2g})"
+    if undecided:
+        said += f", which fewer than {LEAST_UNITS} cannot tell from chance"
+    return replace(_check("learned", chance, 1 - CONFIDENCE, passed, said), undecided=undecided)
+
+
+def _cost(what: str, old: float, new: float) -> str:
+    return f"{what}: {new:.2f} bits per byte, {old:.2f} before"
+
+
+def _style(child: Scorecard, gate: Gate) -> list[Check]:
+    style = child.style
+    if style is None:
+        return []
+    said = f"{style.drifts} of {style.probes} tone probes drift from the persona's voice"
+    return [_at_most("style drift", style.drifts, gate.style_drifts, said)]
+
+
+def _laws(child: Scorecard) -> str:
+    """With none broken of n, the share that would be is below 3/n with 95% confidence (rule of three)."""
+    broken = child.broken_laws
+    if broken:
+        return f"breaks {', '.join(broken)}"
+    bound = f": less than {min(1.0, 3 / child.laws):.0%} of such cards would fail" if child.laws else ""
+    return f"all {child.laws} law cards hold{bound}"
+
+
+def _cards(child: Scorecard, gate: Gate) -> list[Check]:
+    passed, asked = child.cards_passed
+    if not asked:
+        return []
+    return [_at_least("challenge cards", passed / asked, gate.cards, f"passes {passed} of {asked} challenge cards")]
+
+
+def _at_least(name: str, value: float, limit: float, said: str) -> Check:
+    return _check(name, value, limit, value >= limit, said)
+
+
+def _at_most(name: str, value: float, limit: float, said: str) -> Check:
+    return _check(name, value, limit, value <= limit, said)
+
+
+def _check(name: str, value: float, limit: float, passed: bool, said: str) -> Check:
+    """What is not a finite number never passes, whichever way it compares."""
+    return Check(name=name, value=value, limit=limit, passed=passed and math.isfinite(value), reason=said)

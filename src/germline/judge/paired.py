@@ -1,0 +1,68 @@
+"""Two models on the same questions: how far apart they are, and how sure that is. Pure arithmetic.
+
+A unit is one fact or one conversation, however many questions ask about it: questions about one fact rise and fall
+together, and counting them as if they did not makes an exam look larger than it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+CONFIDENCE = 0.95
+"""Of each bound by itself, one-sided."""
+POWER = 0.975
+"""Chance that an exam is asked to have of passing a child that lost nothing, before failing to pass is its fault."""
+_Z, _Z_POWER = NormalDist().inv_cdf(CONFIDENCE), NormalDist().inv_cdf(POWER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The mean of `units` paired differences, each in [-1, 1], with bounds that hold 95% each."""
+
+    units: int
+    mean: float
+    lower: float
+    upper: float
+    moved: float
+    """Mean square of the differences: for single questions, the share that changed either way."""
+
+    def units_needed(self, margin: float) -> int:
+        """How many units that move as these do would show, 97.5% of the time, that nothing was lost but `margin`."""
+        k = (_Z + _Z_POWER) ** 2
+        size = k * self.moved + math.sqrt((k * self.moved) ** 2 + 8 * margin**2 * k * (1 - self.moved))
+        return math.ceil(size / (2 * margin**2)) - 2
+
+
+def difference(pairs: Sequence[float]) -> Difference:
+    """What paired differences in [-1, 1] say of their mean. NaN among them makes every number NaN.
+
+    The interval is Bonett and Price's for paired proportions (J. Educ. Behav. Stat. 37, 2012): one unit that was
+    lost and one that was won are added to what was seen. So no number of units that all stayed as they were
+    proves more than it can: with 60, a drop of 4 points is still possible.
+    """
+    count = len(pairs)
+    squares = math.fsum(one * one for one in pairs) + 2
+    mean = math.fsum(pairs) / (count + 2)
+    error = math.sqrt(max(0.0, squares / (count + 2) - mean * mean) / (count + 2))
+    return Difference(
+        units=count, mean=math.fsum(pairs) / count if count else 0.0, lower=mean - _Z * error,
+        upper=mean + _Z * error, moved=(squares - 2) / count if count else 0.0,
+    )  # fmt: skip
+
+
+def sign_test(better: int, worse: int) -> float:
+    """P(at least `better` of both | either is as likely): exact, one-sided; McNemar's test of single questions."""
+    both = better + worse
+    return float(sum(math.comb(both, k) for k in range(better, both + 1)) / 2**both)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """P values adjusted for their number (Holm 1979), in the order given."""
+    adjusted, highest = [0.0] * len(values), 0.0
+    for rank, index in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        highest = max(highest, min(1.0, (len(values) - rank) * values[index]))
+        adjusted[index] = highest
+    return adjusted
