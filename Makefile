@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_HOME ?= demo
 
-.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream bench clean
+.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream judge-proof bench clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt
@@ -32,6 +32,9 @@ check: $(STAMP)  ## lint, types, and who may import whom
 
 proof: $(STAMP)  ## try to lose something, 100,000 times and more: PROOFS.md
 	$(BIN)/python benchmarks/vault_proof.py --report PROOFS.md
+
+judge-proof: $(STAMP)  ## children whose true loss is known, judged some thousand times: the judge's error rates
+	$(BIN)/python benchmarks/judge_proof.py --out benchmarks/judge_proof.md
 
 proof-kill: $(STAMP)  ## kill the forge 40 times, in the middle of steps, for each way of training
 	$(BIN)/python benchmarks/kill_proof.py
