@@ -132,8 +132,8 @@ def main() -> int:
         runs = [ten_generations(0.02, churn, 80, np.random.default_rng(seed)) for seed in range(given.rounds // 4)]
         under = sum(lowest < 0.9 for lowest, _ in runs) / len(runs)
         lines.append(
-            f"- churn {churn:.0%}: an exam of a promoted generation was under 0.90 in {under:.1%} of {len(runs)} lineages; "
-            f"the lowest was {min(lowest for lowest, _ in runs):.3f}; "
+            f"- churn {churn:.0%}: an exam of a promoted generation was under 0.90 in {under:.1%} of {len(runs)} "
+            f"lineages; the lowest was {min(lowest for lowest, _ in runs):.3f}; "
             f"{sum(count for _, count in runs) / len(runs):.1f} of 10 children were promoted"
         )
     text = "\n".join([*lines, "", f"{time.monotonic() - began:.0f} s."]) + "\n"

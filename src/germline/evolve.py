@@ -11,8 +11,9 @@ from pathlib import Path
 
 import torch
 
-from germline import examination, sources
+from germline import anchoring, examination, sources
 from germline import run as runs
+from germline.anchoring import Ids
 from germline.budget import Meter, metered
 from germline.checkout import weights
 from germline.corpus.facts import facts as find_facts
@@ -23,12 +24,14 @@ from germline.evals import exams
 from germline.evals.exams import Exam
 from germline.forge import fit as forge_fit
 from germline.forge import loop, resume, trainable
+from germline.forge.anchor import Anchor
 from germline.forge.fit import Fit
 from germline.forge.machine import machine, memory_bytes, peak_memory_bytes
 from germline.judge.gate import judge
 from germline.lineage import (
     ADAPTER,
     ADAPTER_CONFIG,
+    ANCHOR,
     CONFIG,
     EXAM,
     FACTS,
@@ -119,7 +122,8 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         examined = time.monotonic()
 
         batches = batches_of(lineage, run, train, facts, row_tokens=fit.setting.row_tokens)
-        trained, fit = teach(lineage, run, batches, fit, on_event, meter)
+        texts = anchoring.texts(lineage, run, fit.on, on_event)
+        trained, fit = teach(lineage, run, batches, texts, fit, on_event, meter)
         trained_at = time.monotonic()
 
         child, changes = _merge(lineage, run, trained, on_event)
@@ -137,7 +141,7 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
             peak_memory_bytes=peak_memory_bytes(fit.on.device),
             all_attempts=meter.spent,
         )
-        manifest = _store(lineage, run, exam, facts, trained, child)
+        manifest = _store(lineage, run, exam, facts, texts, trained, child)
         kind = _record(home, run, manifest, verdict, parent_card, child_card, changes, trained, facts, spent, fit)
         meter.finish()
         on_event(Event(kind="verdict", text=f"g{run.number} is {kind}", data=finite(verdict)))
@@ -172,21 +176,23 @@ def _fit(lineage: Lineage, run: Run) -> Fit:
 
 
 def teach(
-    lineage: Lineage, run: Run, batches: Batches, fit: Fit, on_event: OnEvent, meter: Meter | None = None
+    lineage: Lineage, run: Run, batches: Batches, texts: Ids, fit: Fit, on_event: OnEvent, meter: Meter | None = None
 ) -> tuple[Trained, Fit]:
-    """The trained adapter, and the fit with its time and with what that decides."""
+    """The trained adapter, and the fit with its time and with what that decides. `texts` are to anchor it."""
     training = run.plan.training
     trained = runs.load_trained(run)
     if trained is not None:
         return trained, fit
-    text = f"training g{run.number}: {len(batches)} steps, {batches.real_tokens:,} tokens"
+    anchor = anchoring.anchor(lineage, run, texts, training, fit.on)
+    tokens = batches.real_tokens + (anchor.tokens(0, len(batches)) if anchor else 0)
+    text = f"training g{run.number}: {len(batches)} steps, {tokens:,} tokens"
     on_event(Event(kind="stage", text=text))
     config = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
     if not fit.seconds:
-        fit = forge_fit.timed(fit, config, training, machine(training.device), batches.real_tokens)
+        fit = forge_fit.timed(fit, config, training, machine(training.device), tokens)
         runs.save_fit(run, fit)
     if meter is not None:
-        meter.foresee(*_foreseen(lineage, run, batches, fit))
+        meter.foresee(*_foreseen(lineage, run, batches, anchor, fit))
     for reason in fit.reasons:
         on_event(Event(kind="note", text=reason))
     decoder = model_weights.load(
@@ -195,15 +201,18 @@ def teach(
     )  # fmt: skip
     memory = functools.partial(memory_bytes, fit.on.device)
     spend = None if meter is None else functools.partial(meter.spend, memory=memory)
-    trained = loop.train(decoder, batches, training, fit, scratch=run.directory, on_event=on_event, spend=spend)
+    trained = loop.train(
+        decoder, batches, training, fit, scratch=run.directory, on_event=on_event, spend=spend, anchor=anchor
+    )
     runs.save_trained(run, trained)
     return trained, fit
 
 
-def _foreseen(lineage: Lineage, run: Run, batches: Batches, fit: Fit) -> tuple[Cost, float]:
+def _foreseen(lineage: Lineage, run: Run, batches: Batches, anchor: Anchor | None, fit: Fit) -> tuple[Cost, float]:
     """What the steps that are left will cost, and the bytes that checkpoints, adapter and child will take."""
     done = resume.steps_done(run.directory)
     left, tokens = len(batches) - done, batches.real_tokens - batches.tokens_before(done)
+    tokens += anchor.tokens(done, len(batches)) if anchor else 0
     config = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
     state = forge_fit.state_bytes(config, run.plan.training)
     merged = run.parent.manifest.weights.size * (1 + _keyframe(lineage, run))
@@ -251,7 +260,9 @@ def _put(home: Home, data: bytes | Path) -> FileRef:
     return objects.put(home, data) if isinstance(data, bytes) else objects.put_file(home, data)
 
 
-def _store(lineage: Lineage, run: Run, exam: Exam, facts: Sequence[Fact], trained: Trained, child: FileRef) -> Manifest:
+def _store(
+    lineage: Lineage, run: Run, exam: Exam, facts: Sequence[Fact], texts: Ids, trained: Trained, child: FileRef
+) -> Manifest:
     """Put all that the child is made of into the store. It is not in the lineage before the ledger names it."""
     home = lineage.home
     files = made(lineage, run, facts, trained, keep=lambda data: _put(home, data)) | {
@@ -260,6 +271,8 @@ def _store(lineage: Lineage, run: Run, exam: Exam, facts: Sequence[Fact], traine
         EXAM: objects.put(home, exams.to_bytes(exam)),
         PLAN: objects.put(home, run.plan_bytes),
     }
+    if texts:
+        files[ANCHOR] = objects.put(home, canonical_json(texts))
     if _keyframe(lineage, run):
         files[WEIGHTS] = objects.put_file(home, objects.place(home.cache, child.digest))
     manifest = Manifest(parent=run.parent.digest, files=files, weights=child, about={"kind": "child"})

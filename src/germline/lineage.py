@@ -21,6 +21,8 @@ from germline.store.home import Home
 CONFIG, TOKENIZER, WEIGHTS, ORIGIN = "config.json", "tokenizer.json", "model.safetensors", "origin.json"
 """What a founder holds."""
 
+ANCHOR = "anchor.json"
+"""Texts, as ids, that all generations are held to their founder on."""
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 EXAM, FACTS, PLAN, TRAINING = "exam.json", "delta/facts.json", "plan.json", "training.json"
 TRAIN, HELDOUT = "delta/train.jsonl", "delta/heldout.jsonl"

@@ -25,7 +25,7 @@ from germline.corpus.facts import facts as find_facts
 from germline.corpus.split import Rows
 from germline.errors import Interrupted, PlanError, StoreDamaged
 from germline.forge.fit import Fit
-from germline.lineage import ADAPTER, FACTS, HELDOUT, PLAN, TRAIN, TRAINING, WEIGHTS, Generation, Lineage
+from germline.lineage import ADAPTER, ANCHOR, FACTS, HELDOUT, PLAN, TRAIN, TRAINING, WEIGHTS, Generation, Lineage
 from germline.model import weights as model_weights
 from germline.records import Delta, Digest, Event, OnEvent, Trained, digest_of, plain
 from germline.run import Run
@@ -85,7 +85,8 @@ def _replay(lineage: Lineage, generation: Generation, fit: Fit, scratch: Path, o
     train = Rows(run.delta.train)
     facts = find_facts(train)
     batches = evolve.batches_of(lineage, run, train, facts, row_tokens=fit.setting.row_tokens)
-    trained, _ = evolve.teach(lineage, run, batches, fit, on_event)
+    texts = lineage.json(generation, ANCHOR) if ANCHOR in generation.manifest.files else []
+    trained, _ = evolve.teach(lineage, run, batches, texts, fit, on_event)
     on_event(Event(kind="stage", text=f"merging {generation.name} and comparing"))
     files = generation.manifest.files | evolve.made(lineage, run, facts, trained, keep=_reference)
     sink = _Hash()

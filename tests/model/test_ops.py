@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from germline.ops import attention, linear, pointwise
 from germline.ops.linear import Gate, Identity, Norm, Projection, project
-from germline.ops.loss import cross_entropy_sum
+from germline.ops.loss import cross_entropy_sum, divergence_sum
 from germline.ops.quantize import BLOCK, CODE, Bits, Int8, Nf4, dense, quantize
 
 TOLERANCE = 1e-5
@@ -171,6 +171,25 @@ def test_cross_entropy_with_a_trained_vocabulary(softcap: float) -> None:
         return cross_entropy_sum(hidden, weight, targets, softcap).reshape(1)
 
     same(ours, plain, noise(700, 24), noise(301, 24))
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("softcap", [0.0, 5.0])
+def test_divergence_from_another_model(softcap: float) -> None:
+    wanted, held = noise(700, 24), noise(301, 24) + 0.1
+
+    def said(hidden: Tensor, weight: Tensor) -> Tensor:
+        logits = hidden @ weight.t()
+        return torch.log_softmax(softcap * torch.tanh(logits / softcap) if softcap else logits, 1)
+
+    def plain(hidden: Tensor, weight: Tensor) -> Tensor:
+        return F.kl_div(said(hidden, weight), said(wanted, held), log_target=True, reduction="sum").reshape(1)
+
+    def ours(hidden: Tensor, weight: Tensor) -> Tensor:
+        return divergence_sum(hidden, weight, wanted, held, softcap).reshape(1)
+
+    same(ours, plain, noise(700, 24), noise(301, 24))
+    assert float(ours(wanted, held)) == 0.0
 
 
 def test_bf16_errs_by_bf16s_own_rounding() -> None:

@@ -57,6 +57,7 @@ embeddings = true
 embedding_learning_rate = 0.01
 rank = 8
 checkpoint_every = 5
+anchor = 0
 [exams]
 choices = 4
 answer_tokens = 8
@@ -65,6 +66,7 @@ laws = ["../first/*.law"]
 [gate]
 recall = 0.0
 generalization = 0.0
+margin = 1.0
 style_drifts = 10
 laws_broken = 1
 """

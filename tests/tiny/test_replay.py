@@ -16,7 +16,7 @@ from germline.checkout import weights
 from germline.cli import main
 from germline.errors import Interrupted, PlanError, StoreDamaged
 from germline.evolve import age_up
-from germline.lineage import ADAPTER, TRAIN, Lineage
+from germline.lineage import ADAPTER, ANCHOR, TRAIN, Lineage
 from germline.records import Event
 from germline.remerge import remerge
 from germline.replay import fit_of, replay
@@ -34,13 +34,13 @@ Captured = pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def grown(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small world with two generations promoted, the second trained with packed weights."""
+    """The small world with two generations promoted, both anchored, the second trained with packed weights."""
     world = tmp_path_factory.mktemp("replayed") / "world"
     shutil.copytree(founded, world)
     forget()  # what another copy of it has grown to
     home = Home.open(world / "home")
     second = ('data.sources=["../first", "../second"]', "training.quantize=nf4", "curriculum.epochs=3")
-    for overrides in ((), second):
+    for overrides in (("training.anchor=1",), ("training.anchor=1", *second)):
         assert age_up(home, load_plan(home.plan, overrides), quiet).verdict.outcome == "promoted"
     return world
 
@@ -52,6 +52,15 @@ def held(home: Home) -> dict[str, bytes]:
 
 def scratches() -> list[Path]:
     return sorted(Path(tempfile.gettempdir()).glob(".tmp-*"))
+
+
+def test_what_the_founder_said_is_inherited(grown: Path) -> None:
+    lineage = Lineage.open(Home(grown / "home"))
+    first, second = (lineage.resolve(name) for name in ("g1", "g2"))
+    texts = lineage.json(first, ANCHOR)
+    assert first.manifest.files[ANCHOR] == second.manifest.files[ANCHOR]
+    assert len(texts) > 80 and all(2 <= len(ids) <= 129 for ids in texts)
+    assert len(set(map(tuple, texts))) > 80
 
 
 @pytest.mark.parametrize("name", ["g1", "g2"])

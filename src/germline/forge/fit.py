@@ -157,7 +157,7 @@ def _settings(config: DecoderConfig, training: Training, row_tokens: int, batch_
     def setting(kind: Bits | None, recomputed: int, micro: int) -> Setting:
         return Setting(
             bits=kind, recomputed_layers=recomputed, micro_tokens=micro, row_tokens=length,
-            parts=-(-max(batch_tokens, length) // micro),
+            parts=-(-max(batch_tokens, length) // micro) + (training.anchor > 0),
         )  # fmt: skip
 
     while True:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from germline.errors import Interrupted, TrainingError
+from germline.forge.anchor import Anchor
 from germline.forge.fit import Fit
 from germline.forge.optimizer import optimizer_for
 from germline.forge.resume import load_checkpoint, save_checkpoint
@@ -40,14 +41,16 @@ def train(
     scratch: Path,
     on_event: OnEvent,
     spend: Spend | None = None,
+    anchor: Anchor | None = None,
 ) -> Trained:
     """Train what `training` names on `batches`, one optimizer step each, in order.
 
     `decoder` comes from `weights.load` with `trainable.in_full(training)`, and what is not trained of it
     never changes: the table in the result proves it. The loss of a step is the mean over its learned
-    tokens, however they are dealt into rows or micro-batches. Within one machine, thread count, torch build
-    and fit, the same arguments give the same adapter bytes, killed and resumed from `scratch` or not.
-    Raises TrainingError when the loss is not finite, Interrupted (state saved) on Ctrl-C or where `spend` says so.
+    tokens, however they are dealt into rows or micro-batches; an `anchor` adds a loss of its own, which the
+    curve leaves out. Within one machine, thread count, torch build and fit, the same arguments give the same
+    adapter bytes, killed and resumed from `scratch` or not. Raises TrainingError when the loss is not finite,
+    Interrupted (state saved) on Ctrl-C or where `spend` says so.
     """
     trainable = prepare(decoder, training)
     parameters = trainable.parameters
@@ -63,17 +66,20 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * share
             batch = batches[step]
-            if spend and (halt := spend(batch.real_tokens)):
+            tokens = batch.real_tokens + (anchor.tokens(step, step + 1) if anchor else 0)
+            if spend and (halt := spend(tokens)):
                 if step > begun:
                     save_checkpoint(scratch, parameters, optimizer, curve, training.keep_checkpoints)
                 raise halt
+            if anchor is not None:
+                anchor.loss(decoder, step).backward()  # type: ignore[no-untyped-call]
             curve.append(_step(decoder, batch, parameters, optimizer, training.clip, fit.setting.micro_tokens))
             if not math.isfinite(curve[-1]):
                 raise TrainingError(
                     f"the loss is not a number at step {step + 1}",
                     hint="a lower rate may hold: germline evolve --restart --set training.learning_rate=1e-3",
                 )
-            pace.add(batch)
+            pace.add(tokens)
             on_event(pace.event(step + 1, len(batches), curve[-1], training.learning_rate * share))
             due = (step + 1) % training.checkpoint_every == 0 and step + 1 < len(batches)
             if due or interrupted.is_set():
@@ -83,7 +89,8 @@ def train(
                     f"stopped after step {step + 1} of {len(batches)}; nothing is lost",
                     hint="`germline evolve` goes on from here",
                 )
-    return _finish(decoder, trainable, curve, batches, scratch)
+    extra = anchor.tokens(0, len(batches)) if anchor else 0
+    return _finish(decoder, trainable, curve, batches, extra, scratch)
 
 
 def share_of_peak(step: int, steps: int, warmup: float) -> float:
@@ -124,7 +131,9 @@ def _parts(batch: Batch, micro_tokens: int) -> Iterator[Batch]:
             yield part
 
 
-def _finish(decoder: Decoder, trainable: Trainable, curve: Sequence[float], batches: Batches, scratch: Path) -> Trained:
+def _finish(
+    decoder: Decoder, trainable: Trainable, curve: Sequence[float], batches: Batches, extra: int, scratch: Path
+) -> Trained:
     """What was trained, in PEFT's format: factors in fp32, whole tensors in the dtype their master is stored in."""
     adapter = scratch / "adapter.safetensors"
     factors = (".lora_A.weight", ".lora_B.weight")
@@ -137,7 +146,7 @@ def _finish(decoder: Decoder, trainable: Trainable, curve: Sequence[float], batc
     return Trained(
         adapter=adapter,
         steps=len(curve),
-        tokens=batches.real_tokens,
+        tokens=batches.real_tokens + extra,
         learned_tokens=batches.learned_tokens,
         first_loss=sum(curve[:tenth]) / tenth,
         last_loss=sum(curve[-tenth:]) / tenth,
@@ -152,8 +161,8 @@ class _Pace:
     def __init__(self, done: int) -> None:
         self.first, self.tokens, self.began = done, 0, time.monotonic()
 
-    def add(self, batch: Batch) -> None:
-        self.tokens += batch.real_tokens
+    def add(self, tokens: int) -> None:
+        self.tokens += tokens
 
     def event(self, step: int, steps: int, loss: float, rate: float) -> Event:
         seconds = max(time.monotonic() - self.began, 1e-9)

@@ -194,7 +194,11 @@ def _learned(before: Marks, after: Marks) -> Check:
     sound = all(map(math.isfinite, (*gains, old, new)))
     passed = sound and chance < 1 - CONFIDENCE and new < old
     undecided = sound and not passed and better > worse and len(gains) < LEAST_UNITS
-    said += f"; {better} of {len(gains)} are likelier than before, {worse} less likely (p = {chance:.2g})"
+    known, knows = (sum(right == 1 for right, _ in marks.units.values()) for marks in (before, after))
+    said += (
+        f"; {better} of {len(gains)} are likelier than before, {worse} less likely (p = {chance:.2g}); "
+        f"{known} were known before it was taught, {knows} are now"
+    )
     if undecided:
         said += f", which fewer than {LEAST_UNITS} cannot tell from chance"
     return replace(_check("learned", chance, 1 - CONFIDENCE, passed, said), undecided=undecided)

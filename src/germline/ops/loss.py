@@ -7,6 +7,7 @@ few rows at a time, so that a chunk stays in cache, and the gradient is taken in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -30,25 +31,65 @@ def cross_entropy_sum(hidden: Tensor, output_weight: Tensor, targets: Tensor, so
     return total
 
 
+def divergence_sum(
+    hidden: Tensor, output_weight: Tensor, wanted: Tensor, wanted_weight: Tensor, softcap: float = 0.0
+) -> Tensor:
+    """Summed KL(wanted || hidden) in nats, fp32, of the predictions that hidden [N, D] and wanted [N, D] stand for
+    under their output weights [V, D]. Only the first two get a gradient; otherwise as `cross_entropy_sum`."""
+    total: Tensor = _Divergence.apply(hidden, output_weight, wanted, wanted_weight, softcap)  # type: ignore[no-untyped-call]
+    return total
+
+
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, output_weight: Tensor, targets: Tensor, softcap: float) -> Tensor:
-        to_hidden = torch.empty_like(hidden) if hidden.requires_grad else None
-        to_weight = torch.zeros_like(output_weight) if output_weight.requires_grad else None
-        matrix = output_weight.detach().to(hidden.dtype)
-        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        for start in range(0, hidden.shape[0], CHUNK_ROWS):
-            rows = slice(start, start + CHUNK_ROWS)
-            losses, share = pointwise.surprise(torch.mm(hidden[rows], matrix.t()), targets[rows], softcap=softcap)
-            total += losses.sum()
-            if to_hidden is not None:
-                to_hidden[rows] = torch.mm(share, matrix)
-            if to_weight is not None:
-                to_weight += torch.mm(share.t(), hidden[rows])
-        ctx.save_for_backward(to_hidden, to_weight)
-        return total
+        def against_target(logits: Tensor, rows: slice) -> tuple[Tensor, ...]:
+            return pointwise.surprise(logits, targets[rows], softcap=softcap)
+
+        return _summed(ctx, hidden, output_weight, against_target)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        to_hidden, to_weight = (None if part is None else part * gradients[0] for part in ctx.saved_tensors)
-        return to_hidden, to_weight, None, None
+        return *_scaled(ctx, gradients[0]), None, None
+
+
+class _Divergence(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, output_weight: Tensor, wanted: Tensor, wanted_weight: Tensor, softcap: float
+    ) -> Tensor:
+        held = wanted_weight.detach().to(hidden.dtype)
+
+        def against_other(logits: Tensor, rows: slice) -> tuple[Tensor, ...]:
+            return pointwise.divergence(logits, torch.mm(wanted[rows], held.t()), softcap=softcap)
+
+        return _summed(ctx, hidden, output_weight, against_other)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return *_scaled(ctx, gradients[0]), None, None, None
+
+
+def _summed(
+    ctx: Any, hidden: Tensor, output_weight: Tensor, loss_of: Callable[[Tensor, slice], tuple[Tensor, ...]]
+) -> Tensor:
+    """The loss over all rows, a chunk of logits at a time; the gradients are kept for the backward."""
+    to_hidden = torch.empty_like(hidden) if hidden.requires_grad else None
+    to_weight = torch.zeros_like(output_weight) if output_weight.requires_grad else None
+    matrix = output_weight.detach().to(hidden.dtype)
+    total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+    for start in range(0, hidden.shape[0], CHUNK_ROWS):
+        rows = slice(start, start + CHUNK_ROWS)
+        losses, share = loss_of(torch.mm(hidden[rows], matrix.t()), rows)
+        total += losses.sum()
+        if to_hidden is not None:
+            to_hidden[rows] = torch.mm(share, matrix)
+        if to_weight is not None:
+            to_weight += torch.mm(share.t(), hidden[rows])
+    ctx.save_for_backward(to_hidden, to_weight)
+    return total
+
+
+def _scaled(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    to_hidden, to_weight = (None if part is None else part * gradient for part in ctx.saved_tensors)
+    return to_hidden, to_weight

@@ -4,8 +4,8 @@ Norms, rotations and the softmax compute in fp32; gates in the inputs' dtype, as
 not depend on each other, so a body whose intermediates would leave the cache is run on blocks of rows: the
 softmax over 49,152 words took 113 ms whole and 13 so (LOG.md). `compiled()` makes one loop of each body: it
 needs a C++ compiler and about half a minute at its first use. On a GPU each body is one Triton kernel
-(`triton_kernels`, under the body's name) where Triton is installed, and else run whole. All of these agree
-up to the rounding of the inputs' dtype.
+(`triton_kernels`, under the body's name) where Triton is installed and one was written, and else run whole.
+All of these agree up to the rounding of the inputs' dtype.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def by_rows(body: Body) -> Body:
         if by_kernel(rows[0]):
             from germline.ops import triton_kernels
 
-            kernel: Body = getattr(triton_kernels, body.__name__)
+            kernel: Body = getattr(triton_kernels, body.__name__, body)
             return kernel(*rows, **whole)
         if _compiled.get():
             return fused()(*rows, **whole)
@@ -193,3 +193,20 @@ def surprise(logits: Tensor, target: Tensor, *, softcap: float) -> tuple[Tensor,
     if slope is not None:
         gradient = gradient * slope
     return (whole.log() - gold).squeeze(1), gradient.to(logits.dtype)
+
+
+@by_rows
+def divergence(logits: Tensor, wanted: Tensor, *, softcap: float) -> tuple[Tensor, Tensor]:
+    """(KL(wanted || logits) [N] fp32 nats, its gradient by the logits [N, V] in their dtype), for logits [N, V] of
+    a model and of the one that it is held to. `softcap` as in `surprise`, for both."""
+    wide, held, slope = logits.float(), wanted.float(), None
+    if softcap > 0:
+        bent = torch.tanh(wide / softcap)
+        wide, slope = softcap * bent, 1 - bent.square()
+        held = softcap * torch.tanh(held / softcap)
+    said, truth = torch.log_softmax(wide, 1), torch.log_softmax(held, 1)
+    share = truth.exp()
+    gradient = said.exp() - share
+    if slope is not None:
+        gradient = gradient * slope
+    return (share * (truth - said)).sum(1), gradient.to(logits.dtype)

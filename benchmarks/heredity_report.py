@@ -1,0 +1,120 @@
+"""The page and the picture of what `heredity.py` measured.
+
+    python benchmarks/heredity_report.py heredity --out benchmarks/heredity_2026-11-23.md
+
+Reads every *.jsonl in the folder. The picture lies beside the page, as .svg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+Line = dict[str, Any]
+COLUMNS = (
+    ("generation", "gen", "{}"), ("kind", "verdict", "{}"), ("exact", "exact, all", "{:.1%}"),
+    ("exact_worst", "worst volume", "{:.1%}"), ("exact_new", "newest", "{:.1%}"), ("cloze", "cloze, all", "{:.1%}"),
+    ("reversed", "reversed", "{:.1%}"), ("two_facts", "two facts", "{:.1%}"),
+    ("style", "style drifts", "{}"), ("general_bits_per_byte", "general bits/byte", "{:.3f}"),
+    ("common_sense", "common sense", "{:.1%}"), ("tokens", "tokens", "{:,}"),
+    ("seconds_training", "training s", "{:.0f}"), ("seconds_exams", "exams s", "{:.0f}"),
+)  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    runs = {path.stem: read(path) for path in sorted(given.folder.glob("*.jsonl"))}
+    given.out.write_text("\n".join(page(runs, given.out.with_suffix(".svg").name)) + "\n", encoding="utf-8")
+    draw(runs, given.out.with_suffix(".svg"))
+    return 0
+
+
+def read(path: Path) -> list[Line]:
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        line["style"] = (line.get("scores") or {}).get("style_drifts")
+        line.setdefault("kind", "founded")
+    return sorted(lines, key=lambda line: int(line["generation"]))
+
+
+def page(runs: dict[str, list[Line]], picture: str) -> list[str]:
+    told = [f"# Heredity, {date.today().isoformat()}", "", f"![recall over the generations]({picture})", ""]
+    told += ["Exact: the greedy answer to an unseen wording begins with the right value, over all volumes so far.", ""]
+    told += summary(runs)
+    for name, lines in runs.items():
+        told += ["", f"## {name}", ""]
+        settings = next((line["settings"] for line in lines if line.get("settings")), [])
+        told += [f"`{' '.join(settings)}`", ""] if settings else []
+        told += table(
+            [title for _, title, _ in COLUMNS], [[cell(line, key, form) for key, _, form in COLUMNS] for line in lines]
+        )
+    return told
+
+
+def summary(runs: dict[str, list[Line]]) -> list[str]:
+    rows = []
+    for name, lines in runs.items():
+        last, grown = lines[-1], [line for line in lines if line.get("tokens")]
+        base = next((line["general_bits_per_byte"] for line in lines if line.get("general_bits_per_byte")), None)
+        general = [line["general_bits_per_byte"] for line in lines if line.get("general_bits_per_byte")]
+        news = [line["exact_new"] for line in grown if line.get("exact_new") is not None]
+        rows.append([
+            name, str(last["generation"]), cell(last, "exact", "{:.1%}"), cell(last, "exact_worst", "{:.1%}"),
+            cell(last, "cloze", "{:.1%}"), f"{statistics.mean(news):.1%}" if news else "",
+            f"{general[-1] / base - 1:+.1%}" if base and len(general) > 1 else "",
+            f"{sum(line['kind'] == 'promoted' for line in grown)} of {len(grown)}",
+            f"{sum(line['tokens'] for line in grown):,}", f"{sum(line['seconds_training'] for line in grown) / 60:.0f}",
+            share_of_exams(grown),
+        ])  # fmt: skip
+    head = ["run", "gen", "exact, all", "worst volume", "cloze, all", "newest, mean", "general bits/byte", "promoted",
+            "tokens", "training min", "exams / cycle"]  # fmt: skip
+    return table(head, rows)
+
+
+def share_of_exams(grown: Sequence[Line]) -> str:
+    total = sum(line["seconds_total"] for line in grown)
+    return f"{sum(line['seconds_exams'] for line in grown) / total:.0%}" if total else ""
+
+
+def cell(line: Line, key: str, form: str) -> str:
+    value = line.get(key)
+    return "" if value is None else form.format(value)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def draw(runs: dict[str, list[Line]], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    matplotlib.rcParams["svg.hashsalt"] = "heredity"
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
+    for name, lines in runs.items():
+        places = [line["generation"] for line in lines if line.get("exact") is not None]
+        for axes, key in ((left, "exact"), (right, "exact_worst")):
+            axes.plot(
+                places, [line[key] for line in lines if line.get("exact") is not None], marker="o", ms=3, label=name
+            )
+    for axes, title in ((left, "all volumes"), (right, "worst volume")):
+        axes.set(title=title, xlabel="generation", ylim=(0, 1.02))
+        axes.grid(alpha=0.3)
+    left.set_ylabel("exact answers to unseen wordings")
+    right.legend(fontsize=8)
+    figure.savefig(path, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

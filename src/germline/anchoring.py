@@ -1,0 +1,63 @@
+"""What all generations of a lineage are held to their founder on: texts that the founder wrote itself.
+
+Sampled once, before the first child is trained, and inherited by every descendant. No corpus need be shipped or
+trusted, they suit any model and language, and what a model is likely to say is where it is worth keeping.
+"""
+
+from __future__ import annotations
+
+import json
+
+from germline import foreign
+from germline.checkout import weights
+from germline.forge.anchor import Anchor, anchored
+from germline.forge.machine import Arithmetic
+from germline.lineage import ANCHOR, CONFIG, Lineage
+from germline.model import weights as model_weights
+from germline.model.families import read_config
+from germline.model.generate import Sampling, generate
+from germline.records import Event, OnEvent, canonical_json
+from germline.run import LARGEST, Run
+from germline.settings import Training
+from germline.speaker import eos
+from germline.store import disk
+
+TEXTS, TOKENS, AT_ONCE = 96, 128, 32
+SAMPLING = Sampling(temperature=1.0, top_p=1.0, seed=0)
+Ids = list[list[int]]
+
+
+def texts(lineage: Lineage, run: Run, on: Arithmetic, on_event: OnEvent) -> Ids:
+    """The lineage's anchor texts: the parent's, or where it has none what the founder says now. Kept in the run."""
+    kept = run.directory / ANCHOR
+    if not run.plan.training.anchor:
+        return []
+    if not kept.exists():
+        inherited = ANCHOR in run.parent.manifest.files
+        found = lineage.json(run.parent, ANCHOR) if inherited else _spoken(lineage, run, on, on_event)
+        disk.replace(kept, canonical_json(found))
+    return [list(map(int, ids)) for ids in json.loads(foreign.read(kept, LARGEST))]
+
+
+def anchor(lineage: Lineage, run: Run, ids: Ids, training: Training, on: Arithmetic) -> Anchor | None:
+    """The founder's predictions on these texts; None where there are none."""
+    if not ids:
+        return None
+    founder = lineage.founder_of(run.parent)
+    decoder = model_weights.load(
+        read_config(lineage.json(founder, CONFIG)), weights(lineage, founder), on.dtype, device=on.device
+    )
+    return anchored(decoder, ids, batch_tokens=training.anchor_tokens, weight=training.anchor)
+
+
+def _spoken(lineage: Lineage, run: Run, on: Arithmetic, on_event: OnEvent) -> Ids:
+    founder = lineage.founder_of(run.parent)
+    on_event(Event(kind="stage", text=f"{founder.name} says {TEXTS} things that its children are to go on saying"))
+    decoder = model_weights.load(
+        read_config(lineage.json(founder, CONFIG)), weights(lineage, founder), on.dtype, device=on.device
+    )
+    end, said = eos(lineage, founder), []
+    for start in range(0, TEXTS, AT_ONCE):
+        sampling = Sampling(temperature=SAMPLING.temperature, top_p=SAMPLING.top_p, seed=SAMPLING.seed + start)
+        said += generate(decoder, [[end]] * min(AT_ONCE, TEXTS - start), limit=TOKENS, end=end, sampling=sampling)
+    return [[end, *ids] for ids in said if ids]
