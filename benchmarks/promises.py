@@ -20,7 +20,7 @@ PROMISES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("What was acknowledged is on the disk: no sync can be removed without a power cut losing something.",
      ("storage-mutants", "evolve-mutants")),
     ("A full, failing or read-only disk stops it with the cure, and it goes on from there.",
-     ("storage-errors", "evolve-errors", "full-disks", "read-only")),
+     ("storage-errors", "storage-strace", "evolve-errors", "full-disks", "read-only")),
     ("Two germlines in one lineage do not harm it.", ("crowd",)),
     ("Not a bit of what was published changes unnoticed, and the file is named; an independent program agrees.",
      ("store-attacks",)),

@@ -25,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import promises
-from tests.vault import attacks, crowd, deaths, full, outages, proof, storage
+from tests.vault import attacks, crowd, deaths, full, outages, outside, proof, storage
 
 from germline.store import disk
 
@@ -57,7 +57,7 @@ def main() -> int:
         for name, make in PROOFS:
             if given.only and name not in given.only:
                 continue
-            if name in NEED_MOUNT and (reason := full.why_not()):
+            if reason := WHY_NOT.get(name, str)():
                 say(f"{name}: skipped: {reason}")
                 continue
             made = make(cycles, given)
@@ -109,6 +109,7 @@ PROOFS: tuple[tuple[str, Make], ...] = (
     ("storage-kills", lambda cycles, given: deaths.kills(cycles.storage, given.seed)),
     ("storage-random-kills", lambda cycles, given: deaths.random_kills(cycles.storage, given.seed, given.kills)),
     ("storage-errors", lambda cycles, given: deaths.errors(cycles.storage, given.seed)),
+    ("storage-strace", lambda cycles, given: outside.system_calls(cycles.storage, given.seed)),
     ("storage-power", lambda cycles, given: outages.power(cycles.storage, given.seed, given.power)),
     ("storage-mutants", lambda cycles, given: outages.mutants(cycles.storage, given.seed, list(mutants_of_storage()))),
     ("ledger-attacks", lambda cycles, given: attacks.ledger(given.seed, given.ledger_attacks)),
@@ -126,7 +127,7 @@ PROOFS: tuple[tuple[str, Make], ...] = (
         cycles.evolve, given.seed, [line for line in outages.syncs() if line.startswith(BATCHES)], deaths=0,
     )),
 )  # fmt: skip
-NEED_MOUNT = ("full-disks", "read-only")
+WHY_NOT = {"full-disks": full.why_not, "read-only": full.why_not, "storage-strace": outside.why_not}
 
 
 def say(line: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.vault import full
+from tests.vault import full, outside
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the proofs fork, which this system cannot")
@@ -54,6 +54,13 @@ def test_a_crowd_of_processes_loses_nothing(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_or_read_only_loses_nothing(tmp_path: Path) -> None:
     found = proofs(tmp_path, "--most", "12", "--only", "full-disks", "read-only")
     assert [proof["tried"] for proof in found.values()] == [12, 12]
+
+
+@pytest.mark.skipif(outside.why_not() != "", reason=outside.why_not())
+def test_what_the_kernel_refuses_loses_nothing(tmp_path: Path) -> None:
+    found = proofs(tmp_path, "--most", "12", "--only", "storage-strace")["storage-strace"]
+    assert found["tried"] == 12
+    assert found["counts"]["points"] > 200
 
 
 @pytest.mark.tiny
