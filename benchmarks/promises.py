@@ -15,10 +15,11 @@ from tests.vault.proof import Tally
 
 PROMISES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Pull the plug at any instant: HEAD is a whole, verified generation, the old one or the new.",
-     ("storage-kills", "storage-random-kills", "storage-power", "evolve-kills", "evolve-power")),
+     ("storage-kills", "storage-random-kills", "storage-power", "evolve-kills", "evolve-power",
+      "restore-kills", "restore-power")),
     ("A killed run ends as the same child as one that nothing disturbed.", ("evolve-kills", "evolve-power")),
     ("What was acknowledged is on the disk: no sync can be removed without a power cut losing something.",
-     ("storage-mutants", "evolve-mutants")),
+     ("storage-mutants", "evolve-mutants", "restore-mutants")),
     ("A full, failing or read-only disk stops it with the cure, and it goes on from there.",
      ("storage-errors", "storage-strace", "evolve-errors", "full-disks", "read-only")),
     ("Two germlines in one lineage do not harm it.", ("crowd",)),

@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import promises
-from tests.vault import attacks, crowd, deaths, full, outages, outside, proof, storage
+from tests.vault import attacks, crowd, deaths, full, outages, outside, proof, restoring, storage
 
 from germline.store import disk
 
@@ -42,6 +42,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=2000, help="random SIGKILLs (default %(default)s)")
     parser.add_argument("--power", type=int, default=3000, help="states after a power cut (default %(default)s)")
     parser.add_argument("--evolve-power", type=int, default=60, help="the same of the evolve cycle (%(default)s)")
+    parser.add_argument("--restore-power", type=int, default=200, help="the same of a restore (%(default)s)")
     parser.add_argument("--rounds", type=int, default=20, help="crowds (default %(default)s)")
     parser.add_argument("--sizes", type=int, default=200, help="sizes of a disk that fills up (default %(default)s)")
     parser.add_argument("--ledger-attacks", type=int, default=6000, help="(default %(default)s)")
@@ -90,18 +91,23 @@ class Cycles:
 
         return self._once("evolve", lambda: self._stack.enter_context(evolve_cycle()))
 
+    @property
+    def restore(self) -> Any:
+        return self._once("restore", lambda: self._stack.enter_context(restoring.restore_cycle()))
+
     def _once(self, name: str, make: Callable[[], Any]) -> Any:
         if name not in self._made:
             self._made[name] = make()
         return self._made[name]
 
 
-def mutants_of_storage() -> Iterator[str]:
-    """All but those that the storage cycle does not reach: that of the batches, and that of a restored directory,
-    which only `germline restore` gives its name, and can from its archive as often as one likes."""
+def mutants_of(cycle: str) -> list[str]:
+    """The syncs that a cycle reaches: that of the batches evolve alone, that of a whole directory restore alone."""
     source, first = inspect.getsourcelines(disk.publish_directory)
     restored = {f"store/disk.py:{line}" for line in range(first, first + len(source))}
-    return (line for line in outages.syncs() if not line.startswith(BATCHES) and line not in restored)
+    owner = {line: "evolve" if line.startswith(BATCHES) else "restore" if line in restored else "storage"
+             for line in outages.syncs()}  # fmt: skip
+    return [line for line in owner if owner[line] == cycle]
 
 
 Make = Callable[[Cycles, argparse.Namespace], proof.Proof]
@@ -111,7 +117,7 @@ PROOFS: tuple[tuple[str, Make], ...] = (
     ("storage-errors", lambda cycles, given: deaths.errors(cycles.storage, given.seed)),
     ("storage-strace", lambda cycles, given: outside.system_calls(cycles.storage, given.seed)),
     ("storage-power", lambda cycles, given: outages.power(cycles.storage, given.seed, given.power)),
-    ("storage-mutants", lambda cycles, given: outages.mutants(cycles.storage, given.seed, list(mutants_of_storage()))),
+    ("storage-mutants", lambda cycles, given: outages.mutants(cycles.storage, given.seed, mutants_of("storage"))),
     ("ledger-attacks", lambda cycles, given: attacks.ledger(given.seed, given.ledger_attacks)),
     ("store-attacks", lambda cycles, given: attacks.store(given.seed, given.store_attacks)),
     ("hostile-rows", lambda cycles, given: attacks.rows(given.seed, given.rows)),
@@ -124,8 +130,10 @@ PROOFS: tuple[tuple[str, Make], ...] = (
     ("evolve-errors", lambda cycles, given: deaths.errors(cycles.evolve, given.seed, each=False)),
     ("evolve-power", lambda cycles, given: outages.power(cycles.evolve, given.seed, given.evolve_power, deaths=4)),
     ("evolve-mutants", lambda cycles, given: outages.mutants(
-        cycles.evolve, given.seed, [line for line in outages.syncs() if line.startswith(BATCHES)], deaths=0,
-    )),
+        cycles.evolve, given.seed, mutants_of("evolve"), deaths=0)),
+    ("restore-kills", lambda cycles, given: deaths.kills(cycles.restore, given.seed)),
+    ("restore-power", lambda cycles, given: outages.power(cycles.restore, given.seed, given.restore_power)),
+    ("restore-mutants", lambda cycles, given: outages.mutants(cycles.restore, given.seed, mutants_of("restore"))),
 )  # fmt: skip
 WHY_NOT = {"full-disks": full.why_not, "read-only": full.why_not, "storage-strace": outside.why_not}
 
