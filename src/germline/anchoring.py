@@ -22,7 +22,7 @@ from germline.settings import Training
 from germline.speaker import eos
 from germline.store import disk
 
-TEXTS, TOKENS, AT_ONCE = 96, 128, 32
+TEXTS, TOKENS, AT_ONCE = 96, 64, 48
 SAMPLING = Sampling(temperature=1.0, top_p=1.0, seed=0)
 Ids = list[list[int]]
 

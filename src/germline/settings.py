@@ -84,7 +84,7 @@ class Training(Section):
     """Checkpoints that are kept: should the newest be damaged, the one before it is there."""
     anchor: float = Field(default=1.0, ge=0.0)
     """How much staying as the founder was, on texts of no concern, weighs beside the lesson; 0: not at all."""
-    anchor_tokens: int = Field(default=128, ge=32)
+    anchor_tokens: int = Field(default=64, ge=32)
     """Tokens of such text that are read beside each step."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the adapter's start and of the data order."""

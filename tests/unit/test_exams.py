@@ -46,13 +46,13 @@ def test_a_large_delta_is_sampled_and_a_small_one_asked_in_full() -> None:
     train = [talk(number) for number in range(exams.REPLIES + 100)]
     heldout = [talk(number) for number in range(10_000, 10_000 + exams.HELDOUT + 100)]
     exam = written(facts, train, heldout)
-    assert len(asked(exam, "wording")) == exams.FACTS
+    assert len(asked(exam, "wording")) == exams.UNSEEN * exams.FACTS
     assert len(asked(exam, "heldout")) == exams.HELDOUT
     assert len(asked(exam, "recall")) == exams.FACTS + Exams().replies
     assert exam.voice is not None
     assert len(exam.voice.replies) == exams.REPLIES
     small = written(facts[:50], train[:50], heldout[:50])
-    assert [len(asked(small, paper)) for paper in ("recall", "wording", "heldout")] == [50 + 32, 50, 50]
+    assert [len(asked(small, paper)) for paper in ("recall", "wording", "heldout")] == [50 + 32, exams.UNSEEN * 50, 50]
 
 
 def test_the_sample_does_not_depend_on_the_order_of_rows() -> None:

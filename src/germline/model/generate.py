@@ -96,6 +96,8 @@ def _choose(logits: Tensor, sampling: Sampling | None, random: torch.Generator |
     if sampling is None:
         return logits.argmax(-1)
     probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
+    if sampling.top_p >= 1:  # sorting a vocabulary costs more than the model does
+        return torch.multinomial(probabilities, 1, generator=random).squeeze(-1)
     ordered, indices = probabilities.sort(dim=-1, descending=True)
     ordered[ordered.cumsum(-1) - ordered > sampling.top_p] = 0.0
     picked = torch.multinomial(ordered, 1, generator=random)
