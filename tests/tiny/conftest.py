@@ -66,7 +66,6 @@ laws = ["../first/*.law"]
 [gate]
 recall = 0.0
 generalization = 0.0
-margin = 1.0
 style_drifts = 10
 laws_broken = 1
 """

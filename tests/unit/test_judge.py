@@ -170,12 +170,13 @@ def asked(*lost: int, units: int = 100, bits: float = 0.1, known: bool = True) -
     )  # fmt: skip
 
 
+STRICT = Gate(margin=0.05)
 NEW = asked(known=False, bits=3.0)
 """What is new, before it was taught."""
 
 
 def test_a_child_that_lost_nothing_passes_and_says_how_sure_that_is() -> None:
-    verdict = judge(card(asked(), NEW), card(asked(), asked()), Gate(), weight_change=0.01, line=[card(asked())])
+    verdict = judge(card(asked(), NEW), card(asked(), asked()), STRICT, weight_change=0.01, line=[card(asked())])
     assert verdict.outcome == "promoted"
     (retention,) = [check for check in verdict.checks if check.name == "retention"]
     assert "it lost less than 2.3%" in retention.reason
@@ -195,14 +196,14 @@ def test_one_exam_that_was_forgotten_is_found_among_many_that_were_not() -> None
     """8 of 80 lost: 0.90 is reached, and the margin holds over all 400, but chance would not do it."""
     old = [asked(units=80) for _ in range(5)]
     child = [*old[:4], asked(*range(8), units=80), asked()]
-    verdict = judge(card(*old, NEW), card(*child), Gate(), weight_change=0.01, ancestors=("g1", "g2", "g3", "g4", "g5"))
+    verdict = judge(card(*old, NEW), card(*child), STRICT, weight_change=0.01, ancestors=("g1", "g2", "g3", "g4", "g5"))
     assert verdict.outcome == "refused"
     assert [check.name for check in verdict.checks if not check.passed] == ["forgotten"]
 
 
 def test_too_few_questions_are_inconclusive_and_say_how_many_it_takes() -> None:
     old, child = asked(units=20), asked(3, units=20)
-    verdict = judge(card(old, NEW), card(child, asked()), Gate(recall=0.5), weight_change=0.01)
+    verdict = judge(card(old, NEW), card(child, asked()), Gate(recall=0.5, margin=0.05), weight_change=0.01)
     assert verdict.outcome == "inconclusive"
     assert "this exam is too small to tell from 5%: that takes about 2" in verdict.reasons[0]
     assert [check.undecided for check in verdict.checks if check.name == "retention"] == [True]
@@ -210,26 +211,26 @@ def test_too_few_questions_are_inconclusive_and_say_how_many_it_takes() -> None:
 
 def test_what_fails_outweighs_what_cannot_be_told() -> None:
     child = card(asked(3, units=20), replace(asked(), laws={"light/1": False}))
-    verdict = judge(card(asked(units=20), NEW), child, Gate(recall=0.5), weight_change=0.01)
+    verdict = judge(card(asked(units=20), NEW), child, Gate(recall=0.5, margin=0.05), weight_change=0.01)
     assert verdict.outcome == "refused" and verdict.reasons == ("breaks light/1",)
 
 
 @pytest.mark.parametrize(("units", "outcome"), [(4, "inconclusive"), (5, "promoted")])
 def test_that_something_was_learned_takes_five_answers(units: int, outcome: str) -> None:
     before, after = asked(units=units, bits=3.0, known=False), asked(units=units)
-    assert judge(card(before), card(after), Gate(), weight_change=0.01).outcome == outcome
+    assert judge(card(before), card(after), STRICT, weight_change=0.01).outcome == outcome
 
 
 def test_an_identical_copy_is_refused_whatever_it_knows() -> None:
     same = card(asked(), asked())
     for change in (0.0, 0.01):  # were it not found by its weights, its answers tell
-        verdict = judge(same, same, Gate(), weight_change=change, line=[same])
+        verdict = judge(same, same, STRICT, weight_change=change, line=[same])
         assert verdict.outcome == "refused"
         assert "learned" in {check.name for check in verdict.checks if not check.passed}
 
 
 def test_a_card_whose_units_are_other_ones_is_never_compared() -> None:
-    verdict = judge(card(asked(), NEW), card(asked(units=99), asked()), Gate(), weight_change=0.01)
+    verdict = judge(card(asked(), NEW), card(asked(units=99), asked()), STRICT, weight_change=0.01)
     assert verdict.outcome == "refused" and verdict.checks[0].name == "scorecards"
 
 
