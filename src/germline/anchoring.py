@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 
 from germline import foreign
-from germline.checkout import weights
+from germline.errors import TrainingError
 from germline.forge.anchor import Anchor, anchored
 from germline.forge.machine import Arithmetic
-from germline.lineage import ANCHOR, CONFIG, Lineage
-from germline.model import weights as model_weights
-from germline.model.families import read_config
+from germline.lineage import ANCHOR, Lineage
 from germline.model.generate import Sampling, generate
 from germline.records import Event, OnEvent, canonical_json
 from germline.run import LARGEST, Run
 from germline.settings import Training
-from germline.speaker import eos
+from germline.speaker import Speaker
 from germline.store import disk
 
 TEXTS, TOKENS, AT_ONCE = 96, 64, 48
@@ -43,21 +41,19 @@ def anchor(lineage: Lineage, run: Run, ids: Ids, training: Training, on: Arithme
     """The founder's predictions on these texts; None where there are none."""
     if not ids:
         return None
-    founder = lineage.founder_of(run.parent)
-    decoder = model_weights.load(
-        read_config(lineage.json(founder, CONFIG)), weights(lineage, founder), on.dtype, device=on.device
-    )
-    return anchored(decoder, ids, batch_tokens=training.anchor_tokens, weight=training.anchor)
+    founder = Speaker.of(lineage, lineage.founder_of(run.parent), on)
+    return anchored(founder.decoder, ids, batch_tokens=training.anchor_tokens, weight=training.anchor)
 
 
 def _spoken(lineage: Lineage, run: Run, on: Arithmetic, on_event: OnEvent) -> Ids:
     founder = lineage.founder_of(run.parent)
     on_event(Event(kind="stage", text=f"{founder.name} says {TEXTS} things that its children are to go on saying"))
-    decoder = model_weights.load(
-        read_config(lineage.json(founder, CONFIG)), weights(lineage, founder), on.dtype, device=on.device
-    )
-    end, said = eos(lineage, founder), []
+    speaker, said = Speaker.of(lineage, founder, on), []
+    end = speaker.tokenizer.eos_id
     for start in range(0, TEXTS, AT_ONCE):
         sampling = Sampling(temperature=SAMPLING.temperature, top_p=SAMPLING.top_p, seed=SAMPLING.seed + start)
-        said += generate(decoder, [[end]] * min(AT_ONCE, TEXTS - start), limit=TOKENS, end=end, sampling=sampling)
+        prompts = [[end]] * min(AT_ONCE, TEXTS - start)
+        said += generate(speaker.decoder, prompts, limit=TOKENS, end=end, sampling=sampling)
+    if not any(said):
+        raise TrainingError(f"{founder.name} says nothing that could be an anchor", hint="--set training.anchor=0")
     return [[end, *ids] for ids in said if ids]

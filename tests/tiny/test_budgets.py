@@ -140,11 +140,8 @@ def test_a_whitelist_that_does_not_hold_stops_before_anything_is_learned(
     assert list(lineage.rows(lineage.head, TRAIN)) == list(free.rows(free.head, TRAIN))
 
 
-def test_pruned_between_two_attempts_it_is_the_same_child(
-    founded: Path, whole: Home, copy_of: Callable[[Path], Home], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All but the ledger entry was written, and an owner frees space before going on."""
-    home = copy_of(founded)
+def die_before_the_entry(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grow a child, and die when all of it is written but its ledger entry."""
 
     class Died(BaseException):
         pass
@@ -155,6 +152,15 @@ def test_pruned_between_two_attempts_it_is_the_same_child(
     with monkeypatch.context() as patch, pytest.raises(Died):
         patch.setattr("germline.store.ledger.append", die)
         grow(home)
+
+
+def test_pruned_between_two_attempts_it_is_the_same_child(
+    founded: Path, whole: Home, copy_of: Callable[[Path], Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but the ledger entry was written, and an owner frees space before going on."""
+    home = copy_of(founded)
+
+    die_before_the_entry(home, monkeypatch)
     gone = prune(home)
     assert {item.path.partition("/")[0] for item in gone} == {"generations", "objects", "cache"}
     assert verify(home).problems == ()
@@ -170,15 +176,7 @@ def test_what_a_given_up_run_had_put_away_goes_with_it(
     """Cut before its ledger entry, begun anew with another plan: nothing of the first child is left."""
     home = copy_of(founded)
 
-    class Died(BaseException):
-        pass
-
-    def die(*args: object, **kwargs: object) -> None:
-        raise Died
-
-    with monkeypatch.context() as patch, pytest.raises(Died):
-        patch.setattr("germline.store.ledger.append", die)
-        grow(home)
+    die_before_the_entry(home, monkeypatch)
     assert verify(home).pending
     age_up(home, load_plan(home.plan, ["training.rank=4"]), lambda event: None, restart=True)
     report = verify(home)
