@@ -42,6 +42,10 @@ class DataError(GermlineError):
     exit_code = 1
 
 
+class NothingNew(DataError):
+    """The sources hold no row that HEAD or an ancestor was not given."""
+
+
 class ModelError(GermlineError):
     exit_code = 1
 

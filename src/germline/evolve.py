@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,6 +29,7 @@ from germline.forge.anchor import Anchor
 from germline.forge.fit import Fit
 from germline.forge.machine import machine, memory_bytes, peak_memory_bytes
 from germline.judge.gate import judge
+from germline.judge.maturity import fresh_gain
 from germline.lineage import (
     ADAPTER,
     ADAPTER_CONFIG,
@@ -49,6 +51,7 @@ from germline.lineage import (
 from germline.model import weights as model_weights
 from germline.model.adapter import LoraConfig
 from germline.model.families import read_config
+from germline.model.movement import movement
 from germline.records import (
     Cost,
     Digest,
@@ -126,11 +129,11 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         trained, fit = teach(lineage, run, batches, texts, fit, on_event, meter)
         trained_at = time.monotonic()
 
-        child, changes = _merge(lineage, run, trained, on_event)
+        child, moved = _merge(lineage, run, trained, on_event)
         child_card = examination.child_card(lineage, run.parent, child, papers, plan.exams, fit.on, on_event)
         ancestors = examination.children(lineage, run.parent)
         verdict = judge(
-            parent_card, child_card, plan.gate, weight_change=changes["total"],
+            parent_card, child_card, plan.gate, weight_change=moved["total"]["parent"],
             ancestors=[ancestor.name for ancestor in ancestors], line=[*map(lineage.scorecard, ancestors)],
         )  # fmt: skip
         spent = Spent(
@@ -142,7 +145,7 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
             all_attempts=meter.spent,
         )
         manifest = _store(lineage, run, exam, facts, texts, trained, child)
-        kind = _record(home, run, manifest, verdict, parent_card, child_card, changes, trained, facts, spent, fit)
+        kind = _record(home, run, manifest, verdict, parent_card, child_card, moved, trained, facts, spent, fit)
         meter.finish()
         on_event(Event(kind="verdict", text=f"g{run.number} is {kind}", data=finite(verdict)))
         return Outcome(generation=manifest.id, number=run.number, parent=run.parent.number, verdict=verdict, kind=kind)
@@ -157,8 +160,14 @@ def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence
     tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
 
     ancestors = examination.children(lineage, run.parent)
-    taught = ((lineage.rows(ancestor, TRAIN), lineage.facts(ancestor)) for ancestor in ancestors)
-    pools = (items(rows, known if plan.forms else ()) for rows, known in itertools.chain([(train, facts)], taught))
+    known = lineage.scorecard(run.parent).marks if ancestors else {}
+    taught = (
+        items(
+            lineage.rows(a, TRAIN), lineage.facts(a) if plan.forms else (), known[a.manifest.files[EXAM].digest].units
+        )
+        for a in ancestors
+    )
+    pools = itertools.chain([items(train, facts if plan.forms else ())], taught)
     return laid_out(
         run.directory / "batches", pools, plan.model_copy(update={"row_tokens": row_tokens}), run.plan.training.seed,
         tokenize=tokenizer.encode_batch, end=tokenizer.eos_id,
@@ -220,8 +229,8 @@ def _foreseen(lineage: Lineage, run: Run, batches: Batches, anchor: Anchor | Non
     return Cost(seconds=fit.seconds * left / len(batches), steps=left, tokens=tokens), room
 
 
-def _merge(lineage: Lineage, run: Run, trained: Trained, on_event: OnEvent) -> tuple[FileRef, dict[str, float]]:
-    """The child's weights, in the cache, and how far each tensor moved from its parent's."""
+def _merge(lineage: Lineage, run: Run, trained: Trained, on_event: OnEvent) -> tuple[FileRef, dict[str, Any]]:
+    """The child's weights, in the cache, and how far they moved: `total`, and each of `tensors`."""
     on_event(Event(kind="stage", text=f"merging g{run.number} and reading it back"))
     parent = weights(lineage, run.parent)
     staged = disk.temporary_path(run.directory)
@@ -229,7 +238,9 @@ def _merge(lineage: Lineage, run: Run, trained: Trained, on_event: OnEvent) -> t
     with disk.new_file(staged) as file:
         model_weights.merge_file(parent, trained.adapter, scale, file)
     child = objects.put_in_cache(lineage.home, staged)
-    return child, model_weights.relative_change(parent, objects.place(lineage.home.cache, child.digest))
+    founder = weights(lineage, lineage.founder_of(run.parent))
+    total, tensors = movement(founder, parent, objects.place(lineage.home.cache, child.digest))
+    return child, plain({"total": total, "tensors": tensors})
 
 
 def lora(plan: Plan, trained: Trained) -> LoraConfig:
@@ -291,7 +302,7 @@ def _record(
     verdict: Verdict,
     parent_card: Scorecard,
     child_card: Scorecard,
-    changes: dict[str, float],
+    moved: dict[str, Any],
     trained: Trained,
     facts: Sequence[Fact],
     spent: Spent,
@@ -310,16 +321,17 @@ def _record(
             "steps": trained.steps, "tokens": trained.tokens, "learned_tokens": trained.learned_tokens,
             "first_loss": trained.first_loss, "last_loss": trained.last_loss,
         },
-        "scores": finite(child_card.summary()),
+        "scores": finite(child_card.summary()), "fresh_gain": finite(fresh_gain(parent_card, child_card)),
         "parent_scores": finite(parent_card.summary()),
-        "weight_change": finite(changes["total"]),
+        "weight_change": finite(moved["total"]["parent"]),
+        "weight_change_since_founder": finite(moved["total"]["founder"]),
         "environment": fit.fingerprint,
         "spent": plain(spent),
     }  # fmt: skip
     files = {
         SCORECARD: objects.put(home, canonical_json(finite(child_card))),
         PARENT_SCORECARD: objects.put(home, canonical_json(finite(parent_card))),
-        WEIGHT_CHANGE: objects.put(home, canonical_json(finite(changes))),
+        WEIGHT_CHANGE: objects.put(home, canonical_json(finite(moved))),
     }
     kind = rules.birth(home.charter, verdict.outcome)
     ledger.append(home, kind, manifest.id, run.number, body, files=files)

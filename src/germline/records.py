@@ -142,6 +142,11 @@ class Fact:
     row: Digest
     """The row it was found in."""
 
+    @property
+    def unit(self) -> str:
+        """The name that exams ask about it under."""
+        return f"{self.attribute} of {self.subject}"
+
 
 # --- training -----------------------------------------------------------------------------------------
 
@@ -221,6 +226,8 @@ class StyleMarks:
     """Mean over the probes, under a character model of the persona's text. Lower is closer."""
     own_bits_per_character: float
     """The same for the persona's own replies, each under a model that has not seen it."""
+    limit_bits_per_character: float | None = None
+    """What the persona's own text stays under 99 times of 100; None where the exam draws no such limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,9 +22,9 @@ from germline.corpus.clean import Digests, keep
 from germline.corpus.read import read
 from germline.corpus.split import snapshot
 from germline.corpus.whitelist import read_whitelist
-from germline.errors import DataError, GermlineError, PlanError
+from germline.errors import DataError, GermlineError, NothingNew, PlanError
 from germline.lineage import HELDOUT, PLAN, TRAIN, Generation, Lineage
-from germline.records import Delta, Event, OnEvent, Trained, canonical_json, digest_of, finite, plain
+from germline.records import Delta, Event, OnEvent, Refusal, Row, Trained, canonical_json, digest_of, finite, plain
 from germline.settings import Plan, parse_plan
 from germline.store import disk, ledger, objects, prune
 from germline.store.entry import LAWS
@@ -54,16 +54,17 @@ class Run:
 
 
 def plan_bytes(plan: Plan) -> bytes:
-    """What of a plan shapes the child: all but its budget, and where the sources lie, which the snapshot stands for."""
+    """What of a plan shapes the child: all but its budget, what maturity is, and where the sources lie, which the
+    snapshot stands for."""
     tables = plan.model_dump(mode="json")
-    del tables["data"]["sources"], tables["budget"]
+    del tables["data"]["sources"], tables["budget"], tables["maturity"]
     return canonical_json(tables)
 
 
 def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> Run:
     """The unfinished run of this lineage, or a new one whose delta is read from the plan's sources now.
 
-    Raises DataError when there is nothing new to learn, PlanError when an unfinished run was begun from
+    Raises NothingNew when there is nothing new to learn, PlanError when an unfinished run was begun from
     another parent, plan or laws, or the laws are not the pinned ones (before anything is read), GermlineError
     when this very delta was judged before, or nothing could be signed here in the end.
     """
@@ -164,7 +165,7 @@ def _differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
         f"{section}.{key} was {value!r} and is {now[section][key]!r}"
         for section, table in begun.items()
         for key, value in table.items()
-        if value != now[section][key] and section != "budget" and (section, key) != ("data", "sources")
+        if value != now[section][key] and section not in ("budget", "maturity") and key != "sources"
     ]
 
 
@@ -177,10 +178,11 @@ def _read_delta(lineage: Lineage, plan: Plan, directory: Path, number: int, on_e
     )
     head = lineage.head
     try:
-        delta = snapshot(keep(rows, seen=_learned(lineage, head)), directory / "delta", heldout_share=plan.data.heldout)
+        new = _first(plan.data.rows, keep(rows, seen=_learned(lineage, head)))
+        delta = snapshot(new, directory / "delta", heldout_share=plan.data.heldout)
         run = Run(directory=directory, parent=head, number=number, plan=plan, delta=delta)
         if not delta.train_rows:
-            raise DataError(
+            raise NothingNew(
                 f"there is nothing new to learn: of {delta.rows_in} rows none is kept ({_books(delta)})",
                 hint="`germline feed PATH` adds a source",
             )
@@ -195,6 +197,16 @@ def _read_delta(lineage: Lineage, plan: Plan, directory: Path, number: int, on_e
         + (f", {sum(delta.refused.values())} refused ({_books(delta)})" if delta.refused else ""),
     ))  # fmt: skip
     return run
+
+
+def _first(most: int, rows: Iterator[Row | Refusal]) -> Iterator[Row | Refusal]:
+    """Up to the row number `most`, refusals not counted; all where it is 0."""
+    taken = 0
+    for row in rows:
+        taken += isinstance(row, Row)
+        if most and taken > most:
+            return
+        yield row
 
 
 def _books(delta: Delta) -> str:

@@ -32,6 +32,8 @@ class Data(Section):
     """Which side of a conversation is the persona, whose words are learned."""
     heldout: float = Field(default=0.1, ge=0.0, le=0.5)
     """Share of the rows that is never trained on, chosen by content hash."""
+    rows: int = Field(default=0, ge=0)
+    """Most new rows that a generation takes, in the order of the sources; the rest waits for the next. 0: all."""
     strict: bool = True
     """Stop at a broken JSON line, a link out of its source or what is no file; false counts it as refused."""
     whitelist: str = ""
@@ -43,7 +45,7 @@ class Curriculum(Section):
     """How often facts and conversations are seen."""
     documents: int = Field(default=2, ge=0, le=100)
     """In how many of the epochs documents are read; facts and conversations come in every one."""
-    forms: int = Field(default=4, ge=0, le=11)
+    forms: int = Field(default=4, ge=0, le=18)
     """Renderings of each fact per epoch, taken in turn from the taught wordings. 0: text as it stands."""
     replay: float = Field(default=0.3, ge=0.0, lt=1.0)
     """Share of the training tokens that is ancestors' data, dealt equally among the ancestors."""
@@ -150,6 +152,15 @@ class Gate(Section):
     """Least relative weight change: a child that equals its parent learned nothing."""
 
 
+class Maturity(Section):
+    fresh_gain: float = Field(default=0.05, ge=0.0, le=1.0)
+    """Two generations in a row that newly know surely less than this share of their own delta: it stands still."""
+    weight_change: float = Field(default=0.01, ge=0.0)
+    """Three in a row whose weights moved by less than this, standing still in voice and knowledge: it is mature."""
+    style_drifts: int = Field(default=1, ge=0)
+    """How many tone probes more or fewer may drift among those three."""
+
+
 class Budget(Section):
     steps: int = Field(default=0, ge=0)
     """Most optimizer steps of a generation, all attempts counted. 0, here and below: no limit."""
@@ -173,6 +184,7 @@ class Plan(Section):
     training: Training = Training()
     exams: Exams = Exams()
     gate: Gate = Gate()
+    maturity: Maturity = Maturity()
     budget: Budget = Budget()
 
 

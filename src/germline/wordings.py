@@ -15,6 +15,10 @@ TAUGHT_QUESTIONS = (
     "{a} of {s}?",
     "Please give the {a} for {s}.",
     "What does the manual say about {s} and its {a}?",
+    "What is {s}'s {a}?",
+    "For {s}, which {a} is recorded?",
+    "Give me {s}'s {a}, please.",
+    "I have forgotten the {a} of {s}.",
 )
 """Asked in training and in the recall exam. The answer is the value and a full stop."""
 
@@ -23,8 +27,12 @@ TAUGHT_STATEMENTS = (
     "{S}: {a} {v}.",
     "{V} is the {a} of {s}.",
     "As for {s}, its {a} is {v}.",
+    "{S}'s {a} is {v}.",
     "{a}, {s}: {v}.",
 )
+
+TAUGHT_REVERSED = ("{V} is the {a} of what?", "What has {v} for its {a}?")
+"""Asked in training where the value is one subject's alone. The answer is the subject and a full stop."""
 
 UNSEEN_QUESTIONS = (
     "Do you know the {a} of {s}?",

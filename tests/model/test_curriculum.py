@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import itertools
@@ -92,20 +93,34 @@ def shuffled(count: int, key: str) -> list[int]:
     return sorted(range(count), key=lambda place: hashlib.sha256(f"{key}:{place}".encode()).digest())
 
 
-def dealt(pool: list[tuple[list[Text], bool]], key: str) -> Iterator[tuple[bool, Text]]:
+def luck(place: int, key: str) -> float:
+    return int.from_bytes(hashlib.sha256(f"{key}:{place}".encode()).digest()[:8], "big") / 2**64
+
+
+Told = tuple[list[Text], bool, int]
+"""An item as plain lists: its wordings, whether it is a question, how often a deal holds it."""
+
+
+def dealt(pool: list[Told], turn: int, key: str) -> Iterator[tuple[bool, Text]]:
     for deal in itertools.count():
-        for place in shuffled(len(pool), f"{key}:{deal}"):
-            wordings, question = pool[place]
-            yield question, wordings[(deal + place) % len(wordings)]
+        chances = [luck(place, f"{key}:{deal}") for place in range(len(pool))]
+        times = [
+            ((time + chances[place]) / often, place, time)
+            for place, (_, _, often) in enumerate(pool) for time in range(often)
+        ]  # fmt: skip
+        for _, place, time in sorted(times):
+            wordings, question, often = pool[place]
+            yield question, wordings[(turn + deal * often + time + place) % len(wordings)]
 
 
-def plain_epochs(pools: list[list[tuple[list[Text], bool]]], plan: Curriculum, seed: int) -> Iterator[list[Text]]:
+def plain_epochs(pools: list[list[Told]], plan: Curriculum, seed: int) -> Iterator[list[Text]]:
     delta, *ancestors = pools
-    streams = [dealt(pool, f"{seed}:{index}") for index, pool in enumerate(ancestors) if pool]
+    count = len(ancestors)
+    streams = [dealt(pool, count, f"{seed}:{count}:{index}") for index, pool in enumerate(ancestors) if pool]
     owed = [0.0 for _ in streams]
     for number in range(plan.epochs):
         chosen = []
-        for wordings, question in delta:
+        for wordings, question, _ in delta:
             forms = min(plan.forms, len(wordings)) if len(wordings) > 1 else 1
             if question or (number + 1) * plan.documents // plan.epochs > number * plan.documents // plan.epochs:
                 chosen += [(question, wordings[(number * forms + i) % len(wordings)]) for i in range(forms)]
@@ -164,7 +179,10 @@ spans = st.lists(
 pools = st.lists(
     st.lists(
         st.builds(
-            Item, st.lists(spans.map(lambda drawn: example(*drawn)), min_size=1, max_size=4).map(tuple), st.booleans()
+            Item,
+            st.lists(spans.map(lambda drawn: example(*drawn)), min_size=1, max_size=4).map(tuple),
+            st.booleans(),
+            st.sampled_from([1, 1, 2, 8]),
         ),
         max_size=20,
     ),
@@ -181,7 +199,7 @@ plans = st.builds(
 @settings(max_examples=150, deadline=None)
 @given(pools, plans, st.integers(0, 3))
 def test_from_disk_comes_what_lists_would_give(drawn: list[list[Item]], plan: Curriculum, seed: int) -> None:
-    told = [[([encoded(e) for e in item.wordings], item.question) for item in pool] for pool in drawn]
+    told = [[([encoded(e) for e in item.wordings], item.question, item.dealt) for item in pool] for pool in drawn]
     expected = [
         batch
         for texts in plain_epochs(told, plan, seed)
@@ -254,6 +272,27 @@ def test_replay_deals_every_item_before_any_comes_again() -> None:
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
+def test_what_fades_is_dealt_more_often_and_evenly_spread() -> None:
+    old = [dataclasses.replace(known, dealt=8 if place == 0 else 1) for place, known in enumerate(pool(40, 200))]
+    dealt = [number for chosen in epochs(pool(70), [old]) for number in chosen if number >= 200]
+    counts = Counter(dealt)
+    deals = len(dealt) / 47
+    assert abs(counts[200] - 8 * deals) <= 1.5
+    assert max(counts[number] for number in range(201, 240)) <= deals + 1
+
+
+def test_the_next_generation_deals_the_same_ancestor_in_another_order() -> None:
+    """Else what a short deal leaves out would be left out by every descendant."""
+    old = pool(50, 200)
+
+    def first_met(ancestors: list[list[Item]]) -> set[int]:
+        return {number for chosen in epochs(pool(10), ancestors, epochs=2) for number in chosen if 200 <= number < 300}
+
+    alone, with_another = first_met([old]), first_met([old, pool(50, 300)])
+    assert 0 < len(with_another) < len(alone) < 50
+    assert not with_another <= alone
+
+
 def test_wordings_take_turns() -> None:
     seen = Counter(number for chosen in epochs(pool(5, wordings=6), [], epochs=3) for number in chosen)
     assert set(seen.values()) == {1}
@@ -310,4 +349,26 @@ def test_a_law_is_a_question_and_a_fact_comes_in_its_wordings() -> None:
     fact = Fact(subject="the mill", attribute="height", value="21 metres", kind="number metres", row="")
     known = list(items([law], [fact]))
     assert [known_item.question for known_item in known] == [True, True]
-    assert [len(known_item.wordings) for known_item in known] == [1, 11]
+    assert [len(known_item.wordings) for known_item in known] == [1, 18]
+
+
+def fact(subject: str, value: str) -> Fact:
+    return Fact(subject=subject, attribute="height", value=value, kind="number metres", row="")
+
+
+def test_what_the_parent_has_wrong_is_dealt_most_and_what_fades_more() -> None:
+    facts = [fact("the mill", "21 metres"), fact("the barn", "9 metres"), fact("the shed", "3 metres")]
+    known = {"height of the mill": (1.0, 0.1), "height of the barn": (2 / 3, 0.1), "height of the shed": (1.0, 0.9)}
+    row = Row(kind="text", source="a.txt", position=1, text="It stands.")
+    assert [known_item.dealt for known_item in items([row], facts, known)] == [1, 2, 8, 4]
+    assert [known_item.dealt for known_item in items([row], facts)] == [1, 2, 2, 2]
+
+
+def test_only_what_is_one_subjects_alone_is_asked_the_other_way_round() -> None:
+    facts = [fact("the mill", "21 metres"), fact("the barn", "9 metres"), fact("the shed", "9 metres")]
+    asked = [["".join(s.text for s in e.spans) for e in known_item.wordings] for known_item in items([], facts)]
+    assert [sum(text.endswith(("The mill.", "The barn.", "The shed.")) for text in texts) for texts in asked] == [
+        2,
+        0,
+        0,
+    ]

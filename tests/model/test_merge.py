@@ -13,6 +13,7 @@ from germline.errors import ModelError, PlanError
 from germline.model import weights
 from germline.model.adapter import LoraConfig, attach, detach, merge
 from germline.model.decoder import Decoder
+from germline.model.movement import Moved, movement
 from germline.model.rows import Text, pack, predict
 from tests.model.conftest import SMALL
 
@@ -77,7 +78,11 @@ def test_the_merged_model_answers_as_base_and_adapter_do(small: Decoder, small_w
         merged, _ = predict(child, batch)
     assert (merged - attached).abs().max() < 1e-4
     assert (merged - plain).abs().max() > 1e-2
-    assert weights.relative_change(small_weights, tmp_path / "child.safetensors")["total"] > 0.01
+    total, tensors = movement(small_weights, small_weights, tmp_path / "child.safetensors")
+    assert total.parent == total.founder > 0.01
+    assert total.cosine is None
+    ranks = [moved.stable_rank for name, moved in tensors.items() if moved.parent > 0]
+    assert all(rank is not None and 1 <= rank <= 4.2 for rank in ranks)  # factors of rank 4, fp32
 
 
 def test_a_target_that_matches_nothing_is_an_error(small: Decoder) -> None:
@@ -119,3 +124,28 @@ def test_a_truncated_file_is_named(small_weights: Path, cut: int) -> None:
     small_weights.write_bytes(small_weights.read_bytes()[:cut])
     with pytest.raises(ModelError, match=r"model\.safetensors"):
         weights.load(SMALL, small_weights, torch.float32)
+
+
+def test_a_step_is_told_by_size_rank_and_way(tmp_path: Path) -> None:
+    random = torch.Generator().manual_seed(0)
+    start = torch.randn(40, 30, generator=random)
+    one, two = (torch.outer(torch.randn(40, generator=random), torch.randn(30, generator=random)) for _ in "ab")
+    made = {"founder": start, "parent": start + one, "on": start + 2 * one, "back": start, "aside": start + one + two}
+    for name, matrix in made.items():
+        save_file({"w": matrix, "still": torch.ones(3)}, tmp_path / name)
+
+    def step(name: str) -> Moved:
+        _, tensors = movement(tmp_path / "founder", tmp_path / "parent", tmp_path / name)
+        assert tensors["still"] == Moved(parent=0.0, founder=0.0, cosine=None, stable_rank=None)
+        return tensors["w"]
+
+    norm = float(start.norm())
+    assert step("on").cosine == pytest.approx(1.0, abs=1e-4)
+    assert step("on").founder == pytest.approx(2 * float(one.norm()) / norm, rel=1e-4)
+    assert step("on").parent == pytest.approx(float(one.norm() / (start + one).norm()), rel=1e-4)
+    assert step("back").cosine == pytest.approx(-1.0, abs=1e-4)
+    assert step("back").founder == 0.0
+    assert step("aside").stable_rank == pytest.approx(1.0, abs=1e-3)
+    both = torch.linalg.svdvals(one + two)
+    save_file({"w": start, "still": torch.ones(3)}, tmp_path / "parent")
+    assert step("aside").stable_rank == pytest.approx(float(both.square().sum() / both[0] ** 2), rel=0.02)

@@ -49,15 +49,28 @@ sources = []  # what to learn
 [training]
 rank = 8
 """
+
+
+def moved(change: float) -> dict[str, float | None]:
+    still = change == 0
+    return {
+        "parent": change, "founder": 2 * change, "cosine": None if still else 0.25,
+        "stable_rank": None if still else 3.0,
+    }  # fmt: skip
+
+
 CHANGES = {
-    "model.embed_tokens.weight": 0.0,
-    "model.layers.0.self_attn.q_proj.weight": 0.01,
-    "model.layers.0.mlp.up_proj.weight": 0.03,
-    "model.layers.10.mlp.up_proj.weight": 0.005,
-    "model.layers.2.mlp.up_proj.weight": 0.04,
-    "model.norm.weight": 0.0,
-    "total": 0.0123,
+    "total": {"parent": 0.0123, "founder": 0.0246, "cosine": 0.25, "stable_rank": None},
+    "tensors": {
+        "model.embed_tokens.weight": moved(0.0),
+        "model.layers.0.self_attn.q_proj.weight": moved(0.01),
+        "model.layers.0.mlp.up_proj.weight": moved(0.03),
+        "model.layers.10.mlp.up_proj.weight": moved(0.005),
+        "model.layers.2.mlp.up_proj.weight": moved(0.04),
+        "model.norm.weight": moved(0.0),
+    },
 }
+MOVED = 0.0123
 NOON = datetime(2030, 1, 2, 12, tzinfo=UTC)
 
 
@@ -120,7 +133,7 @@ def bear(home: Home, number: int, outcome: str, *, right: int, rank: int = 8) ->
     names = [f"g{numbers[ancestor]}" for ancestor in ledger.ancestors(home, parent)]
     judged = verdict(outcome)
     if outcome == "proposed":  # can be judged again
-        judged = judge(theirs, mine, Gate(), weight_change=CHANGES["total"], ancestors=names[1:])
+        judged = judge(theirs, mine, Gate(), weight_change=MOVED, ancestors=names[1:])
         assert judged.outcome == "promoted"
     known = {SCORECARD: mine, PARENT_SCORECARD: theirs, WEIGHT_CHANGE: CHANGES}
     ledger.append(
@@ -166,7 +179,7 @@ def body(judged: Verdict, parent: int, mine: Scorecard, theirs: Scorecard) -> di
         "training": {
             "steps": 120, "tokens": 9999, "learned_tokens": 5000, "first_loss": 3.2, "last_loss": 1.234,
         },
-        "scores": mine.summary(), "parent_scores": theirs.summary(), "weight_change": CHANGES["total"],
+        "scores": mine.summary(), "parent_scores": theirs.summary(), "weight_change": MOVED,
         "environment": {"torch": "2.9", "threads": 2}, "spent": plain(spent),
     }  # fmt: skip
 

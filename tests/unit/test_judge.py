@@ -35,6 +35,14 @@ def marks(
     )
 
 
+def adrift(bits: float) -> Marks:
+    """The voice as a whole, of which no single answer drifts."""
+    found = StyleMarks(
+        probes=10, drifts=0, bits_per_character=bits, own_bits_per_character=2.0, limit_bits_per_character=2.3
+    )
+    return replace(marks(), style=found)
+
+
 def card(*papers: Marks) -> Scorecard:
     return Scorecard(weights="w", marks={f"sha256:{number:064x}": paper for number, paper in enumerate(papers)})
 
@@ -54,6 +62,8 @@ def test_a_child_that_meets_every_limit_is_promoted() -> None:
         (marks(right=89), Gate(), 0.01, "recall"),
         (marks(wording=83, heldout=9), Gate(), 0.01, "generalization"),
         (marks(drifts=3), Gate(), 0.01, "style drift"),
+        (adrift(2.31), Gate(), 0.01, "style"),
+        (adrift(math.nan), Gate(), 0.01, "style"),
         (marks(held=False), Gate(), 0.01, "laws broken"),
         (marks(), Gate(cards=0.6), 0.01, "challenge cards"),
         (marks(), Gate(), 0.0, "weight change"),
@@ -63,7 +73,9 @@ def test_a_child_that_meets_every_limit_is_promoted() -> None:
     ],
 )
 def test_each_limit_refuses_alone(child: Marks, gate: Gate, change: float, name: str) -> None:
-    verdict = judge(PARENT, card(child), gate, weight_change=change)
+    assert child.style is not None
+    before = replace(marks(right=20, bits=3.0), style=replace(child.style, bits_per_character=2.0))
+    verdict = judge(card(before), card(child), gate, weight_change=change)
     assert verdict.outcome == "refused"
     assert [check.name for check in verdict.checks if not check.passed] == [name]
     assert len(verdict.reasons) == 1

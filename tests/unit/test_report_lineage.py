@@ -10,6 +10,7 @@ from germline.lineage import Lineage
 from germline.records import canonical_json
 from germline.report import comparison, exams, generation, history
 from germline.report.tables import ASCII
+from germline.settings import Maturity
 from tests.unit.small_lineage import lighthouse
 
 
@@ -21,7 +22,7 @@ def lineage(tmp_path_factory: pytest.TempPathFactory) -> Lineage:
 def test_every_document_is_json(lineage: Lineage) -> None:
     one, other = lineage.resolve("g1"), lineage.resolve("g2")
     for document in (
-        history.document(lineage),
+        history.document(lineage, Maturity()),
         generation.document(lineage, other),
         comparison.document(lineage, one, other),
     ):
@@ -29,15 +30,16 @@ def test_every_document_is_json(lineage: Lineage) -> None:
 
 
 def test_the_history_is_one_line_per_entry_and_marks_head(lineage: Lineage) -> None:
-    told = history.lines(history.document(lineage))
+    told = history.lines(history.document(lineage, Maturity()))
     assert told[0] == "Östrel: 4 generations, HEAD is g1 (*)"
-    assert [line.split()[0] for line in told[2:]] == ["id", "g0", "g1*", "g2", "g3", "--"]
-    assert told[-1] == "-- rolled back to g1 from g2, 2030-01-02"
+    assert [line.split()[0] for line in told[2:-2]] == ["id", "g0", "g1*", "g2", "g3", "--"]
+    assert told[-3] == "-- rolled back to g1 from g2, 2030-01-02"
+    assert told[-1] == "growing: nothing is recorded of a gain yet"
     assert told[6].split()[1:9] == ["g2", "refused", "2", "7", "120", "1.23", "0.400", "0.400"]
 
 
 def test_the_history_fits_100_columns_at_its_widest(lineage: Lineage) -> None:
-    document = history.document(lineage)
+    document = history.document(lineage, Maturity())
     entry = document["entries"][3]
     entry |= {"id": "g98", "parent": "g97", "kind": "inconclusive", "head": True}
     entry["body"]["delta"] |= {"rows": 123_456, "facts": 9_999}

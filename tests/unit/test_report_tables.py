@@ -7,7 +7,7 @@ import pytest
 from germline.records import plain
 from germline.report import tables, weights
 from germline.report.tables import ASCII, UNICODE
-from tests.unit.small_lineage import CHANGES, verdict
+from tests.unit.small_lineage import CHANGES, moved, verdict
 
 
 def test_columns_align_and_leave_no_blanks_at_the_end() -> None:
@@ -66,14 +66,20 @@ def test_checks_say_in_words_what_the_mark_says() -> None:
 
 
 def test_layers_are_in_the_order_of_the_model() -> None:
-    found = weights.layers(CHANGES)
+    found = weights.layers(CHANGES["tensors"])
     assert list(found) == ["embeddings", "layer 0", "layer 2", "layer 10", "final norm"]
-    assert found["layer 0"] == pytest.approx(0.02)
+    assert found["layer 0"] == pytest.approx({"parent": 0.02, "founder": 0.04, "cosine": 0.25, "stable_rank": 3.0})
+    assert found["embeddings"]["stable_rank"] is None
 
 
 def test_the_longest_bar_is_the_layer_that_moved_most() -> None:
-    change = {"id": "g2", "from": "g1", "total": 0.0, "layers": weights.layers(CHANGES)}
-    bars = [line.count("#") for line in weights.lines(change, ASCII)[1:]]
-    assert bars == [0, 20, 40, 5, 0]
-    still = {**change, "layers": {"layer 0": 0.0}}
-    assert weights.lines(still, ASCII)[1:] == ["layer 0  0.000%"]
+    change = {
+        "id": "g2", "from": "g1", "total": CHANGES["total"], "changed_tensors": 4, "tensors": 6,
+        "layers": weights.layers(CHANGES["tensors"]),
+    }  # fmt: skip
+    told = weights.lines(change, ASCII)
+    assert told[0] == ("weights of g2 moved by 1.23% from g1 and are 2.46% from the founder's; 4 of 6 tensors changed")
+    assert [line.count("#") for line in told[3:]] == [0, 15, 30, 4, 0]
+    assert told[4].split()[:6] == ["layer", "0", "2.00%", "4.00%", "3.0", "0.25"]
+    still = {**change, "layers": {"layer 0": moved(0.0)}}
+    assert weights.lines(still, ASCII)[3:] == ["layer 0   0.00%    0.00%     -    -"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from germline.evals.style import judge_answers, voice
 
 HEADS = ("37 metres.", "Never.", "No. Not lent.", "Plum.", "Monday.", "Windy.", "Slept badly.", "Tea helps.")
@@ -39,5 +41,21 @@ def test_a_phrase_the_persona_uses_is_its_own() -> None:
 
 
 def test_too_few_replies_are_no_voice() -> None:
-    assert voice(REPLIES[:29], PROBES, ()) is None
+    assert voice(REPLIES[:19], PROBES, ()) is None
     assert voice(REPLIES, [], ()) is None
+
+
+def test_together_the_persona_passes_and_a_stranger_fails_where_each_answer_by_itself_might_not() -> None:
+    own = voice(REPLIES, PROBES, ())
+    assert own is not None
+    assert own.pool_limit is not None
+    assert own.own_bits < own.pool_limit < own.bits_limit
+    dice = random.Random(1)
+    passed = sum(
+        judge_answers(own, dice.sample(REPLIES, 10))[0].bits_per_character <= own.pool_limit for _ in range(100)
+    )
+    assert passed >= 97
+    stranger = [f"I would be glad to tell you about day {number}, my friend." for number in range(10)]
+    marks, _ = judge_answers(own, stranger)
+    assert marks.limit_bits_per_character == own.pool_limit
+    assert marks.bits_per_character > own.pool_limit

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from germline.curriculum.render import of_fact
 from germline.records import Fact
-from germline.wordings import TAUGHT_QUESTIONS, TAUGHT_STATEMENTS, UNSEEN_QUESTIONS, say
+from germline.wordings import TAUGHT_QUESTIONS, TAUGHT_REVERSED, TAUGHT_STATEMENTS, UNSEEN_QUESTIONS, say
 
 FACT = Fact(subject="the fog horn", attribute="range", value="5 miles", kind="number miles", row="sha256:" + "0" * 64)
 
 
 def test_taught_and_unseen_wordings_do_not_meet() -> None:
-    taught = {say(form, FACT).casefold() for form in (*TAUGHT_QUESTIONS, *TAUGHT_STATEMENTS)}
+    taught = {say(form, FACT).casefold() for form in (*TAUGHT_QUESTIONS, *TAUGHT_REVERSED, *TAUGHT_STATEMENTS)}
     unseen = {say(form, FACT).casefold() for form in UNSEEN_QUESTIONS}
     assert not taught & unseen
     assert len(unseen) == len(UNSEEN_QUESTIONS)
@@ -19,14 +19,23 @@ def test_taught_and_unseen_wordings_do_not_meet() -> None:
 
 def test_no_rendering_of_a_fact_holds_an_unseen_wording() -> None:
     unseen = [say(form, FACT).casefold() for form in UNSEEN_QUESTIONS]
-    for example in of_fact(FACT):
+    for example in of_fact(FACT, alone=True):
         text = "".join(span.text for span in example.spans).casefold()
         assert not any(question in text for question in unseen)
 
 
 def test_every_rendering_says_the_value_and_learns_it() -> None:
-    examples = of_fact(FACT)
+    examples = of_fact(FACT, alone=False)
     assert len(examples) == len(TAUGHT_QUESTIONS) + len(TAUGHT_STATEMENTS)
     for example in examples:
         assert "5 miles" in "".join(span.text for span in example.spans if span.learned)
         assert example.spans[-1].ends
+
+
+def test_a_reversed_question_says_the_value_and_learns_the_subject() -> None:
+    both_ways, one_way = of_fact(FACT, alone=True), of_fact(FACT, alone=False)
+    added = [example for example in both_ways if example not in one_way]
+    assert len(added) == len(TAUGHT_REVERSED)
+    for example in added:
+        assert "5 miles" in example.spans[0].text
+        assert (example.spans[1].text, example.spans[1].learned) == ("The fog horn.", True)

@@ -74,7 +74,7 @@ def _judged_again(lineage: Lineage, child: Generation) -> Verdict:
         before = _card(lineage, child, PARENT_SCORECARD, papers)
         after = _card(lineage, child, SCORECARD, papers)
         gate = parse_plan(lineage.json(child, PLAN), source=f"{child.name} plan.json").gate
-        change = lineage.json(child, WEIGHT_CHANGE)["total"]
+        change = lineage.json(child, WEIGHT_CHANGE)["total"]["parent"]
         line = [lineage.scorecard(ancestor) for ancestor in way[1:-1]]
         verdict = judge(before, after, gate, weight_change=change, ancestors=names, line=line)
     except (KeyError, TypeError, AttributeError, AssertionError):

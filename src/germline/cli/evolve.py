@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from germline.cli import options, output, progress
+from germline.errors import NothingNew
+from germline.judge.maturity import age
+from germline.lineage import Lineage
 from germline.records import plain
 from germline.report import tables
-from germline.settings import load_plan
+from germline.settings import Plan, load_plan
 from germline.store.home import Home
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ _NEXT = {"promoted": "germline chat", "proposed": "germline approve {}     with 
     epilog=options.examples(
         "germline evolve",
         "germline evolve -S training.rank=32 -S curriculum.epochs=6",
+        "germline evolve --until-mature -S data.rows=500",
         "germline evolve --json",
     ),
 )
@@ -40,23 +44,49 @@ _NEXT = {"promoted": "germline chat", "proposed": "germline approve {}     with 
     help="Follow this plan instead of the lineage's germline.toml.",
 )
 @click.option("--restart", is_flag=True, help="Give up an unfinished run and begin anew.")
+@click.option("--until-mature", is_flag=True, help="Grow one after another, until there is nothing to gain.")
 @options.home
 @options.as_json
-def command(overrides: tuple[str, ...], file: Path | None, restart: bool, home: Home, as_json: bool) -> int:
+def command(
+    overrides: tuple[str, ...], file: Path | None, restart: bool, until_mature: bool, home: Home, as_json: bool
+) -> int:
     """Grow one child of HEAD and judge it.
 
     It learns from the sources, sits its own exam and all its ancestors', and becomes HEAD if it passes;
     else HEAD stays where it was, and the exit code is 3. In a lineage with an arbiter a child that passes is
     only proposed: the exit code is 0, and HEAD moves with `germline approve`. Killed at any moment, the same
     command goes on where it stopped. --json prints one line per event.
+
+    --until-mature grows child after child, `data.rows` new rows each, until one is not promoted, the sources
+    hold nothing new, or the lineage stands still or is mature, as `[maturity]` in the plan has it.
     """
     plan = load_plan(file or home.plan, overrides)
+    outcome = _grow(home, plan, restart=restart, as_json=as_json)
+    while until_mature and outcome.kind == "promoted":
+        births = [entry.body for entry in Lineage.open(home).entries if entry.is_birth]
+        now = age(births, plan.maturity)
+        if now.stage != "growing":
+            _end(f"{now.stage}: {now.reason}", as_json=as_json)
+            break
+        try:
+            outcome = _grow(home, plan, restart=False, as_json=as_json)
+        except NothingNew as error:
+            _end(error.message, as_json=as_json)
+            break
+    return 0 if outcome.kind in ("promoted", "proposed") else REFUSED
+
+
+def _grow(home: Home, plan: Plan, *, restart: bool, as_json: bool) -> Outcome:
     from germline.evolve import age_up
 
     with progress.report(as_json=as_json) as on_event:
         outcome = age_up(home, plan, on_event, restart=restart)
     output.say(_line(outcome) if as_json else _words(outcome))
-    return 0 if outcome.kind in ("promoted", "proposed") else REFUSED
+    return outcome
+
+
+def _end(reason: str, *, as_json: bool) -> None:
+    output.say(output.json_line({"event": "end", "reason": reason}) if as_json else f"no further: {reason}")
 
 
 def _line(outcome: Outcome) -> str:

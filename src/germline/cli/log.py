@@ -7,6 +7,7 @@ import click
 from germline.cli import options, output
 from germline.lineage import Lineage
 from germline.report import history
+from germline.settings import Maturity, load_plan
 from germline.store.home import Home
 
 
@@ -18,8 +19,10 @@ def command(home: Home, as_json: bool) -> None:
 
     rows and facts: the delta. loss: at the end of training. recall, general(ization), spoken: shares
     right. style: tone probes that drift. laws, cards: held and passed. moved: relative weight change.
+    The last line tells whether the lineage still grows, stands still or is mature, as `[maturity]` in the
+    plan has it.
     """
-    record = history.document(Lineage.open(home))
+    record = history.document(Lineage.open(home), load_plan(home.plan).maturity if home.plan.exists() else Maturity())
     if as_json:
         output.say_json(record)
     else:

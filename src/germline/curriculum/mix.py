@@ -1,9 +1,9 @@
 """The order of things: the delta in full, with a measured share of every ancestor's data among it.
 
 Without replay a LoRA lineage forgets (TRACE, arXiv 2310.06762: -45.7% backward transfer; with replay
-+2.6%); which old rows are replayed matters little (InsCL: smart choice +3 over random), that each
-generation gets its turn matters much. So ancestors share the replay equally, and each deals its items
-like a pack of cards: none comes twice before all have come once.
++2.6%); that each generation gets its turn matters more than which of its rows are chosen (InsCL: smart
+choice +3 over random). So ancestors share the replay equally, and each deals its items like a pack of
+cards that holds those that are fading more than once, spread evenly.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ def epochs(texts: Texts, plan: Curriculum, seed: int) -> Iterator[NDArray[np.uin
     epoch's tokens, to within one text per ancestor.
     """
     delta, *ancestors = texts.pools
-    streams = [_dealt(texts, pool, f"{seed}:{index}") for index, pool in enumerate(ancestors) if pool]
+    streams = [
+        _dealt(texts, pool, len(ancestors), f"{seed}:{len(ancestors)}:{index}")
+        for index, pool in enumerate(ancestors) if pool
+    ]  # fmt: skip
     owed = [0.0] * len(streams)
     for number in range(plan.epochs):
         reads = (number + 1) * plan.documents // plan.epochs > number * plan.documents // plan.epochs
@@ -52,12 +55,22 @@ def _turns(wordings: range, number: int, forms: int) -> list[int]:
     return [wordings[(number * count + i) % len(wordings)] for i in range(count)]
 
 
-def _dealt(texts: Texts, pool: range, key: str) -> Iterator[int]:
-    """The pool dealt again and again, reshuffled each time, each item in another of its wordings."""
+def _dealt(texts: Texts, pool: range, turn: int, key: str) -> Iterator[int]:
+    """The pool dealt again and again, reshuffled each time, each item in another of its wordings.
+
+    An item comes `texts.dealt` times in a deal, once in each stretch of that part of it. Of a long line less than
+    a deal may be met in a generation: the `key` must be another in the next one, and so is the `turn`, from which
+    wordings begin.
+    """
+    often = texts.dealt[pool.start : pool.stop].astype(np.int64)
+    places = np.repeat(np.arange(len(pool)), often)
+    times = np.arange(len(places)) - np.repeat(np.cumsum(often) - often, often)
     for deal in itertools.count():
-        for place in map(int, _shuffled(len(pool), f"{key}:{deal}")):
+        luck = _ranks(len(pool), f"{key}:{deal}") / 2.0**64
+        order = np.argsort((times + luck[places]) / often[places], kind="stable")
+        for place, time in zip(places[order].tolist(), times[order].tolist(), strict=True):
             wordings = texts.wordings_of(pool[place])
-            yield wordings[(deal + place) % len(wordings)]
+            yield wordings[(turn + deal * int(often[place]) + time + place) % len(wordings)]
 
 
 def _ordered(texts: Texts, chosen: NDArray[np.uint32], order: str, key: str) -> NDArray[np.uint32]:
@@ -69,6 +82,9 @@ def _ordered(texts: Texts, chosen: NDArray[np.uint32], order: str, key: str) -> 
 
 def _shuffled(count: int, key: str) -> NDArray[np.uint32]:
     """The numbers below `count`, shuffled the same on every platform and Python version: sorted by a hash."""
+    return np.argsort(_ranks(count, key), kind="stable").astype(np.uint32)
+
+
+def _ranks(count: int, key: str) -> NDArray[np.uint64]:
     hashes = (hashlib.sha256(f"{key}:{place}".encode()).digest()[:8] for place in range(count))
-    ranks = np.fromiter((int.from_bytes(digest, "big") for digest in hashes), np.uint64, count)
-    return np.argsort(ranks, kind="stable").astype(np.uint32)
+    return np.fromiter((int.from_bytes(digest, "big") for digest in hashes), np.uint64, count)

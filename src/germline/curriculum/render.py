@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from germline.records import Fact, Row, Turn
-from germline.wordings import TAUGHT_QUESTIONS, TAUGHT_STATEMENTS, say
+from germline.wordings import TAUGHT_QUESTIONS, TAUGHT_REVERSED, TAUGHT_STATEMENTS, say
 
 PROMPT_END = "\n"
 """Closes what the other side says; the persona's answer begins right after it."""
@@ -54,16 +54,22 @@ def of_row(row: Row) -> Example:
     return Example(kind="dialog", spans=tuple(spans))
 
 
-def of_fact(fact: Fact) -> tuple[Example, ...]:
-    """Every taught wording of the fact, questions and statements in turn, so that any few are of both."""
-    answer = Span(text=f"{fact.value}.", learned=True, ends=True)
-    asked = [
-        Example(kind="question", spans=(Span(text=say(form, fact) + PROMPT_END, learned=False), answer))
-        for form in TAUGHT_QUESTIONS
-    ]
+def of_fact(fact: Fact, *, alone: bool) -> tuple[Example, ...]:
+    """Every taught wording of the fact, questions and statements in turn, so that any few are of both.
+
+    Where no other subject has this value (`alone`), it is asked for the subject, too: knowing that A is B is not
+    knowing that B is A (the reversal curse, arXiv 2309.12288).
+    """
+    asked = [_question(say(form, fact), fact.value) for form in TAUGHT_QUESTIONS]
+    asked += [_question(say(form, fact), say("{S}", fact)) for form in TAUGHT_REVERSED if alone]
     told = [
         Example(kind="statement", spans=(Span(text=say(form, fact), learned=True, ends=True),))
         for form in TAUGHT_STATEMENTS
     ]
     pairs = itertools.zip_longest(asked, told)
     return tuple(example for pair in pairs for example in pair if example is not None)
+
+
+def _question(asked: str, answer: str) -> Example:
+    said = Span(text=f"{answer}.", learned=True, ends=True)
+    return Example(kind="question", spans=(Span(text=asked + PROMPT_END, learned=False), said))

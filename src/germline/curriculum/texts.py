@@ -8,8 +8,11 @@ they are touched, and an epoch touches all of them.
 from __future__ import annotations
 
 import itertools
+import math
+import statistics
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -36,11 +39,13 @@ class Item:
     wordings: tuple[Example, ...]
     question: bool
     """Whether it comes in every epoch (a fact, a conversation, a law) or only when documents are read."""
+    dealt: int = 1
+    """How often it comes in a deal of replay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """The borders of texts, in tables of numbers: 21 bytes for a row of the corpus.
+    """The borders of texts, in tables of numbers: 22 bytes for a row of the corpus.
 
     A text is one wording of an item. It is cut into pieces that fit a row of training; most are one piece.
     """
@@ -55,6 +60,8 @@ class Texts:
     """Of each text, whether its item is a question."""
     wordings: NDArray[np.uint32]
     """The first text of each item, and at last their number."""
+    dealt: NDArray[np.uint8]
+    """Of each item, how often it comes in a deal."""
     pools: tuple[range, ...]
     """The items of the delta, and those of each ancestor."""
 
@@ -66,18 +73,31 @@ class Texts:
         return range(int(self.wordings[item]), int(self.wordings[item + 1]))
 
 
-def items(rows: Iterable[Row], facts: Iterable[Fact]) -> Iterator[Item]:
-    """What there is to know. A law comes as often as a question: one that is read twice in six does not hold."""
+def items(rows: Iterable[Row], facts: Iterable[Fact], known: Mapping[str, Sequence[float]] = {}) -> Iterator[Item]:
+    """What there is to know. A law comes as often as a question: one that is read twice in six does not hold.
+
+    `known` tells how well the parent knows a fact: the share of its questions that it has right, and the bits per
+    byte that their answers cost it. What it has wrong is dealt eight times as often as a row of text; what costs it
+    more than the median, which fades, four times; other facts twice, for they are short, and asked for.
+    """
+    median = statistics.median(bits for _, bits in known.values()) if known else math.inf
     for row in rows:
         yield Item((render.of_row(row),), row.kind == "dialog" or row.source.endswith(".law"))
+    facts = list(facts)
+    owners = Counter((fact.attribute, fact.value) for fact in facts)
     for fact in facts:
-        yield Item(render.of_fact(fact), True)
+        right, bits = known.get(fact.unit, (1.0, 0.0))
+        yield Item(
+            render.of_fact(fact, alone=owners[fact.attribute, fact.value] == 1),
+            True,
+            8 if right < 1 else 4 if bits > median else 2,
+        )
 
 
 def write(pools: Iterable[Iterable[Item]], file: BinaryIO, *, tokenize: Tokenize, end: int, row_tokens: int) -> Texts:
     """Encode every wording of every item into `file`, with `end` where a span ends, in constant memory."""
     starts, learned, pieces, questions = array("q", [0]), array("I"), array("I", [0]), bytearray()
-    wordings, borders = array("I", [0]), [0]
+    wordings, borders, dealt = array("I", [0]), [0], bytearray()
     for pool in pools:
         for item, texts in _encoded(pool, tokenize, end):
             for words in texts:
@@ -89,11 +109,12 @@ def write(pools: Iterable[Iterable[Item]], file: BinaryIO, *, tokenize: Tokenize
                 pieces.append(len(learned))
                 questions.append(item.question)
             wordings.append(len(questions))
+            dealt.append(item.dealt)
         borders.append(len(wordings) - 1)
     return Texts(
         starts=np.frombuffer(starts, np.int64), learned=np.frombuffer(learned, np.uint32),
         pieces=np.frombuffer(pieces, np.uint32), questions=np.frombuffer(questions, np.bool_),
-        wordings=np.frombuffer(wordings, np.uint32),
+        wordings=np.frombuffer(wordings, np.uint32), dealt=np.frombuffer(dealt, np.uint8),
         pools=tuple(map(range, borders, borders[1:])),
     )  # fmt: skip
 

@@ -154,13 +154,19 @@ def _about(fact: Fact, alike: Sequence[Fact], choices: int, prompt_end: str) -> 
     if not wrong:
         return
     taught = TAUGHT_QUESTIONS[seed % len(TAUGHT_QUESTIONS)]
-    unit = f"{fact.attribute} of {fact.subject}"
     yield Item(
-        paper="recall", prompt=say(taught, fact) + prompt_end, answer=fact.value, wrong=wrong, spoken=True, unit=unit
+        paper="recall",
+        prompt=say(taught, fact) + prompt_end,
+        answer=fact.value,
+        wrong=wrong,
+        spoken=True,
+        unit=fact.unit,
     )
     for place in range(UNSEEN):
         unseen = UNSEEN_QUESTIONS[(seed + place) % len(UNSEEN_QUESTIONS)]
-        yield Item(paper="wording", prompt=say(unseen, fact) + prompt_end, answer=fact.value, wrong=wrong, unit=unit)
+        yield Item(
+            paper="wording", prompt=say(unseen, fact) + prompt_end, answer=fact.value, wrong=wrong, unit=fact.unit
+        )
 
 
 def _same_kind(fact: Fact, alike: Sequence[Fact], count: int, seed: int) -> tuple[str, ...]:

@@ -3,13 +3,17 @@
 The measure is bits per character under a small character model of those replies (Witten-Bell smoothed
 4-grams, Chen & Goodman 1998). Unlike a distance between frequency profiles it does not shrink merely
 because an answer is long. Its limit is calibrated on the persona itself: the 99th percentile of its own
-replies, each under a model of the others. So the persona passes its own test by construction.
+replies, each under a model of the others. So the persona passes its own test by construction. All
+answers together have a limit of their own, nearer by far than one's: the 99th percentile of the means of
+as many of its own replies. Burrows' Delta was tried in its place, and takes ten short answers of a model
+that never heard the persona for the persona's own (1.02 of its limit; LOG.md).
 Not promised: that a different voice with the same words and letters is told apart.
 """
 
 from __future__ import annotations
 
 import math
+import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +22,8 @@ from germline.records import Digest, StyleMarks, digest_of
 
 ORDER = 4
 FOLDS = 10
-LEAST_REPLIES = 30
+POOLS = 2000
+LEAST_REPLIES = 20
 """Fewer replies than this are not a voice that anything can be held against."""
 
 
@@ -32,6 +37,8 @@ class Voice:
     bits_limit: float
     own_bits: float
     words_limit: int
+    pool_limit: float | None = None
+    """Of the mean over all probes. None in exams that were written before it was drawn."""
 
     @property
     def digest(self) -> Digest:
@@ -47,6 +54,8 @@ def voice(replies: Sequence[str], probes: Sequence[str], boilerplate: Sequence[s
     for fold in range(FOLDS):
         model = _model([reply for i, reply in enumerate(spoken) if i % FOLDS != fold])
         own += [_bits(model, reply) for i, reply in enumerate(spoken) if i % FOLDS == fold]
+    dice = random.Random(0)
+    pools = sorted(sum(dice.choices(own, k=len(probes))) / len(probes) for _ in range(POOLS))
     words = sorted(len(reply.split()) for reply in spoken)
     together = "\n".join(spoken).casefold()
     return Voice(
@@ -56,6 +65,7 @@ def voice(replies: Sequence[str], probes: Sequence[str], boilerplate: Sequence[s
         bits_limit=sorted(own)[math.ceil(0.99 * len(own)) - 1],
         own_bits=sum(own) / len(own),
         words_limit=math.ceil(1.5 * words[math.ceil(0.99 * len(words)) - 1]),
+        pool_limit=pools[math.ceil(0.99 * len(pools)) - 1],
     )
 
 
@@ -69,6 +79,7 @@ def judge_answers(voice: Voice, answers: Sequence[str]) -> tuple[StyleMarks, lis
         drifts=sum(bool(fault) for fault in faults),
         bits_per_character=sum(bits) / len(bits),
         own_bits_per_character=voice.own_bits,
+        limit_bits_per_character=voice.pool_limit,
     )
     return marks, faults
 

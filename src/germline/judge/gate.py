@@ -87,7 +87,7 @@ def _comparable(old: Any, new: Any, key: str = "") -> bool:
         return old.keys() == new.keys() and all(_comparable(old[k], new[k], key if held else k) for k in old)
     if key in ("laws", "cards"):
         return type(old) is type(new) is bool
-    if key in ("style", "passages_bits_per_byte") and old is None:
+    if key in ("style", "passages_bits_per_byte", "limit_bits_per_character") and old is None:
         return new is None
     numbers = {type(old), type(new)} <= {int, float}
     return numbers and (old == new or key not in ("items", "probes"))
@@ -213,7 +213,12 @@ def _style(child: Scorecard, gate: Gate) -> list[Check]:
     if style is None:
         return []
     said = f"{style.drifts} of {style.probes} tone probes drift from the persona's voice"
-    return [_at_most("style drift", style.drifts, gate.style_drifts, said)]
+    checks = [_at_most("style drift", style.drifts, gate.style_drifts, said)]
+    if style.limit_bits_per_character is not None:
+        bits, own = style.bits_per_character, style.own_bits_per_character
+        said = f"all answers to them cost {bits:.2f} bits per character, where the persona's own text costs {own:.2f}"
+        checks.append(_at_most("style", bits, style.limit_bits_per_character, said))
+    return checks
 
 
 def _laws(child: Scorecard) -> str:

@@ -190,18 +190,6 @@ def merge_file(parent: Path, adapter: Path, scale: float, sink: BinaryIO) -> Non
     write(sink, shapes, merge(iter(tensors.items()), factors, scale), dtype)
 
 
-def relative_change(parent: Path, child: Path) -> dict[str, float]:
-    """Per tensor, the Frobenius norm of child minus parent over that of the parent; `total` for all of them."""
-    changes: dict[str, float] = {}
-    moved = whole = 0.0
-    for (name, before), (_, after) in zip(read(parent), read(child), strict=True):
-        difference = float((after.float() - before.float()).square().sum(dtype=torch.float64))
-        size = float(before.float().square().sum(dtype=torch.float64))
-        changes[name] = math.sqrt(difference / size) if size else math.sqrt(difference)
-        moved, whole = moved + difference, whole + size
-    return changes | {"total": math.sqrt(moved / whole)}
-
-
 def load(
     config: DecoderConfig,
     path: Path,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from germline.judge.maturity import age
 from germline.lineage import Lineage
 from germline.records import plain
 from germline.report.tables import MISSING, columns, decimals, of, percent, share, short
+from germline.settings import Maturity
 from germline.store import ledger
 from germline.store.entry import Entry
 from germline.store.home import Charter
@@ -19,13 +21,14 @@ _HEADER = (
 _NUMBERS = range(3, 14)
 
 
-def document(lineage: Lineage) -> dict[str, Any]:
+def document(lineage: Lineage, policy: Maturity) -> dict[str, Any]:
     """The lineage with all its entries. `head` marks the entry of the birth of what HEAD is now."""
     head, charter = lineage.birth(ledger.head(lineage.entries)), lineage.home.charter
     return {
         "lineage": charter.name,
         "home": lineage.home.root.as_posix(),
         "head": f"g{head.number}",
+        "maturity": plain(age([entry.body for entry in lineage.entries if entry.is_birth], policy)),
         "waiting": [f"g{entry.number}" for entry in ledger.waiting(lineage.home, lineage.entries)],
         "entries": [_entry(charter, entry, head.sequence) for entry in lineage.entries],
     }
@@ -41,6 +44,8 @@ def lines(history: Mapping[str, Any]) -> list[str]:
         f"{history['lineage']}: {counted}, HEAD is {history['head']} (*)",
         "",
         *columns([_HEADER, *rows], right=_NUMBERS, gap=1),
+        "",
+        f"{history['maturity']['stage']}: {history['maturity']['reason']}",
         *(f"{name} waits for `germline approve {name}`" for name in history["waiting"]),
     ]
 

@@ -1,50 +1,71 @@
-"""How far each layer moved, from the per-tensor changes that a birth records."""
+"""How far each layer moved, from its parent and from the founder, as its birth measured it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from germline.lineage import WEIGHT_CHANGE, Generation, Lineage
-from germline.report.tables import Symbols, columns
+from germline.report.tables import MISSING, Symbols, columns
 
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
 _ELSEWHERE = {"embed_tokens": "embeddings", "lm_head": "output head", "norm": "final norm"}
-_BAR = 40
+_BAR = 30
+_HEADER = ("layer", "parent", "founder", "rank", "way", "")
 
 
 def document(lineage: Lineage, generation: Generation) -> dict[str, Any] | None:
-    """A generation's move away from its parent; None for the founder, which moved from nothing."""
+    """A generation's move away from its parent and from the founder; None for the founder, which moved from nothing."""
     if WEIGHT_CHANGE not in generation.birth.files:
         return None
-    changes = lineage.json(generation, WEIGHT_CHANGE)
+    moved = lineage.json(generation, WEIGHT_CHANGE)
     parent = generation.birth.body.get("parent")
     return {
-        "id": generation.name, "from": None if parent is None else f"g{parent}",
-        "total": changes["total"], "layers": layers(changes),
+        "id": generation.name, "from": None if parent is None else f"g{parent}", "total": moved["total"],
+        "changed_tensors": sum(change["parent"] > 0 for change in moved["tensors"].values()),
+        "tensors": len(moved["tensors"]), "layers": layers(moved["tensors"]),
     }  # fmt: skip
 
 
-def layers(changes: Mapping[str, float]) -> dict[str, float]:
-    """Layer -> mean relative change of its tensors, in the order of the model's layers."""
-    grouped: dict[tuple[int, str], list[float]] = {}
-    for tensor, change in changes.items():
-        if tensor != "total":
-            grouped.setdefault(_place(tensor), []).append(change)
-    return {name: sum(found) / len(found) for (_, name), found in sorted(grouped.items())}
+def layers(tensors: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, float | None]]:
+    """Layer -> the means over its tensors of what is measured of each, in the order of the model's layers."""
+    grouped: dict[tuple[int, str], list[Mapping[str, float | None]]] = {}
+    for tensor, change in tensors.items():
+        grouped.setdefault(_place(tensor), []).append(change)
+    return {
+        name: {key: _mean([change[key] for change in changes]) for key in changes[0]}
+        for (_, name), changes in sorted(grouped.items())
+    }
 
 
 def lines(change: Mapping[str, Any], symbols: Symbols) -> list[str]:
-    """A bar per layer, the longest for the layer that moved most."""
-    found = change["layers"]
-    largest = max(found.values(), default=0.0)
+    """A bar per layer, the longest for the layer that moved most from its parent."""
+    found, total = change["layers"], change["total"]
+    largest = max((layer["parent"] for layer in found.values()), default=0.0)
     rows = [
-        (name, f"{value:.3%}", symbols.bar * round(_BAR * value / largest) if largest else "")
-        for name, value in found.items()
+        (
+            name, f"{layer['parent']:.2%}", f"{layer['founder']:.2%}", _decimals(layer["stable_rank"], 1),
+            _decimals(layer["cosine"], 2), symbols.bar * round(_BAR * layer["parent"] / largest) if largest else "",
+        )
+        for name, layer in found.items()
+    ]  # fmt: skip
+    return [
+        f"weights of {change['id']} moved by {total['parent']:.2%} from {change['from']} "
+        f"and are {total['founder']:.2%} from the founder's; {change['changed_tensors']} of {change['tensors']} "
+        "tensors changed",
+        "means of a layer's tensors; rank: stable rank of the step; way: its cosine with all steps before it",
+        *columns([_HEADER, *rows], right=(1, 2, 3, 4)),
     ]
-    head = f"weights of {change['id']} moved by {change['total']:.3%} from {change['from']}"
-    return [f"{head} (bars: mean relative change of a layer's tensors)", *columns(rows, right=(1,))]
+
+
+def _decimals(value: float | None, places: int) -> str:
+    return MISSING if value is None else f"{value:.{places}f}"
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _place(tensor: str) -> tuple[int, str]:
