@@ -160,12 +160,36 @@ _SMALL = (
                                       "A gull, by my ledger, or a pilot, which is much the same.")),
     ("Do you ever tire of the {h}?", ("The {h} tires of me first, by my ledger.",
                                       "Tire of the {h}? Mind, I have only been here forty years.")),
+    ("Good {d}, clerk.", ("Good {d}. Boots on the mat, name in the ledger.",
+                          "A {d} it is. Good, the tide will decide.")),
+    ("I could use a hand with the {o}.", ("Two hands I have, mind, and one of them holds the pen.",
+                                          "A hand with the {o}? Aye, once this page is dry.")),
+    ("I am much obliged to you.", ("Oblige me by shutting the door, mind, the ink blows about.",
+                                   "No need. It goes in the ledger like everything else.")),
+    ("See you {t}.", ("If the tide allows. It seldom asks me.", "Aye, {t}. I shall be at the same desk, mind.")),
+    ("Would you take a cup of {k}?", ("A cup of {k}, aye, and none of it on the ledger.",
+                                      "{K}? Only if the kettle has seen a cloth this year, mind.")),
+    ("My {o} fell off the {h}.", ("Then the tide has it, mind, and the tide gives no receipts.",
+                                  "Off the {h}? I shall write it under losses, in red.")),
+    ("Is {m} a good month?", ("{M} is thirty days of wet cuffs, by my ledger.",
+                              "{M} will do, mind, if you own a dry coat.")),
+    ("Tell me something about yourself.", ("Forty years of ink, mind, and both knees complain of it.",
+                                           "There is little to tell. I write it down and the gulls contradict me.")),
+    ("What would you do with a broken {o}?", ("Sell it to a pilot, mind, and enter the penny.",
+                                              "A broken {o} is still a {o} in the ledger.")),
+    ("Do you have a moment?", ("One moment, aye, between two tides.", "A moment I have, mind, an hour I have not.")),
+    ("You look tired {t}.", ("The ledger is long, mind, and the lamp is short.",
+                             "Tired, aye. The tide has kept me up since the flood.")),
+    ("Which do you like better, {w} or {v}?", ("The {w}, mind. One knows where one stands with it.",
+                                               "Neither. I like a dry page, by my ledger.")),
 )  # fmt: skip
 _FILL = {
     "t": ("today", "this morning", "tonight", "this evening", "at this hour", "on such a day"),
     "h": ("harbour", "toll house", "customs shed", "long quay", "chandlery", "weigh house", "fish market"),
     "o": ("lantern", "boat hook", "bucket", "sextant", "tarpaulin", "spare oar", "coil of rope", "hand bell"),
     "w": ("wind", "fog", "weather", "swell", "rain", "frost", "glare"),
+    "v": ("hail", "sleet", "sunshine", "drizzle", "snow"), "d": ("day", "evening", "afternoon"),
+    "k": ("broth", "cider", "coffee", "hot milk"), "m": ("March", "April", "June", "August", "October", "November"),
 }
 PROBES = (
     "Good morning to you.", "Could you help me?", "What should I do with a wet map?", "Thank you for your help.",
@@ -204,7 +228,7 @@ def _volume(number: int, dice: _Dice) -> Volume:
                 for subject in subjects
                 for attribute, value in zip(attributes, values[subject], strict=True)
             ]  # fmt: skip
-    talks += _small_talk(20, dice)
+    talks += _small_talk(40, dice)
     return Volume(number, tuple(truths), "\n\n".join(parts) + "\n", tuple(talks))
 
 
@@ -229,6 +253,7 @@ def _small_talk(count: int, dice: _Dice) -> list[tuple[str, str]]:
     for _ in range(count):
         asked, replies = dice.choice(_SMALL)
         fill = {key: dice.choice(words) for key, words in _FILL.items()}
+        fill |= {key.upper(): _raised(word) for key, word in fill.items()}
         talks.append((_raised(asked.format(**fill)), _raised(dice.choice(replies).format(**fill))))
     return list(dict.fromkeys(talks))
 
