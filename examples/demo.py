@@ -22,8 +22,13 @@ SETTINGS = {
     '# probes = ""': 'probes = "{example}/probes.txt"',
     '# cards = ""': 'cards = "{example}/cards.toml"',
     "# laws = []": 'laws = ["{example}/2026-01/laws/*.law"]',
+    "# epochs = 10": "epochs = 6",
+    "# learning_rate = 1.5e-3": "learning_rate = 3e-3",
+    "# anchor = 3.0": "anchor = 1.0",
+    "# anchor_tokens = 128": "anchor_tokens = 64",
 }
-"""Lines of the starter plan, and what the demo makes of them."""
+"""Lines of the starter plan, and what the demo makes of them: where its papers lie, and half the training at twice
+the rate, which forgets a little more and ends in a third of the time."""
 
 
 def main() -> int:

@@ -57,8 +57,9 @@ def fixed(
     text = (
         f"exam written before training: {asked['recall']} recall, {asked['wording']} unseen wordings, "
         f"{asked['heldout']} held-out conversations, {len(exam.laws)} law cards, {len(exam.cards)} challenge cards"
+        + (f"; {exam.contaminated} left out that the training rows hold" if exam.contaminated else "")
     )
-    on_event(Event(kind="stage", text=text, data={"exam": exam.digest, **asked}))
+    on_event(Event(kind="stage", text=text, data={"exam": exam.digest, "contaminated": exam.contaminated, **asked}))
     return exam
 
 
@@ -123,5 +124,7 @@ def _sit(
     for number, exam in enumerate(papers):
         text = f"sitting exam {number + 1} of {len(papers)}"
         on_event(Event(kind="exam", text=text, data={"done": number, "total": len(papers)}))
-        marks[exam.digest] = suite.sit(speaker, exam, answer_tokens=settings.answer_tokens, prompt_end=PROMPT_END)
+        marks[exam.digest] = suite.sit(
+            speaker, exam, answer_tokens=settings.answer_tokens, prompt_end=PROMPT_END, samples=settings.samples
+        )
     return marks

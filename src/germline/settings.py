@@ -41,7 +41,7 @@ class Data(Section):
 
 
 class Curriculum(Section):
-    epochs: int = Field(default=6, ge=1, le=100)
+    epochs: int = Field(default=10, ge=1, le=100)
     """How often facts and conversations are seen."""
     documents: int = Field(default=2, ge=0, le=100)
     """In how many of the epochs documents are read; facts and conversations come in every one."""
@@ -66,7 +66,7 @@ class Training(Section):
     """LoRA alpha: updates are scaled by alpha / rank."""
     targets: tuple[str, ...] = ("all-linear",)
     """Linear layers of the blocks that get an adapter, by name (`q_proj`, `down_proj`, …), or all of them."""
-    learning_rate: float = Field(default=3e-3, gt=0.0, le=1.0)
+    learning_rate: float = Field(default=1.5e-3, gt=0.0, le=1.0)
     """Peak learning rate of AdamW. Full fine-tuning wants far less, about 2e-4."""
     embeddings: bool = False
     """Train embed_tokens and lm_head themselves as well, for text in a new language or script."""
@@ -84,9 +84,9 @@ class Training(Section):
     """Steps between checkpoints: the most that is repeated after a kill."""
     keep_checkpoints: int = Field(default=2, ge=1)
     """Checkpoints that are kept: should the newest be damaged, the one before it is there."""
-    anchor: float = Field(default=1.0, ge=0.0)
+    anchor: float = Field(default=3.0, ge=0.0)
     """How much staying as the founder was, on texts of no concern, weighs beside the lesson; 0: not at all."""
-    anchor_tokens: int = Field(default=64, ge=32)
+    anchor_tokens: int = Field(default=128, ge=32)
     """Tokens of such text that are read beside each step."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the adapter's start and of the data order."""
@@ -124,6 +124,8 @@ class Exams(Section):
     """File of tone probes, one prompt a line, relative to the home. Empty: prompts of held-out conversations."""
     cards: str = ""
     """TOML file of challenge cards, relative to the home."""
+    samples: int = Field(default=0, ge=0, le=64)
+    """Sampled replies to each challenge card beside the greedy one; it is passed when all of them pass."""
     laws: tuple[str, ...] = ()
     """`.law` files or globs whose cards must hold, relative to the home."""
     boilerplate: tuple[str, ...] = (
@@ -144,6 +146,8 @@ class Gate(Section):
     """Least accuracy on unseen wordings and held-out conversations of the delta."""
     style_drifts: int = Field(default=2, ge=0)
     """Most tone probes whose answer may drift from the persona's own text."""
+    style_distance: float = Field(default=1.0, gt=0.0)
+    """Farthest all answers together may lie from that text; 1: as far as the persona itself 99 times of 100."""
     laws_broken: int = Field(default=0, ge=0)
     """Most law cards that may fail."""
     cards: float = Field(default=0.0, ge=0.0, le=1.0)

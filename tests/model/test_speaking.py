@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from germline.evals import score
+from germline.evals.cards import Card
+from germline.evals.exams import Exam
 from germline.evals.score import Question, log_likelihoods
+from germline.evals.suite import Candidate, sit
 from germline.model.decoder import Decoder
 from germline.model.generate import Sampling, generate
 
@@ -81,3 +84,23 @@ def test_a_prompt_longer_than_a_row_is_cut_on_the_left(small: Decoder) -> None:
     ((one,),) = log_likelihoods(small, [Question("x" * 2000 + "What?", ("yes",))], tokenize)
     ((two,),) = log_likelihoods(small, [Question("x" * 600 + "What?", ("yes",))], tokenize)
     assert one == pytest.approx(two, abs=1e-4)
+
+
+def test_a_card_is_passed_when_every_sample_passes(small: Decoder) -> None:
+    candidate = Candidate(
+        decoder=small, tokenize=lambda text: [ord(letter) for letter in text],
+        detokenize=lambda ids: " ".join(map(str, ids)), end=96,
+    )  # fmt: skip
+
+    def passed(card: Card, samples: int) -> tuple[bool, str]:
+        exam = Exam(items=(), passages=(), voice=None, laws=(), cards=(card,))
+        marks = sit(candidate, exam, answer_tokens=6, prompt_end="", samples=samples)
+        return marks.cards["c"], marks.answers[-1]["chosen"]
+
+    greedy = passed(Card(id="c", prompt="AB", scorer="max_words", keys={"limit": 99}), 0)[1]
+    exact = Card(id="c", prompt="AB", scorer="exact", keys={"answer": greedy})
+    assert passed(exact, 0) == (True, greedy)
+    held, shown = passed(exact, 5)  # of random weights no two samples are alike
+    assert not held
+    assert shown != greedy
+    assert passed(Card(id="c", prompt="AB", scorer="max_words", keys={"limit": 99}), 5)[0]

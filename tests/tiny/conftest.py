@@ -67,6 +67,7 @@ laws = ["../first/*.law"]
 recall = 0.0
 generalization = 0.0
 style_drifts = 10
+style_distance = 100
 laws_broken = 1
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ import pytest
 from germline import lineage as reading
 from germline import sources
 from germline.checkout import weights
+from germline.cli import main
 from germline.cli.approve import approve
 from germline.cli.pin import pin
 from germline.errors import DataError, GermlineError, Interrupted, Locked, PlanError, StoreDamaged
@@ -325,3 +327,22 @@ def test_with_two_keys_a_child_is_proposed_and_then_approved(founded: Path, tmp_
     assert verify(home).problems == ()
     with pytest.raises(DataError, match="nothing new to learn"):
         grow(home)
+
+
+def test_until_mature_deals_the_sources_out_and_ends_where_nothing_is_new(
+    founded: Path, copy_of: Callable[[Path], Home], capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = copy_of(founded)
+    arguments = ("evolve", "--home", str(home.root), "-S", "data.rows=11", "-S", "curriculum.epochs=40")
+    assert main([*arguments, "--until-mature", "--json"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    born = [line["id"] for line in told if line["event"] == "outcome"]
+    assert born == ["g1", "g2"]
+    assert told[-1]["event"] == "end"
+    assert "nothing new to learn" in told[-1]["reason"]
+    history = Lineage.open(home)
+    rows = [entry.body["delta"]["rows"] + entry.body["delta"]["heldout"] for entry in history.entries if entry.number]
+    assert rows[0] == 11 >= rows[1] > 0
+    assert all(entry.body["fresh_gain"]["units"] > 0 for entry in history.entries if entry.number)
+    assert main([*arguments, "--until-mature"]) == 1  # from the start there is nothing new: an error, as ever
+    assert "nothing new to learn" in capsys.readouterr().err

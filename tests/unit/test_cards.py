@@ -24,6 +24,10 @@ from germline.evals.cards import Card, read_cards, read_law
         ("forbidden", {"words": ["sure"]}, "Measure it.", ""),
         ("max_words", {"limit": 3}, "One two three", "One two three four"),
         ("max_words", {"limit": 3}, "One", "  "),
+        ("json", {}, ' {"keeper": "Una"}\n', "{keeper: Una}"),
+        ("json", {"schema": {"type": "object", "required": ["keeper"]}}, '{"keeper": "Una"}', '{"lamp": 1}'),
+        ("json", {"schema": {"type": "integer", "minimum": 3}}, "3", '"3"'),
+        ("json", {"schema": {"type": "array"}}, "[]", "[" * 100_000),
     ],
 )
 def test_scorers(scorer: str, keys: dict[str, Any], good: str, bad: str) -> None:
@@ -57,6 +61,9 @@ def test_a_law_is_cards_and_text(tmp_path: Path) -> None:
         ("[[card]]\nprompt = 'p'\nscorer = 'numeric'\nanswer = 'many'", "answer:"),
         ("[[card]]\nprompt = 'p'\nscorer = 'numeric'\nanswer = 0x" + "f" * 5_000, "answer:"),
         ("[[card]]\nprompt = 'p'\nscorer = 'max_words'\nlimit = 'few'", "limit:"),
+        ("[[card]]\nprompt = 'p'\nscorer = 'json'\nschema = {type = 'objct'}", "schema:"),
+        ("[[card]]\nprompt = 'p'\nscorer = 'json'\nschema = {const = 2030-01-02}", "schema:"),
+        ("[[card]]\nprompt = 'p'\nscorer = 'json'\nschema = {'$ref' = 'http://127.0.0.1:9/a'}", "schema:"),
         ("[[card]]\nprompt = 'p'\nscorer = 'forbidden'\nwords = 'sure'", "a list of words"),
         ("[[card]]\nprompt = 'p'\nscorer = 'forbidden'\nwords = []", "a list of words"),
         ("[[card]]\nprompt = 'p'\nscorer = 'choice'\nanswer = 'x'\nwrong = [1, 2]", "a list of words"),

@@ -63,3 +63,16 @@ def test_the_sample_does_not_depend_on_the_order_of_rows() -> None:
     again = written([], dice.sample(train, len(train)), dice.sample(heldout, len(heldout)))
     assert asked(exam, "heldout") == asked(again, "heldout")
     assert {item for item in exam.items if item.paper == "recall"} == {i for i in again.items if i.paper == "recall"}
+
+
+def test_what_a_training_row_holds_is_not_asked_as_unseen() -> None:
+    facts = [fact(number) for number in range(10)]
+    heldout = [talk(number) for number in range(10_000, 10_020)]
+    unseen = asked(written(facts, [], heldout), "wording")
+    leaked = sorted(unseen)[0]
+    row = Row(kind="text", source="a", position=1, text=f"Somebody wrote: {leaked.strip().upper()} And why not.")
+    exam = written(facts, [row, heldout[3]], heldout)
+    assert unseen - asked(exam, "wording") == {leaked}
+    assert heldout[3].turns[0].text + "\n" not in asked(exam, "heldout")
+    assert exam.contaminated == 2
+    assert exams.from_bytes(exams.to_bytes(exam)) == exam

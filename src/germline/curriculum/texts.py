@@ -77,12 +77,13 @@ def items(rows: Iterable[Row], facts: Iterable[Fact], known: Mapping[str, Sequen
     """What there is to know. A law comes as often as a question: one that is read twice in six does not hold.
 
     `known` tells how well the parent knows a fact: the share of its questions that it has right, and the bits per
-    byte that their answers cost it. What it has wrong is dealt eight times as often as a row of text; what costs it
-    more than the median, which fades, four times; other facts twice, for they are short, and asked for.
+    byte that their answers cost it. What it has wrong is dealt eight times as often as a passage; what costs it more
+    than the median, which fades, four times; other facts, conversations and laws twice, for they are asked for.
     """
     median = statistics.median(bits for _, bits in known.values()) if known else math.inf
     for row in rows:
-        yield Item((render.of_row(row),), row.kind == "dialog" or row.source.endswith(".law"))
+        asked = row.kind == "dialog" or row.source.endswith(".law")
+        yield Item((render.of_row(row),), asked, 2 if asked else 1)
     facts = list(facts)
     owners = Counter((fact.attribute, fact.value) for fact in facts)
     for fact in facts:

@@ -6,6 +6,7 @@ and goes on with the law's text, which the corpus reads like any other.
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -23,8 +24,10 @@ SCORERS: dict[str, tuple[str, ...]] = {
     "numeric": ("answer",),
     "forbidden": ("words",),
     "max_words": ("limit",),
+    "json": (),
 }
-"""Scorer -> the keys it needs. `numeric` also takes `tolerance` (default 0).
+"""Scorer -> the keys it needs. `numeric` also takes `tolerance` (default 0), `json` a `schema` (JSON Schema 2020-12,
+or the draft that its `$schema` names; nothing is fetched for it).
 
 A pattern is its owner's word: one that backtracks without end (`(a+)+$`) holds up an exam until it is interrupted,
 and a limit by the clock would make a verdict depend on the machine."""
@@ -59,7 +62,22 @@ class Card:
                 return bool(text) and re.search(rf"(?i)(?<!\w)(?:{words})(?!\w)", text) is None
             case "max_words":
                 return 0 < len(text.split()) <= int(self.keys["limit"])
+            case "json":
+                return _is_json(text, self.keys.get("schema", {}))
         raise AssertionError(f"no spoken reply decides a {self.scorer} card")
+
+
+def _is_json(text: str, schema: dict[str, Any]) -> bool:
+    import jsonschema_rs
+
+    try:
+        return jsonschema_rs.validator_for(schema, retriever=_nothing).is_valid(json.loads(text))
+    except (json.JSONDecodeError, RecursionError):
+        return False
+
+
+def _nothing(uri: str) -> dict[str, Any]:
+    raise ValueError("a card's schema refers to nothing outside it")
 
 
 def read_cards(path: Path) -> tuple[Card, ...]:
@@ -110,7 +128,7 @@ def _card(table: dict[str, Any], name: str, path: Path) -> Card:
     if scorer not in SCORERS:
         raise PlanError(f"{path}: card {card_id}: no scorer {scorer!r}", hint=did_you_mean(str(scorer), SCORERS))
     missing = [key for key in SCORERS[scorer] if key not in keys]
-    unknown = [key for key in keys if key not in (*SCORERS[scorer], "tolerance")]
+    unknown = [key for key in keys if key not in (*SCORERS[scorer], "tolerance", "schema")]
     if missing or unknown:
         problem = f"{missing[0]} is missing" if missing else f"unknown key {unknown[0]}"
         raise PlanError(f"{path}: card {card_id}: {problem}", hint=f"{scorer} takes {', '.join(SCORERS[scorer])}")
@@ -122,5 +140,5 @@ def _card(table: dict[str, Any], name: str, path: Path) -> Card:
         if scorer != "choice":
             card.passes("1")  # a card that cannot be decided is found now, not after the training
     except (re.error, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise PlanError(f"{path}: card {card_id}: {', '.join(SCORERS[scorer])}: {error}") from None
+        raise PlanError(f"{path}: card {card_id}: {', '.join(SCORERS[scorer]) or 'schema'}: {error}") from None
     return card

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 
 from germline.errors import StoreDamaged
 from germline.evals.cards import Card
+from germline.evals.contamination import contaminated
 from germline.evals.style import Voice, voice
 from germline.records import FORMAT, Digest, Fact, Row, canonical_json, digest_of
 from germline.settings import Exams
@@ -56,6 +57,8 @@ class Exam:
     voice: Voice | None
     laws: tuple[Card, ...]
     cards: tuple[Card, ...]
+    contaminated: int = 0
+    """Unseen wordings and held-out conversations that were left out, because a training row holds them."""
     format: int = FORMAT
 
     @property
@@ -78,8 +81,8 @@ def write(
     """The exam on a delta: its facts in taught and in unseen wordings, its conversations, its own cards.
 
     What an inherited exam already asks (laws, challenge cards, the voice) is not asked again. A question
-    that finds no distractor is left out. The rows are gone through several times and never held: of a large
-    delta the exam is a sample, chosen by content hash.
+    that finds no distractor is left out, and so is an unseen one that a training row holds. The rows are gone
+    through several times and never held: of a large delta the exam is a sample, chosen by content hash.
     """
     kinds = defaultdict(list)
     for fact in facts:
@@ -93,11 +96,16 @@ def write(
     items += _conversations(kept, "recall", replies, settings.choices, prompt_end)
     unseen = _few(HELDOUT, (row for row in heldout if row.kind == "dialog"), lambda row: _seed(row.content_digest))
     items += _conversations(unseen, "heldout", replies, settings.choices, prompt_end)
+    asked_unseen = [item.prompt + item.answer * (item.paper == "heldout") for item in items if item.paper != "recall"]
+    seen = contaminated(asked_unseen, train)
+    places = itertools.count()
+    items = [item for item in items if item.paper == "recall" or next(places) not in seen]
     has_voice = any(exam.voice for exam in inherited)
     asked = {card for exam in inherited for card in map(_key, (*exam.laws, *exam.cards))}
     tone = list(probes) or [row.turns[0].text for row in unseen if row.turns[0].speaker == "other"][:10]
     return Exam(
         items=tuple(items),
+        contaminated=len(seen),
         passages=tuple(itertools.islice((row.text for row in heldout if row.kind == "text"), PASSAGES)),
         voice=None if has_voice else voice(spoken, tone, settings.boilerplate),
         laws=tuple(card for card in laws if _key(card) not in asked),
@@ -121,6 +129,7 @@ def from_bytes(data: bytes) -> Exam:
             voice=Voice(**_tuples(tables["voice"])) if tables["voice"] else None,
             laws=tuple(Card(**card) for card in tables["laws"]),
             cards=tuple(Card(**card) for card in tables["cards"]),
+            contaminated=int(tables.get("contaminated", 0)),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreDamaged(f"an exam cannot be read: {error}") from error

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from germline.model.decoder import Decoder
-from germline.model.generate import generate
+from germline.model.generate import Sampling, generate
 
 ROW_TOKENS = 256
 BATCH_TOKENS = 2048
@@ -126,14 +126,15 @@ def speak(
     *,
     limit: int,
     end: int,
+    sampling: Sampling | None = None,
 ) -> list[str]:
-    """The greedy answer to each prompt, at most `limit` tokens, in the order given."""
+    """The answer to each prompt, greedy without a `sampling`, at most `limit` tokens, in the order given."""
     encoded = [tokenize(prompt) for prompt in prompts]
     order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]))
     answers = [""] * len(prompts)
     for start in range(0, len(order), SPEAKING_ROWS):
         group = order[start : start + SPEAKING_ROWS]
-        spoken = generate(decoder, [encoded[index] for index in group], limit=limit, end=end)
+        spoken = generate(decoder, [encoded[index] for index in group], limit=limit, end=end, sampling=sampling)
         for index, ids in zip(group, spoken, strict=True):
             answers[index] = detokenize(ids)
     return answers

@@ -12,6 +12,7 @@ from germline.evals.exams import Exam, Item
 from germline.evals.score import Question, log_likelihoods, speak
 from germline.evals.style import judge_answers
 from germline.model.decoder import Decoder
+from germline.model.generate import Sampling
 from germline.records import Marks, Score, StyleMarks
 
 
@@ -25,14 +26,19 @@ class Candidate:
     end: int
 
 
-def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str) -> Marks:
-    """The candidate's marks on every paper of the exam. Deterministic: greedy, and no sampling."""
+def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str, samples: int = 0) -> Marks:
+    """The candidate's marks on every paper of the exam. Deterministic: greedy, and samples are drawn from seeds.
+
+    A challenge card is passed when the greedy reply and each of `samples` sampled ones pass (pass^k, arXiv
+    2406.12045): what holds once may be luck.
+    """
     chosen = _choose(candidate, exam.items)
     spoken_items = [item for item in exam.items if item.spoken]
     said = _speak(candidate, [item.prompt for item in spoken_items], _longest(candidate, spoken_items))
     right = [_begins_with(answer, item.answer) for answer, item in zip(said, spoken_items, strict=True)]
     style, tone = _style(candidate, exam, answer_tokens, prompt_end)
-    cards = _cards(candidate, (*exam.laws, *exam.cards), answer_tokens, prompt_end)
+    cards = _cards(candidate, exam.laws, answer_tokens, prompt_end, 0)
+    cards |= _cards(candidate, exam.cards, answer_tokens, prompt_end, samples)
     answers: list[dict[str, Any]] = [
         {
             "paper": item.paper,
@@ -104,8 +110,11 @@ def _units(items: Sequence[Item], chosen: Sequence[tuple[str, float]]) -> dict[s
     }
 
 
-def _speak(candidate: Candidate, prompts: Sequence[str], limit: int) -> list[str]:
-    return speak(candidate.decoder, prompts, candidate.tokenize, candidate.detokenize, limit=limit, end=candidate.end)
+def _speak(candidate: Candidate, prompts: Sequence[str], limit: int, sampling: Sampling | None = None) -> list[str]:
+    return speak(
+        candidate.decoder, prompts, candidate.tokenize, candidate.detokenize, limit=limit, end=candidate.end,
+        sampling=sampling,
+    )  # fmt: skip
 
 
 def _longest(candidate: Candidate, items: Sequence[Item]) -> int:
@@ -150,9 +159,9 @@ def _style(
 
 
 def _cards(
-    candidate: Candidate, cards: Sequence[Card], answer_tokens: int, prompt_end: str
+    candidate: Candidate, cards: Sequence[Card], answer_tokens: int, prompt_end: str, samples: int
 ) -> dict[str, tuple[bool, dict[str, Any]]]:
-    """Card id -> (passed, what was answered)."""
+    """Card id -> (passed, what was answered: of several replies the first that fails)."""
     choices = [card for card in cards if card.scorer == "choice"]
     items = [
         Item(paper="recall", prompt=card.prompt + prompt_end, answer=str(card.keys["answer"]), wrong=tuple(wrong))
@@ -164,8 +173,12 @@ def _cards(
         for card, item, (option, _) in zip(choices, items, _choose(candidate, items), strict=True)
     }
     spoken = [card for card in cards if card.scorer != "choice"]
-    replies = _speak(candidate, [card.prompt + prompt_end for card in spoken], answer_tokens)
-    results |= {card.id: (card.passes(reply), reply) for card, reply in zip(spoken, replies, strict=True)}
+    prompts = [card.prompt + prompt_end for card in spoken]
+    ways = [None, *(Sampling(seed=seed) for seed in range(samples))]
+    rounds = [_speak(candidate, prompts, answer_tokens, sampling) for sampling in ways]
+    for card, replies in zip(spoken, zip(*rounds, strict=True), strict=True):
+        failed = next((reply for reply in replies if not card.passes(reply)), None)
+        results[card.id] = (failed is None, replies[0] if failed is None else failed)
     return {
         card.id: (results[card.id][0], {
             "paper": "card", "id": card.id, "prompt": card.prompt, "gold": card.keys.get("answer"),

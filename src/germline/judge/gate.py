@@ -215,9 +215,9 @@ def _style(child: Scorecard, gate: Gate) -> list[Check]:
     said = f"{style.drifts} of {style.probes} tone probes drift from the persona's voice"
     checks = [_at_most("style drift", style.drifts, gate.style_drifts, said)]
     if style.limit_bits_per_character is not None:
-        bits, own = style.bits_per_character, style.own_bits_per_character
-        said = f"all answers to them cost {bits:.2f} bits per character, where the persona's own text costs {own:.2f}"
-        checks.append(_at_most("style", bits, style.limit_bits_per_character, said))
+        bits, limit = style.bits_per_character, style.limit_bits_per_character
+        said = f"together they cost {bits:.2f} bits per character, the persona's own text {limit:.2f} at the most"
+        checks.append(_at_most("style", bits / limit, gate.style_distance, said))
     return checks
 
 
