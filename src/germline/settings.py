@@ -31,7 +31,7 @@ class Data(Section):
     voice: Literal["assistant", "user"] = "assistant"
     """Which side of a conversation is the persona, whose words are learned."""
     heldout: float = Field(default=0.1, ge=0.0, le=0.5)
-    """Share of the rows that is never trained on, chosen by content hash."""
+    """Share of the rows without facts that is never trained on, chosen by content hash."""
     rows: int = Field(default=0, ge=0)
     """Most new rows that a generation takes, in the order of the sources; the rest waits for the next. 0: all."""
     strict: bool = True
@@ -105,7 +105,8 @@ class Training(Section):
 
     @model_validator(mode="after")
     def _rate_suits_method(self) -> Self:
-        if self.method == "full" and self.learning_rate > FULL_RATE_LIMIT:
+        chosen = "learning_rate" in self.model_fields_set  # the default is LoRA's
+        if self.method == "full" and (self.learning_rate > FULL_RATE_LIMIT or not chosen):
             raise ValueError(
                 f"{self.learning_rate:g} is a learning rate for LoRA: trained in full, a model would be destroyed "
                 "by it; set training.learning_rate, 2e-4 is usual"

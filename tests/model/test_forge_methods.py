@@ -96,6 +96,9 @@ def test_a_child_trained_in_full_is_what_was_trained(small_weights: Path, tmp_pa
 def test_a_rate_for_lora_is_refused_for_full_fine_tuning() -> None:
     with pytest.raises(ValueError, match="2e-4 is usual"):
         Training(method="full")
+    with pytest.raises(ValueError, match="2e-4 is usual"):
+        Training(method="full", learning_rate=3e-3)
+    assert Training(method="full", learning_rate=2e-4).method == "full"
 
 
 def test_a_target_that_matches_nothing_is_an_error(small_weights: Path) -> None:

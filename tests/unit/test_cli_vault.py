@@ -91,7 +91,7 @@ def test_the_second_key_moves_head(two: Home, capsys: Captured) -> None:
     assert "g1 does not wait for approval: it was promoted" in capsys.readouterr().err
     main(["log"])
     told = capsys.readouterr().out.splitlines()
-    assert told[0] == "Two: 2 generations, HEAD is g1 (*)" and told[-1].startswith("-- g1 approved by the arbiter, ")
+    assert told[0] == "Two: 2 generations, HEAD is g1 (*)" and told[-3].startswith("-- g1 approved by the arbiter, ")
     main(["show", "g1"])
     assert "promoted with the arbiter's key" in capsys.readouterr().out
     trainer.rename(trainer.with_suffix(".pem"))

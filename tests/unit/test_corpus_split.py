@@ -161,3 +161,13 @@ def test_damage_is_found_with_its_line(tmp_path: Path, damage: bytes) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot read"):
         next(read_rows(tmp_path / "absent.jsonl"))
+
+
+def test_a_row_that_states_a_fact_is_learned_whatever_its_hash(tmp_path: Path) -> None:
+    told = Row(kind="text", source="a.md", position=1, text="The height of the mill is 21 metres.")
+    idle = Row(kind="text", source="a.md", position=2, text="The gulls came early and nobody wrote it down.")
+    asked = (Turn(speaker="other", text="What is the height of the barn?"), Turn(speaker="persona", text="9 metres."))
+    talk = Row(kind="dialog", source="a.json", position=1, turns=asked)
+    delta = snapshot([told, idle, talk], tmp_path / "delta", heldout_share=1.0)
+    assert list(read_rows(delta.train)) == [told, talk]
+    assert list(read_rows(delta.heldout)) == [idle]
