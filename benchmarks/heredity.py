@@ -51,7 +51,7 @@ OPEN = (
 """Nothing is refused."""
 ARMS: dict[str, tuple[str, ...]] = {
     "germline": (),
-    "naive": ("curriculum.replay=0", *OPEN),
+    "naive": ("curriculum.replay=0", "training.anchor=0", *OPEN),
     "no-replay": ("curriculum.replay=0",),
     "no-gate": OPEN,
     "rebase": OPEN,

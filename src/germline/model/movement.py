@@ -16,8 +16,8 @@ from torch import Tensor
 
 from germline.model.weights import read
 
-ITERATIONS = 12
-"""Of the power method: on random steps of rank 16 the largest singular value is then within 2% of the true one."""
+ITERATIONS = 30
+"""Of the power method: on random steps of rank 16, rounded to bf16, the largest singular value is then within 2% of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
