@@ -17,7 +17,7 @@ from torch import Tensor
 from germline.model.weights import read
 
 ITERATIONS = 30
-"""Of the power method: on random steps of rank 16, rounded to bf16, the largest singular value is then within 2% of its own."""
+"""Of the power method: on random steps of rank 16, in bf16, it comes within 2% of the largest singular value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
