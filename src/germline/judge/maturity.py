@@ -45,9 +45,8 @@ def age(births: Sequence[Mapping[str, Any]], policy: Maturity) -> Age:
     gains = [_gain(birth) for birth in births[-STILL:]]
     newest = gains[-1] if gains else math.nan
     if len(gains) < STILL or not all(gain < policy.fresh_gain for gain in gains):
-        said = "the last generation may still know" if math.isfinite(newest) else "nothing is recorded of a gain yet"
-        more = f" up to {newest:.0%} more of its own delta than its parent did" if math.isfinite(newest) else ""
-        return Age(stage="growing", reason=said + more)
+        said = f"of its own delta the last generation newly knows up to {newest:.0%}"
+        return Age(stage="growing", reason=said if math.isfinite(newest) else "nothing is recorded of a gain yet")
     gained = (
         f"the last {STILL} generations newly know less than {policy.fresh_gain:.0%} of their own delta "
         f"(with {CONFIDENCE:.0%} confidence)"
