@@ -64,7 +64,7 @@ def summary(runs: dict[str, list[Line]]) -> list[str]:
     rows = []
     for name, lines in runs.items():
         last, grown = lines[-1], [line for line in lines if line.get("tokens")]
-        base = next((line["general_bits_per_byte"] for line in lines if line.get("general_bits_per_byte")), None)
+        base = next((line.get("general_bits_per_byte") for line in lines if line["generation"] == 0), None)
         general = [line["general_bits_per_byte"] for line in lines if line.get("general_bits_per_byte")]
         news = [line["exact_new"] for line in grown if line.get("exact_new") is not None]
         rows.append([
@@ -75,7 +75,7 @@ def summary(runs: dict[str, list[Line]]) -> list[str]:
             f"{sum(line['tokens'] for line in grown):,}", f"{sum(line['seconds_training'] for line in grown) / 60:.0f}",
             share_of_exams(grown),
         ])  # fmt: skip
-    head = ["run", "gen", "exact, all", "worst volume", "cloze, all", "newest, mean", "general bits/byte", "promoted",
+    head = ["run", "gen", "exact, all", "worst volume", "cloze, all", "newest, mean", "general bits/byte to founder", "promoted",
             "tokens", "training min", "exams / cycle"]  # fmt: skip
     return table(head, rows)
 

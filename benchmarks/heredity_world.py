@@ -65,11 +65,9 @@ class Volume:
     """What is asked and what the clerk replies: facts first, then the small talk that his voice is heard in."""
 
     def write(self, folder: Path) -> None:
-        """As an owner would have it: the pages of a manual and one file of conversations."""
+        """As an owner would have it: a Markdown manual and one file of conversations."""
         folder.mkdir(parents=True)
-        for number, section in enumerate(self.manual.strip().split("\n\n")[1:], 1):
-            # A page each: germline holds out whole passages, and of one long page it would hold out most facts.
-            (folder / f"page-{number}.md").write_text(f"{section}\n", encoding="utf-8")
+        (folder / "manual.md").write_text(self.manual, encoding="utf-8")
         lines = (
             json.dumps({"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]})
             for asked, said in self.talks

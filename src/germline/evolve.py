@@ -152,7 +152,8 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
 
 
 def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence[Fact], *, row_tokens: int) -> Batches:
-    """Every optimizer step's rows, in order: a pure function of the delta, the ancestors and the plan.
+    """Every optimizer step's rows, in order: a pure function of the delta, the ancestors, how well the
+    parent knows what they were taught, and the plan.
 
     What is trained on lies on disk; memory holds some 70 bytes for each row of the delta.
     """

@@ -149,3 +149,15 @@ def test_a_step_is_told_by_size_rank_and_way(tmp_path: Path) -> None:
     both = torch.linalg.svdvals(one + two)
     save_file({"w": start, "still": torch.ones(3)}, tmp_path / "parent")
     assert step("aside").stable_rank == pytest.approx(float(both.square().sum() / both[0] ** 2), rel=0.02)
+
+
+def test_a_stable_rank_is_close_for_a_step_rounded_to_bf16(tmp_path: Path) -> None:
+    random = torch.Generator().manual_seed(0)
+    parent = (torch.randn(576, 1536, generator=random) * 0.05).bfloat16()
+    factors = torch.randn(576, 16, generator=random), torch.randn(16, 1536, generator=random)
+    child = (parent.float() + factors[0] @ factors[1] * 1e-3).bfloat16()
+    for name, matrix in (("parent", parent), ("child", child)):
+        save_file({"w": matrix}, tmp_path / name)
+    _, tensors = movement(tmp_path / "parent", tmp_path / "parent", tmp_path / "child")
+    values = torch.linalg.svdvals(child.float() - parent.float())
+    assert tensors["w"].stable_rank == pytest.approx(float(values.square().sum() / values[0] ** 2), rel=0.04)

@@ -77,7 +77,7 @@ def train(
             if not math.isfinite(curve[-1]):
                 raise TrainingError(
                     f"the loss is not a number at step {step + 1}",
-                    hint="a lower rate may hold: germline evolve --restart --set training.learning_rate=1e-3",
+                    hint="a lower rate may hold: germline evolve --restart --set training.learning_rate=5e-4",
                 )
             pace.add(tokens)
             on_event(pace.event(step + 1, len(batches), curve[-1], training.learning_rate * share))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import torch
@@ -39,7 +39,7 @@ class Moved:
 def movement(founder: Path, parent: Path, child: Path) -> tuple[Moved, Mapping[str, Moved]]:
     """All tensors together, and each by its name. The three files hold the same tensors."""
     tensors: dict[str, Moved] = {}
-    together = _Sums()
+    found: list[_Sums] = []
     for (name, first), (_, before), (_, after) in zip(read(founder), read(parent), read(child), strict=True):
         start, old, new = first.float(), before.float(), after.float()
         step = new - old
@@ -48,7 +48,8 @@ def movement(founder: Path, parent: Path, child: Path) -> tuple[Moved, Mapping[s
             since=_square(new - start), along=float((step * (old - start)).sum(dtype=torch.float64)),
         )  # fmt: skip
         tensors[name] = sums.moved(_stable_rank(step, sums.step))
-        together = together.plus(sums)
+        found.append(sums)
+    together = _Sums(*map(math.fsum, zip(*map(astuple, found), strict=True)))
     return together.moved(None), tensors
 
 
@@ -56,18 +57,12 @@ def movement(founder: Path, parent: Path, child: Path) -> tuple[Moved, Mapping[s
 class _Sums:
     """Sums of squares, and of products of the step with the way before it."""
 
-    old: float = 0.0
-    start: float = 0.0
-    step: float = 0.0
-    earlier: float = 0.0
-    since: float = 0.0
-    along: float = 0.0
-
-    def plus(self, other: _Sums) -> _Sums:
-        return _Sums(
-            self.old + other.old, self.start + other.start, self.step + other.step,
-            self.earlier + other.earlier, self.since + other.since, self.along + other.along,
-        )  # fmt: skip
+    old: float
+    start: float
+    step: float
+    earlier: float
+    since: float
+    along: float
 
     def moved(self, stable_rank: float | None) -> Moved:
         both = math.sqrt(self.step * self.earlier)
