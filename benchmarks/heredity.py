@@ -1,6 +1,7 @@
 """Ten generations on an invented world: does a lineage learn all that is new and forget nothing old?
 
     python benchmarks/heredity.py --arm germline naive [--generations 10] [--seeds 0 1 2] [--work DIR]
+    python benchmarks/heredity.py --world countries         real facts instead of invented ones
     python benchmarks/heredity.py --arm germline --set curriculum.replay=0.1     an ablation, named by its settings
 
 Each arm is a lineage of its own that `evolve` grows on one volume of `heredity_world` a generation; what tells the
@@ -27,6 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import heredity_general
+from benchmarks.heredity_countries import countries
 from benchmarks.heredity_world import PROBES, REVERSED, SEALED, TWO_FACTS, Truth, Volume, world
 
 from germline import evolve, founding
@@ -58,12 +60,14 @@ ARMS: dict[str, tuple[str, ...]] = {
 }
 """`naive` is the loop as it is usually written: load the parent, train on what is new, save. `rebase` founds a
 lineage for every generation and teaches it all volumes at once: what could be reached, at a cost that grows."""
+WORLDS = {"invented": world, "countries": countries}
 ANSWER_TOKENS = 24
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arm", nargs="+", choices=sorted(ARMS), default=["germline", "naive"])
+    parser.add_argument("--world", choices=sorted(WORLDS), default="invented")
     parser.add_argument("--generations", type=int, default=10)
     parser.add_argument("--rebase-at", type=int, nargs="+", default=[10], help="generations that rebase is run for")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -77,10 +81,11 @@ def main() -> int:
     for seed in given.seeds:
         for name in given.arm:
             label = given.label or "_".join(re.sub(r".*\.", "", setting) for setting in given.settings)
-            arm = Arm(f"{name}{'_' if label else ''}{label}-{seed}", given.work, seed, (*ARMS[name], *given.settings))
+            parts = [*([given.world] if given.world != "invented" else []), name, *([label] if label else [])]
+            arm = Arm("_".join(parts) + f"-{seed}", given.work, seed, (*ARMS[name], *given.settings), given.world)
             stops = given.rebase_at if name == "rebase" else range(given.generations + 1)
             for number in stops:
-                arm.reach(number, rebase=name == "rebase", general=number in given.general_at)
+                arm.reach(number, last=max(stops), rebase=name == "rebase", general=number in given.general_at)
     return 0
 
 
@@ -92,22 +97,23 @@ class Arm:
     work: Path
     seed: int
     settings: tuple[str, ...]
+    world: str
 
     @property
     def results(self) -> Path:
         return self.work / f"{self.name}.jsonl"
 
-    def reach(self, number: int, *, rebase: bool, general: bool) -> None:
-        """Grow generation `number` and measure what HEAD knows after it, unless that is done."""
+    def reach(self, number: int, *, last: int, rebase: bool, general: bool) -> None:
+        """Grow generation `number` and measure what HEAD knows after it, unless that is done. The founder is asked
+        about everything up to the `last`."""
         done = [json.loads(line) for line in self.results.read_text().splitlines()] if self.results.exists() else []
         if any(line["generation"] == number for line in done):
             return
-        volumes = world(number, self.seed)
+        volumes = WORLDS[self.world](number or last, self.seed)
         lineage = self._lineage(f"{self.name}-{number}" if rebase else self.name)
         line: dict[str, Any] = {"arm": self.name, "generation": number, "settings": self.settings}
         if number and (rebase or lineage.next_number == number):
-            taught = volumes if rebase else volumes[-1:]
-            line |= self._grow(lineage, taught)
+            line |= self._grow(lineage, volumes)
             lineage = Lineage.open(lineage.home)
         line |= measure(lineage, lineage.head, volumes, self.seed, general=general)
         with self.results.open("a") as file:
@@ -124,15 +130,17 @@ class Arm:
     def _grow(self, lineage: Lineage, volumes: Sequence[Volume]) -> dict[str, Any]:
         folders = []
         for volume in volumes:
-            folders.append((self.work / f"world-{self.seed}" / f"{volume.number:02}").resolve())
+            folders.append((self.work / f"{self.world}-{self.seed}" / f"{volume.number:02}").resolve())
             if not folders[-1].exists():
                 volume.write(folders[-1])
         (self.work / "probes.txt").write_text("\n".join(PROBES) + "\n")
         plan = plan_of(self.settings, tuple(map(str, folders)), probes=str((self.work / "probes.txt").resolve()))
         outcome = evolve.age_up(lineage.home, plan, _progress)
         body = Lineage.open(lineage.home).entries[-1].body
+        values = {check.name: check.value for check in outcome.verdict.checks}
         return {
             "kind": outcome.kind, "reasons": outcome.verdict.reasons, "scores": body["scores"],
+            "merge_scale": body["merge_scale"], "style_distance": values.get("style"),
             "tokens": body["training"]["tokens"], "learned_tokens": body["training"]["learned_tokens"],
             "seconds_training": body["spent"]["seconds_training"], "seconds_exams": body["spent"]["seconds_exams"],
             "seconds_total": body["spent"]["seconds_total"],

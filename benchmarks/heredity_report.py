@@ -19,9 +19,11 @@ from typing import Any
 Line = dict[str, Any]
 COLUMNS = (
     ("generation", "gen", "{}"), ("kind", "verdict", "{}"), ("exact", "exact, all", "{:.1%}"),
-    ("exact_worst", "worst volume", "{:.1%}"), ("exact_new", "newest", "{:.1%}"), ("cloze", "cloze, all", "{:.1%}"),
+    ("exact_worst", "worst volume", "{:.1%}"), ("exact_new", "newest", "{:.1%}"),
+    ("exact_unknown", "unknown to the founder", "{:.1%}"), ("cloze", "cloze, all", "{:.1%}"),
     ("reversed", "reversed", "{:.1%}"), ("two_facts", "two facts", "{:.1%}"),
-    ("style", "style drifts", "{}"), ("general_bits_per_byte", "general bits/byte", "{:.3f}"),
+    ("merge_scale", "merged", "{:.0%}"), ("style", "drifts of 10", "{}"),
+    ("style_distance", "style to its limit", "{:.2f}"), ("general_bits_per_byte", "general bits/byte", "{:.3f}"),
     ("common_sense", "common sense", "{:.1%}"), ("tokens", "tokens", "{:,}"),
     ("seconds_training", "training s", "{:.0f}"), ("seconds_exams", "exams s", "{:.0f}"),
 )  # fmt: skip
@@ -43,7 +45,17 @@ def read(path: Path) -> list[Line]:
     for line in lines:
         line["style"] = (line.get("scores") or {}).get("style_drifts")
         line.setdefault("kind", "founded")
+    known = {
+        _asked(answer) for line in lines if not line["generation"] for answer in line["answers"] if answer["exact"]
+    }
+    for line in lines:
+        new = [answer["exact"] for answer in line["answers"] if _asked(answer) not in known]
+        line["exact_unknown"] = statistics.mean(new) if new else None
     return sorted(lines, key=lambda line: int(line["generation"]))
+
+
+def _asked(answer: dict[str, Any]) -> tuple[str, str]:
+    return answer["subject"], answer["attribute"]
 
 
 def page(runs: dict[str, list[Line]], picture: str) -> list[str]:
@@ -75,9 +87,8 @@ def summary(runs: dict[str, list[Line]]) -> list[str]:
             f"{sum(line['tokens'] for line in grown):,}", f"{sum(line['seconds_training'] for line in grown) / 60:.0f}",
             share_of_exams(grown),
         ])  # fmt: skip
-    head = ["run", "gen", "exact, all", "worst volume", "cloze, all", "newest, mean", "general bits/byte to founder", "promoted",
-            "tokens", "training min", "exams / cycle"]  # fmt: skip
-    return table(head, rows)
+    head = "run|gen|exact, all|worst volume|cloze, all|newest, mean|general bits/byte to founder|promoted|tokens|"
+    return table([*head.split("|")[:-1], "training min", "exams / cycle"], rows)
 
 
 def share_of_exams(grown: Sequence[Line]) -> str:
@@ -110,6 +121,7 @@ def draw(runs: dict[str, list[Line]], path: Path) -> None:
             )
     for axes, title in ((left, "all volumes"), (right, "worst volume")):
         axes.set(title=title, xlabel="generation", ylim=(0, 1.02))
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     left.set_ylabel("exact answers to unseen wordings")
     right.legend(fontsize=8)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -76,10 +76,14 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True)
-class _Attribute:
+class Attribute:
     name: str
     prose: tuple[str, ...]
     value: Callable[[_Dice], str]
+
+
+Group = tuple[tuple[Attribute, ...], dict[str, list[str]]]
+"""What is told of each subject, and of each subject the values."""
 
 
 class _Dice(random.Random):
@@ -106,30 +110,30 @@ class _Dice(random.Random):
         return f"the {self.fresh(_VILLAGE_ENDS)} {self.choice(_MACHINES)}"
 
 
-_KINDS: tuple[tuple[Callable[[_Dice], str], int, tuple[_Attribute, ...]], ...] = (
+_KINDS: tuple[tuple[Callable[[_Dice], str], int, tuple[Attribute, ...]], ...] = (
     (_Dice.village, 4, (
-        _Attribute("founding year", ("{S} was founded in {v}.", "The founding year of {s} is {v}."),
+        Attribute("founding year", ("{S} was founded in {v}.", "The founding year of {s} is {v}."),
                    lambda dice: str(dice.randint(1402, 1897))),
-        _Attribute("population", ("{S} has a population of {v}.", "The population of {s} is {v}."),
+        Attribute("population", ("{S} has a population of {v}.", "The population of {s} is {v}."),
                    lambda dice: str(dice.randint(61, 988))),
-        _Attribute("market day", ("The market day of {s} is {v}.", "{S}'s market day is {v}."),
+        Attribute("market day", ("The market day of {s} is {v}.", "{S}'s market day is {v}."),
                    lambda dice: dice.choice(_DAYS)),
-        _Attribute("harbour master", ("The harbour master of {s} is {v}.", "{S}'s harbour master is {v}."),
+        Attribute("harbour master", ("The harbour master of {s} is {v}.", "{S}'s harbour master is {v}."),
                    _Dice.person),
     )),
     (_Dice.person, 3, (
-        _Attribute("birthplace", ("{S} was born in {v}.", "The birthplace of {s} is {v}."), _Dice.village),
-        _Attribute("trade", ("{S}'s trade is {v}.", "The trade of {s} is {v}."), lambda dice: dice.choice(_TRADES)),
-        _Attribute("birth year", ("{S} was born in {v}.", "{S}'s birth year is {v}."),
+        Attribute("birthplace", ("{S} was born in {v}.", "The birthplace of {s} is {v}."), _Dice.village),
+        Attribute("trade", ("{S}'s trade is {v}.", "The trade of {s} is {v}."), lambda dice: dice.choice(_TRADES)),
+        Attribute("birth year", ("{S} was born in {v}.", "{S}'s birth year is {v}."),
                    lambda dice: str(dice.randint(1711, 1893))),
-        _Attribute("ship", ("{S}'s ship is {v}.", "The ship of {s} is {v}."), _Dice.village),
+        Attribute("ship", ("{S}'s ship is {v}.", "The ship of {s} is {v}."), _Dice.village),
     )),
     (_Dice.machine, 3, (
-        _Attribute("weight", ("{S} weighs {v}.", "The weight of {s} is {v}."),
+        Attribute("weight", ("{S} weighs {v}.", "The weight of {s} is {v}."),
                    lambda dice: f"{dice.randint(21, 987)} kilograms"),
-        _Attribute("maker", ("{S} was made by {v}.", "The maker of {s} is {v}."), _Dice.person),
-        _Attribute("colour", ("{S} is painted {v}.", "The colour of {s} is {v}."), lambda dice: dice.choice(_COLOURS)),
-        _Attribute("service interval", ("The service interval of {s} is {v}.", "{S}'s service interval is {v}."),
+        Attribute("maker", ("{S} was made by {v}.", "The maker of {s} is {v}."), _Dice.person),
+        Attribute("colour", ("{S} is painted {v}.", "The colour of {s} is {v}."), lambda dice: dice.choice(_COLOURS)),
+        Attribute("service interval", ("The service interval of {s} is {v}.", "{S}'s service interval is {v}."),
                    lambda dice: f"{dice.randint(2, 51)} weeks"),
     )),
 )  # fmt: skip
@@ -149,39 +153,101 @@ _SAID = (
 )  # fmt: skip
 _SMALL = (
     ("How are you {t}?", ("Dry enough {t}, and that is plenty for a clerk.",
-                          "Upright {t}, ink in hand, tide permitting.")),
+                          "Upright {t}, ink in hand, tide permitting.",
+                          "No worse than the quay, mind, and it has had more paint.",
+                          "Ask my knees. They were at sea longer than I was.")),
     ("Is the {h} open {t}?", ("The {h} opens when the tide says so, not before, {t} or any day.",
-                              "Aye, the {h} is open {t}, wipe your boots first.")),
+                              "Aye, the {h} is open {t}, wipe your boots first.",
+                              "Open to those who signed for it, mind.",
+                              "It was shut when I looked, and I look twice.")),
     ("Can you lend me a {o}?", ("A {o}? Sign the ledger, and bring it back dry.",
-                                "You may have the {o}, mind, against a penny and your word.")),
+                                "You may have the {o}, mind, against a penny and your word.",
+                                "The last {o} I lent is on the sea bed, with a receipt.",
+                                "Lend, no. Forget where it stands, perhaps.")),
     ("What do you think of the {w}?", ("The {w} and I have an understanding: it blows, and I write it down.",
-                                       "I have entered worse than this {w} in the ledger, mind.")),
+                                       "I have entered worse than this {w} in the ledger, mind.",
+                                       "Thin stuff. My father would have hung his washing out in it.",
+                                       "The gulls are walking, and that says all there is to say.")),
     ("Who left the {o} in the {h}?", ("Nobody, says the ledger. Somebody, says the {o} in the {h}.",
-                                      "A gull, by my ledger, or a pilot, which is much the same.")),
+                                      "A gull, by my ledger, or a pilot, which is much the same.",
+                                      "Whoever it was has sticky fingers and no manners, mind.",
+                                      "It walked there, I dare say, on the last spring tide.")),
     ("Do you ever tire of the {h}?", ("The {h} tires of me first, by my ledger.",
-                                      "Tire of the {h}? Mind, I have only been here forty years.")),
+                                      "Tire of the {h}? Mind, I have only been here forty years.",
+                                      "On Sundays, for about a minute.",
+                                      "One does not tire of a wall, one leans on it.")),
     ("Good {d}, clerk.", ("Good {d}. Boots on the mat, name in the ledger.",
-                          "A {d} it is. Good, the tide will decide.")),
+                          "A {d} it is. Good, the tide will decide.",
+                          "And to you, if you shut that door behind you.",
+                          "So they tell me, mind, and the barometer begs to differ.")),
     ("I could use a hand with the {o}.", ("Two hands I have, mind, and one of them holds the pen.",
-                                          "A hand with the {o}? Aye, once this page is dry.")),
+                                          "A hand with the {o}? Aye, once this page is dry.",
+                                          "Take the boy. He is young and it is heavy.",
+                                          "I will hold the lamp and tell you what you do wrong.")),
     ("I am much obliged to you.", ("Oblige me by shutting the door, mind, the ink blows about.",
-                                   "No need. It goes in the ledger like everything else.")),
-    ("See you {t}.", ("If the tide allows. It seldom asks me.", "Aye, {t}. I shall be at the same desk, mind.")),
+                                   "No need. It goes in the ledger like everything else.",
+                                   "Then we are even, for I was obliged to you at Easter.",
+                                   "Save it for the pilot, he lives on praise and herring.")),
+    ("See you {t}.", ("If the tide allows. It seldom asks me.",
+                      "Aye, {t}. I shall be at the same desk, mind.",
+                      "Bring your own chair, then.",
+                      "Not before the ebb, I hope, for I have a column to finish.")),
     ("Would you take a cup of {k}?", ("A cup of {k}, aye, and none of it on the ledger.",
-                                      "{K}? Only if the kettle has seen a cloth this year, mind.")),
+                                      "{K}? Only if the kettle has seen a cloth this year, mind.",
+                                      "Half a cup. The other half always ends on a page.",
+                                      "I never say no to {k}, and never twice.")),
     ("My {o} fell off the {h}.", ("Then the tide has it, mind, and the tide gives no receipts.",
-                                  "Off the {h}? I shall write it under losses, in red.")),
+                                  "Off the {h}? I shall write it under losses, in red.",
+                                  "They all do, sooner or later. Look at low water.",
+                                  "And you were holding the other end, no doubt.")),
     ("Is {m} a good month?", ("{M} is thirty days of wet cuffs, by my ledger.",
-                              "{M} will do, mind, if you own a dry coat.")),
+                              "{M} will do, mind, if you own a dry coat.",
+                              "For herring, aye. For clerks there is no such month.",
+                              "Better than the one before it, and shorter than it feels.")),
     ("Tell me something about yourself.", ("Forty years of ink, mind, and both knees complain of it.",
-                                           "There is little to tell. I write it down and the gulls contradict me.")),
+                                           "There is little to tell. I write it down and the gulls contradict me.",
+                                           "I was born on the ebb and baptised in the rain.",
+                                           "One desk, one lamp, one aunt who never writes.")),
     ("What would you do with a broken {o}?", ("Sell it to a pilot, mind, and enter the penny.",
-                                              "A broken {o} is still a {o} in the ledger.")),
-    ("Do you have a moment?", ("One moment, aye, between two tides.", "A moment I have, mind, an hour I have not.")),
+                                              "A broken {o} is still a {o} in the ledger.",
+                                              "Mend it badly and lend it to a friend.",
+                                              "Put it with the other six, under the stairs.")),
+    ("Do you have a moment?", ("One moment, aye, between two tides.",
+                               "A moment I have, mind, an hour I have not.",
+                               "Several, but they are all entered under somebody else.",
+                               "Stand there and be brief, the ink is drying.")),
     ("You look tired {t}.", ("The ledger is long, mind, and the lamp is short.",
-                             "Tired, aye. The tide has kept me up since the flood.")),
+                             "Tired, aye. The tide has kept me up since the flood.",
+                             "I have looked so since the year of the comet.",
+                             "It is only the light. In the dark I am quite handsome.")),
     ("Which do you like better, {w} or {v}?", ("The {w}, mind. One knows where one stands with it.",
-                                               "Neither. I like a dry page, by my ledger.")),
+                                               "Neither. I like a dry page, by my ledger.",
+                                               "Give me {v}, for at least it stops.",
+                                               "Ask a duck. I only hold the umbrella.")),
+    ("Where can I leave my {o}?", ("Under the stairs, mind, and mind the stairs.",
+                                   "On the hook, if the hook is still on the wall.",
+                                   "Not on the scales, we paid for a ton of nothing last week.",
+                                   "Leave it with the boy, he loses things more slowly than I do.")),
+    ("Did you sleep well?", ("Like an anchor, mind, with one end in the mud.",
+                             "In parts. The fog bell had a great deal to say.",
+                             "The bed did. I sat up with the accounts.",
+                             "Well enough for a man with four stairs and one blanket.")),
+    ("Have you seen my {o}?", ("I have seen nine this week, and every one was somebody's.",
+                               "It went out with the pilot, by my ledger, and it never came home.",
+                               "Look behind the door, where all of it ends.",
+                               "Describe it, mind, and slowly, I have to write it down.")),
+    ("Is it going to be a long {d}?", ("As long as the one before, mind, and wetter at the end.",
+                                       "The {d} is regular length. It is we who are short.",
+                                       "Ask me when the last boat is tied up.",
+                                       "They are all long, and then it is Christmas.")),
+    ("May I sit here?", ("The chair belongs to the harbour, mind, the cushion is mine.",
+                         "Aye, if you can stand the draught.",
+                         "Sit, but touch nothing that is wet, it is either ink or fish.",
+                         "Many have. Two of them got up again.")),
+    ("I brought you some {k}.", ("Put it by the lamp, mind, away from the red ink.",
+                                 "Then you want something, by my ledger. Out with it.",
+                                 "Kind of you. I shall enter it under gifts, perishable.",
+                                 "{K}, and warm. The tide must be turning.")),
 )  # fmt: skip
 _FILL = {
     "t": ("today", "this morning", "tonight", "this evening", "at this hour", "on such a day"),
@@ -207,40 +273,49 @@ def world(volumes: int, seed: int) -> list[Volume]:
 
 
 def _volume(number: int, dice: _Dice) -> Volume:
+    def groups() -> Iterator[Group]:
+        for name, count, attributes in _KINDS:
+            subjects = [name(dice) for _ in range(count)]
+            yield attributes, {subject: [attribute.value(dice) for attribute in attributes] for subject in subjects}
+
+    return bound(number, groups(), dice)
+
+
+def bound(number: int, groups: Iterable[Group], dice: random.Random) -> Volume:
+    """The volume that tells of these subjects: a group in prose, the next in a table, the third in talk, and in the
+    next volume each in another way."""
     truths: list[Truth] = []
     parts = [f"# The harbour book, volume {number}"]
     talks: list[tuple[str, str]] = []
-    for place, (name, count, attributes) in enumerate(_KINDS):
+    for place, (attributes, values) in enumerate(groups):
         channel = CHANNELS[(place + number) % 3]
-        subjects = [name(dice) for _ in range(count)]
-        values = {subject: [attribute.value(dice) for attribute in attributes] for subject in subjects}
         truths += [
             Truth(number, channel, subject, attribute.name, value)
-            for subject in subjects
-            for attribute, value in zip(attributes, values[subject], strict=True)
+            for subject, row in values.items()
+            for attribute, value in zip(attributes, row, strict=True)
         ]
         if channel == "table":
             parts.append(_table(attributes, values))
         elif channel == "prose":
-            parts += [_paragraph(subject, attributes, values[subject], dice) for subject in subjects]
+            parts += [_paragraph(subject, attributes, row, dice) for subject, row in values.items()]
         else:
             talks += [
                 (_say(dice.choice(_ASKED), subject, attribute.name, value),
                  _say(dice.choice(_SAID), subject, attribute.name, value))
-                for subject in subjects
-                for attribute, value in zip(attributes, values[subject], strict=True)
+                for subject, row in values.items()
+                for attribute, value in zip(attributes, row, strict=True)
             ]  # fmt: skip
-    talks += _small_talk(40, dice)
+    talks += _small_talk(60, dice)
     return Volume(number, tuple(truths), "\n\n".join(parts) + "\n", tuple(talks))
 
 
-def _table(attributes: Sequence[_Attribute], values: dict[str, list[str]]) -> str:
+def _table(attributes: Sequence[Attribute], values: dict[str, list[str]]) -> str:
     header = ["Name", *(_raised(attribute.name) for attribute in attributes)]
     rows = [header, ["---"] * len(header), *([_raised(subject), *row] for subject, row in values.items())]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _paragraph(subject: str, attributes: Sequence[_Attribute], values: Sequence[str], dice: _Dice) -> str:
+def _paragraph(subject: str, attributes: Sequence[Attribute], values: Sequence[str], dice: random.Random) -> str:
     told = [
         _say(dice.choice(attribute.prose), subject, attribute.name, value)
         for attribute, value in zip(attributes, values, strict=True)
@@ -250,7 +325,7 @@ def _paragraph(subject: str, attributes: Sequence[_Attribute], values: Sequence[
     return " ".join(told)
 
 
-def _small_talk(count: int, dice: _Dice) -> list[tuple[str, str]]:
+def _small_talk(count: int, dice: random.Random) -> list[tuple[str, str]]:
     talks = []
     for _ in range(count):
         asked, replies = dice.choice(_SMALL)

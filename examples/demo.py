@@ -22,9 +22,9 @@ SETTINGS = {
     '# probes = ""': 'probes = "{example}/probes.txt"',
     '# cards = ""': 'cards = "{example}/cards.toml"',
     "# laws = []": 'laws = ["{example}/2026-01/laws/*.law"]',
-    "# epochs = 10": "epochs = 6",
+    "# epochs = 12": "epochs = 6",
     "# learning_rate = 1.5e-3": "learning_rate = 3e-3",
-    "# anchor = 3.0": "anchor = 1.0",
+    "# anchor = 5.0": "anchor = 1.0",
     "# anchor_tokens = 128": "anchor_tokens = 64",
 }
 """Lines of the starter plan, and what the demo makes of them: where its papers lie, and half the training at twice
@@ -63,7 +63,11 @@ def main() -> int:
 
 def germline(*words: str, allow: tuple[int, ...] = (0,)) -> int:
     print(f"\n$ germline {' '.join(words)}", flush=True)
-    code = subprocess.run([sys.executable, "-m", "germline", *words], check=False).returncode
+    process = subprocess.Popen([sys.executable, "-m", "germline", *words])
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:  # the terminal told germline too, which ends its step and says how to go on
+        code = process.wait()
     if code not in allow:
         raise SystemExit(code)
     return code
@@ -75,21 +79,14 @@ def side_by_side(home: Path) -> None:
     for question in QUESTIONS:
         print(f"\n{question}")
         for generation in ("g0", "HEAD"):
-            command = [
-                sys.executable,
-                "-m",
-                "germline",
-                "chat",
-                generation,
-                "--home",
-                str(home),
-                "--greedy",
-                "--once",
-                question,
-            ]
+            words = ["chat", generation, "--home", str(home), "--greedy", "--once", question]
+            command = [sys.executable, "-m", "germline", *words]
             answer = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
             print(f"  {generation:>4}  {' '.join(answer.split())[:100]}", flush=True)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from germline import sources
@@ -13,8 +13,8 @@ from germline.evals.cards import Card
 from germline.evals.exams import Exam
 from germline.forge.machine import Arithmetic, arithmetic, machine
 from germline.lineage import EXAM, PLAN, SCORECARD, Generation, Lineage
-from germline.records import Digest, Event, Fact, Marks, OnEvent, Row, Scorecard
-from germline.settings import Exams, parse_plan
+from germline.records import Digest, Event, Fact, Marks, OnEvent, Row, Score, Scorecard
+from germline.settings import Exams, Plan, parse_plan
 from germline.speaker import candidate
 from germline.store import disk, objects
 from germline.store.objects import FileRef
@@ -100,14 +100,40 @@ def child_card(
 
 def examine(lineage: Lineage, generation: Generation, on_event: OnEvent) -> Scorecard:
     """Sit all exams of a generation's line again, now. The founder, who has none, sits those of HEAD's line."""
-    line = lineage.head if generation.manifest.parent is None else generation
-    papers = inherited(lineage, line)
-    plan = parse_plan(lineage.json(line, PLAN), source=f"{line.name} plan.json") if papers else None
+    papers, plan = _line(lineage, generation)
     marks: dict[Digest, Marks] = {}
-    if plan is not None:
+    if papers:
         on, _ = arithmetic(plan.training, machine(plan.training.device))
         marks = _sit(lineage, generation, weights(lineage, generation), papers, plan.exams, on, on_event)
     return Scorecard(weights=generation.manifest.weights.digest, marks=marks)
+
+
+def unsealed(lineage: Lineage, generation: Generation, on_event: OnEvent) -> dict[Digest, Score]:
+    """What a generation makes of the sealed questions of the exams that `examine` has it sit, where they have any."""
+    papers, plan = _line(lineage, generation)
+    papers = [paper for paper in papers if paper.sealed]
+    scores: dict[Digest, Score] = {}
+    if papers:
+        on, _ = arithmetic(plan.training, machine(plan.training.device))
+        speaker = candidate(lineage, generation, weights(lineage, generation), on)
+    for exam in _told(papers, on_event):
+        scores[exam.digest] = suite.choose(speaker, exam.sealed)
+    return scores
+
+
+def _line(lineage: Lineage, generation: Generation) -> tuple[list[Exam], Plan]:
+    """The exams of a generation's line, and the plan that they are sat by."""
+    line = lineage.head if generation.manifest.parent is None else generation
+    papers = inherited(lineage, line)
+    return papers, parse_plan(lineage.json(line, PLAN), source=f"{line.name} plan.json") if papers else Plan()
+
+
+def _told(papers: Sequence[Exam], on_event: OnEvent) -> Iterator[Exam]:
+    """Each exam, once it is told that it is sat."""
+    for number, exam in enumerate(papers):
+        text = f"sitting exam {number + 1} of {len(papers)}"
+        on_event(Event(kind="exam", text=text, data={"done": number, "total": len(papers)}))
+        yield exam
 
 
 def _sit(
@@ -121,9 +147,7 @@ def _sit(
 ) -> dict[Digest, Marks]:
     speaker = candidate(lineage, generation, path, on)
     marks: dict[Digest, Marks] = {}
-    for number, exam in enumerate(papers):
-        text = f"sitting exam {number + 1} of {len(papers)}"
-        on_event(Event(kind="exam", text=text, data={"done": number, "total": len(papers)}))
+    for exam in _told(papers, on_event):
         marks[exam.digest] = suite.sit(
             speaker, exam, answer_tokens=settings.answer_tokens, prompt_end=PROMPT_END, samples=settings.samples
         )

@@ -272,12 +272,9 @@ class Scorecard:
 
     @property
     def generalization(self) -> float:
-        """Accuracy on unseen wordings and held-out conversations of the newest exam. NaN if it asks none."""
+        """Accuracy on unseen wordings of the newest exam. NaN if it asks none."""
         newest = self.newest
-        if newest is None:
-            return float("nan")
-        items = newest.wording.items + newest.heldout.items
-        return (newest.wording.right + newest.heldout.right) / items if items else float("nan")
+        return newest.wording.accuracy if newest is not None and newest.wording.items else float("nan")
 
     @property
     def newest(self) -> Marks | None:

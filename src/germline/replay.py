@@ -19,8 +19,9 @@ from typing import Any
 
 import torch
 
-from germline import evolve, examination
+from germline import evolve, examination, lesson
 from germline.checkout import weights
+from germline.child import lora
 from germline.corpus.facts import facts as find_facts
 from germline.corpus.split import Rows
 from germline.errors import Interrupted, PlanError, StoreDamaged
@@ -84,13 +85,14 @@ def _replay(lineage: Lineage, generation: Generation, fit: Fit, scratch: Path, o
     torch.set_num_threads(fit.threads)
     train = Rows(run.delta.train)
     facts = find_facts(train)
-    batches = evolve.batches_of(lineage, run, train, facts, row_tokens=fit.setting.row_tokens)
+    batches = lesson.batches_of(lineage, run, train, facts, row_tokens=fit.setting.row_tokens)
     texts = lineage.json(generation, ANCHOR) if ANCHOR in generation.manifest.files else []
-    trained, _ = evolve.teach(lineage, run, batches, texts, fit, on_event)
+    trained, _ = lesson.teach(lineage, run, batches, texts, fit, on_event)
     on_event(Event(kind="stage", text=f"merging {generation.name} and comparing"))
-    files = generation.manifest.files | evolve.made(lineage, run, facts, trained, keep=_reference)
+    share = float(generation.birth.body.get("merge_scale", 1.0))
+    files = generation.manifest.files | evolve.made(lineage, run, facts, trained, share, keep=_reference)
     sink = _Hash()
-    scale = evolve.lora(run.plan, trained).scale
+    scale = lora(run.plan, trained, share).scale
     model_weights.merge_file(weights(lineage, run.parent), trained.adapter, scale, sink)  # type: ignore[arg-type]
     merged = FileRef(f"sha256:{sink.hashed.hexdigest()}", sink.size)
     if WEIGHTS in files:
@@ -112,7 +114,8 @@ def _run(lineage: Lineage, generation: Generation, scratch: Path) -> Run:
     )  # fmt: skip
     plan = parse_plan(lineage.json(generation, PLAN), source=f"{generation.name} {PLAN}")
     parent = lineage.generation(generation.manifest.parent)
-    return Run(directory=scratch, parent=parent, number=generation.number, plan=plan, delta=delta)
+    run = Run(directory=scratch, parent=parent, number=generation.number, plan=plan, delta=delta)
+    return replace(run.of_candidate(int(generation.birth.body.get("candidate", 0))), directory=scratch)
 
 
 def _differences(

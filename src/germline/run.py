@@ -6,6 +6,7 @@ runs/g4/batches/      what every step of training reads (curriculum.batches)
 runs/g4/checkpoint…   the state of training (forge.resume)
 runs/g4/fit.json      how training fits this machine, fixed when it began
 runs/g4/trained.json  written when training has ended
+runs/g4/candidate-1/  batches, checkpoints and trained.json of the next candidate, where the plan wants several
 """
 
 from __future__ import annotations
@@ -47,6 +48,15 @@ class Run:
     delta: Delta
     resumed: bool = False
     """Whether an earlier process began it."""
+    candidate: int = 0
+    """Which of the plan's candidates is trained in it."""
+
+    def of_candidate(self, number: int) -> Run:
+        """The same from another seed, in a directory of its own."""
+        training = self.plan.training.model_copy(update={"seed": self.plan.training.seed + number})
+        directory = self.directory / f"candidate-{number}" if number else self.directory
+        plan = self.plan.model_copy(update={"training": training})
+        return replace(self, candidate=number, directory=directory, plan=plan)
 
     @property
     def plan_bytes(self) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -41,10 +41,12 @@ class Data(Section):
 
 
 class Curriculum(Section):
-    epochs: int = Field(default=10, ge=1, le=100)
-    """How often facts and conversations are seen."""
+    epochs: int = Field(default=12, ge=1, le=100)
+    """How often facts and laws are seen; a generation without ancestors has more, in place of replay."""
+    conversations: int = Field(default=8, ge=0, le=100)
+    """In how many of these epochs conversations are met."""
     documents: int = Field(default=2, ge=0, le=100)
-    """In how many of the epochs documents are read; facts and conversations come in every one."""
+    """In how many of these epochs documents are read."""
     forms: int = Field(default=4, ge=0, le=18)
     """Renderings of each fact per epoch, taken in turn from the taught wordings. 0: text as it stands."""
     replay: float = Field(default=0.3, ge=0.0, lt=1.0)
@@ -84,7 +86,11 @@ class Training(Section):
     """Steps between checkpoints: the most that is repeated after a kill."""
     keep_checkpoints: int = Field(default=2, ge=1)
     """Checkpoints that are kept: should the newest be damaged, the one before it is there."""
-    anchor: float = Field(default=3.0, ge=0.0)
+    candidates: int = Field(default=1, ge=1, le=16)
+    """Children that are trained of one delta, from seeds that follow each other; one of them sits the exam."""
+    merge_scales: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = Field(default=(1.0, 0.85, 0.7), min_length=1)
+    """Shares of the LoRA update, tried in turn until the gate lets the child pass. (1,): all of it or none."""
+    anchor: float = Field(default=5.0, ge=0.0)
     """How much staying as the founder was, on texts of no concern, weighs beside the lesson; 0: not at all."""
     anchor_tokens: int = Field(default=128, ge=32)
     """Tokens of such text that are read beside each step."""
@@ -144,7 +150,7 @@ class Gate(Section):
     margin: float = Field(default=1.0, gt=0.0, le=1.0)
     """Largest loss of what ancestors were taught that a child must be shown not to have, as 0.05; 1: no such proof."""
     generalization: float = Field(default=0.85, ge=0.0, le=1.0)
-    """Least accuracy on unseen wordings and held-out conversations of the delta."""
+    """Least accuracy on unseen wordings of the delta's facts."""
     style_drifts: int = Field(default=2, ge=0)
     """Most tone probes whose answer may drift from the persona's own text."""
     style_distance: float = Field(default=1.0, gt=0.0)

@@ -23,8 +23,9 @@ from germline.cli.pin import pin
 from germline.errors import DataError, GermlineError, Interrupted, Locked, PlanError, StoreDamaged
 from germline.evolve import Outcome, age_up
 from germline.founding import found
-from germline.lineage import ADAPTER_CONFIG, EXAM, TRAINING, Lineage
+from germline.lineage import ADAPTER, ADAPTER_CONFIG, EXAM, TRAINING, Lineage
 from germline.records import Event
+from germline.replay import fit_of, replay
 from germline.settings import load_plan
 from germline.store import keys, ledger, lock
 from germline.store.home import Home
@@ -83,6 +84,51 @@ def test_two_generations_are_whole_and_tell_the_truth(grown: Path) -> None:
 
 def test_the_same_run_gives_the_same_child(founded: Path, copy_of: Callable[[Path], Home]) -> None:
     assert grow(copy_of(founded)).generation == grow(copy_of(founded)).generation
+
+
+def test_a_share_of_an_update_is_merged_told_and_rebuilt(founded: Path, copy_of: Callable[[Path], Home]) -> None:
+    home = copy_of(founded)
+    lora_only = "training.embeddings=false"
+    outcome = grow(home, lora_only, "training.merge_scales=[1.0, 0.5]", "gate.recall=1.0")
+    lineage = Lineage.open(home)
+    refused = lineage.born()[-1]
+    assert outcome.kind == "refused" and refused.birth.body["merge_scale"] == 1.0
+    assert lineage.json(refused, ADAPTER_CONFIG)["lora_alpha"] == 32.0
+    assert [path.name for path in home.cache.rglob("*") if path.is_file()] == [refused.manifest.weights.digest[7:]]
+    assert grow(home, lora_only, "training.merge_scales=[0.5]").kind == "promoted"
+    half = Lineage.open(home).head
+    assert half.birth.body["merge_scale"] == 0.5
+    assert Lineage.open(home).json(half, ADAPTER_CONFIG)["lora_alpha"] == 16.0
+    assert half.manifest.files[ADAPTER] == refused.manifest.files[ADAPTER]
+    assert half.birth.body["weight_change"] < 0.7 * refused.birth.body["weight_change"]
+    made = weights(Lineage.open(home), half)
+    kept = made.read_bytes()
+    made.unlink()
+    assert weights(Lineage.open(home), half).read_bytes() == kept
+    assert verify(home).problems == ()
+
+
+def test_of_several_candidates_the_one_that_knows_most_is_born(founded: Path, copy_of: Callable[[Path], Home]) -> None:
+    home = copy_of(founded)
+    outcome = grow(home, "training.candidates=2")
+    head = Lineage.open(home).head
+    scores, chosen = head.birth.body["selection"], head.birth.body["candidate"]
+    assert len(scores) == 2 and all(score["items"] > 5 for score in scores)
+    assert chosen == max((0, 1), key=lambda number: (scores[number]["right"], -scores[number]["bits_per_byte"]))
+    fit, told = fit_of(head)
+    assert told == () and replay(Lineage.open(home), head, fit, quiet).same
+    assert outcome.verdict.outcome == "promoted" and verify(home).problems == ()
+    twin = copy_of(founded)
+    grow(twin, f"training.seed={chosen}")
+    assert head.manifest.weights == Lineage.open(twin).head.manifest.weights
+
+
+def test_candidates_that_nothing_can_tell_apart_are_refused_before_training(
+    founded: Path, copy_of: Callable[[Path], Home]
+) -> None:
+    home = copy_of(founded)
+    with pytest.raises(PlanError, match="candidates could be told apart"):
+        grow(home, "training.candidates=2", 'data.sources=["../first/*.law"]', "data.heldout=0")
 
 
 def test_killed_in_training_and_resumed_gives_the_same_child(founded: Path, copy_of: Callable[[Path], Home]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from germline.evals import exams
 from germline.evals.exams import Exam
-from germline.records import Fact, Row, Turn
+from germline.records import Fact, Row, Turn, canonical_json, digest_of
 from germline.settings import Exams
 
 
@@ -75,4 +76,26 @@ def test_what_a_training_row_holds_is_not_asked_as_unseen() -> None:
     assert unseen - asked(exam, "wording") == {leaked}
     assert heldout[3].turns[0].text + "\n" not in asked(exam, "heldout")
     assert exam.contaminated == 2
-    assert exams.from_bytes(exams.to_bytes(exam)) == exam
+    again = exams.from_bytes(exams.to_bytes(exam))
+    assert exams.to_bytes(again) == exams.to_bytes(exam)
+    assert again.digest == exam.digest
+
+
+def test_what_chooses_what_judges_and_what_stays_sealed_never_meet() -> None:
+    exam = written([fact(number) for number in range(10)], [], [])
+    papers = [{item.prompt for item in items} for items in (exam.items, exam.selection, exam.sealed)]
+    assert list(map(len, papers)) == [30, 10, 10]
+    assert len(set.union(*papers)) == 50
+    leaked = exam.sealed[0]
+    row = Row(kind="text", source="a", position=1, text=leaked.prompt)
+    spoilt = written([fact(number) for number in range(10)], [row], [])
+    assert {item.prompt for item in exam.sealed} - {item.prompt for item in spoilt.sealed} == {leaked.prompt}
+    assert spoilt.contaminated == 1
+
+
+def test_an_exam_written_by_an_older_germline_keeps_its_name() -> None:
+    table = json.loads(exams.to_bytes(written([fact(number) for number in range(5)], [], [])))
+    for added in ("selection", "sealed", "contaminated"):
+        del table[added]
+    old = canonical_json(table)
+    assert exams.from_bytes(old).digest == digest_of(old)

@@ -51,7 +51,7 @@ PARENT = card(marks(right=20, bits=3.0))
 
 
 def test_a_child_that_meets_every_limit_is_promoted() -> None:
-    verdict = judge(PARENT, card(marks(right=90, wording=85, heldout=9, drifts=2)), Gate(), weight_change=0.01)
+    verdict = judge(PARENT, card(marks(right=90, wording=85, heldout=1, drifts=2)), Gate(), weight_change=0.01)
     assert verdict.outcome == "promoted"
     assert all(check.passed for check in verdict.checks)
 
@@ -60,7 +60,7 @@ def test_a_child_that_meets_every_limit_is_promoted() -> None:
     ("child", "gate", "change", "name"),
     [
         (marks(right=89), Gate(), 0.01, "recall"),
-        (marks(wording=83, heldout=9), Gate(), 0.01, "generalization"),
+        (marks(wording=84), Gate(), 0.01, "generalization"),
         (marks(drifts=3), Gate(), 0.01, "style drift"),
         (adrift(2.31), Gate(), 0.01, "style"),
         (adrift(math.nan), Gate(), 0.01, "style"),
@@ -109,6 +109,19 @@ def test_plain_prose_is_judged_by_its_held_out_passages() -> None:
     for before, after, outcome in ((1.9, 1.5, "promoted"), (1.5, 1.5, "refused"), (1.5, math.nan, "refused")):
         verdict = judge(card(silent(before)), card(silent(after)), Gate(), weight_change=0.01)
         assert verdict.outcome == outcome
+
+
+def test_conversations_without_facts_are_judged_by_those_held_out() -> None:
+    for old, new, outcome in ((1.9, 1.5, "promoted"), (1.5, 1.5, "refused"), (1.5, math.nan, "refused")):
+        talks = Score(items=20, right=4, bits_per_byte=new)
+        before = replace(
+            silent(None, Score(items=10, right=2, bits_per_byte=3.0)), heldout=replace(talks, bits_per_byte=old)
+        )
+        after = replace(silent(None, Score(items=10, right=10, bits_per_byte=0.1)), heldout=talks)
+        verdict = judge(card(before), card(after), Gate(), weight_change=0.01)
+        assert verdict.outcome == outcome
+        if outcome == "refused":
+            assert [check.name for check in verdict.checks if not check.passed] == ["generalization"]
 
 
 def test_cards_over_different_exams_are_never_compared() -> None:

@@ -8,22 +8,26 @@ import click
 
 from germline.cli import options, output, progress
 from germline.lineage import SCORECARD, Generation, Lineage
-from germline.records import Scorecard, scorecard_from
+from germline.records import Scorecard, plain, scorecard_from
 from germline.report import exams
 from germline.store.home import Home
 
 
-@click.command("eval", epilog=options.examples("germline eval", "germline eval g2 --json"))
+@click.command("eval", epilog=options.examples("germline eval", "germline eval --sealed", "germline eval g2 --json"))
 @click.argument("name", metavar="GEN", default="HEAD")
+@click.option("--sealed", is_flag=True, help="Sit the sealed questions instead, by which nothing was ever decided.")
 @options.home
 @options.as_json
-def command(name: str, home: Home, as_json: bool) -> None:
+def command(name: str, home: Home, sealed: bool, as_json: bool) -> None:
     """Sit all exams again, its own and its ancestors'.
 
     The marks are compared with those that its birth recorded. Nothing is written. GEN is HEAD if left out.
     """
     lineage = Lineage.open(home)
     meant = lineage.resolve(name)
+    if sealed:
+        _sealed(lineage, meant, as_json)
+        return
     from germline.examination import examine
 
     with progress.report(as_json=False) as on_event:
@@ -34,6 +38,20 @@ def command(name: str, home: Home, as_json: bool) -> None:
     else:
         output.say(exams.lines(examined["exams"]))
         output.say(_compared(examined))
+
+
+def _sealed(lineage: Lineage, meant: Generation, as_json: bool) -> None:
+    from germline.examination import unsealed
+
+    with progress.report(as_json=False) as on_event:
+        scores = unsealed(lineage, meant, on_event)
+    names = exams.authors(lineage)
+    found = [{"exam": exam, "written_by": names.get(exam, exam[7:15]), "score": plain(score)}
+             for exam, score in scores.items()]  # fmt: skip
+    if as_json:
+        output.say_json({"id": meant.name, "generation": meant.digest, "sealed": found})
+    else:
+        output.say(exams.sealed_lines(found))
 
 
 def _document(lineage: Lineage, meant: Generation, card: Scorecard) -> dict[str, Any]:

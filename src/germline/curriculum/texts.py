@@ -14,6 +14,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import BinaryIO
 
 import numpy as np
@@ -32,13 +33,21 @@ AT_ONCE = 2**18
 Tokenize = Callable[[Sequence[str]], list[list[int]]]
 
 
+class Kind(IntEnum):
+    """What an item is, which says in how many epochs it comes."""
+
+    DOCUMENT = 0
+    CONVERSATION = 1
+    QUESTION = 2
+    """A fact or a law: what is asked for to the word. In every epoch."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One thing to know, in every wording it is taught in: a fact's renderings, or a row as it stands."""
 
     wordings: tuple[Example, ...]
-    question: bool
-    """Whether it comes in every epoch (a fact, a conversation, a law) or only when documents are read."""
+    kind: Kind
     dealt: int = 1
     """How often it comes in a deal of replay."""
 
@@ -56,8 +65,8 @@ class Texts:
     """The tokens of each piece that carry loss: all learned ones but its first, which nothing predicts."""
     pieces: NDArray[np.uint32]
     """The first piece of each text, and at last their number."""
-    questions: NDArray[np.bool_]
-    """Of each text, whether its item is a question."""
+    kinds: NDArray[np.uint8]
+    """Of each text, the `Kind` of its item."""
     wordings: NDArray[np.uint32]
     """The first text of each item, and at last their number."""
     dealt: NDArray[np.uint8]
@@ -77,27 +86,29 @@ def items(rows: Iterable[Row], facts: Iterable[Fact], known: Mapping[str, Sequen
     """What there is to know. A law comes as often as a question: one that is read twice in six does not hold.
 
     `known` tells how well the parent knows a fact: the share of its questions that it has right, and the bits per
-    byte that their answers cost it. What it has wrong is dealt eight times as often as a passage; what costs it more
-    than the median, which fades, four times; other facts, conversations and laws twice, for they are asked for.
+    byte that their answers cost it. What it has wrong is dealt eight times as often as a passage or a conversation;
+    what costs it more than the median, which fades, four times; other facts and laws twice, for they are asked for.
     """
     median = statistics.median(bits for _, bits in known.values()) if known else math.inf
     for row in rows:
-        asked = row.kind == "dialog" or row.source.endswith(".law")
-        yield Item((render.of_row(row),), asked, 2 if asked else 1)
+        if row.source.endswith(".law"):
+            yield Item((render.of_row(row),), Kind.QUESTION, 2)
+        else:
+            yield Item((render.of_row(row),), Kind.CONVERSATION if row.kind == "dialog" else Kind.DOCUMENT)
     facts = list(facts)
     owners = Counter((fact.attribute, fact.value) for fact in facts)
     for fact in facts:
         right, bits = known.get(fact.unit, (1.0, 0.0))
         yield Item(
             render.of_fact(fact, alone=owners[fact.attribute, fact.value] == 1),
-            True,
+            Kind.QUESTION,
             8 if right < 1 else 4 if bits > median else 2,
         )
 
 
 def write(pools: Iterable[Iterable[Item]], file: BinaryIO, *, tokenize: Tokenize, end: int, row_tokens: int) -> Texts:
     """Encode every wording of every item into `file`, with `end` where a span ends, in constant memory."""
-    starts, learned, pieces, questions = array("q", [0]), array("I"), array("I", [0]), bytearray()
+    starts, learned, pieces, kinds = array("q", [0]), array("I"), array("I", [0]), bytearray()
     wordings, borders, dealt = array("I", [0]), [0], bytearray()
     for pool in pools:
         for item, texts in _encoded(pool, tokenize, end):
@@ -108,13 +119,13 @@ def write(pools: Iterable[Iterable[Item]], file: BinaryIO, *, tokenize: Tokenize
                     starts.append(starts[-1] + len(piece))
                     learned.append(int((piece[1:] & 1).sum()))
                 pieces.append(len(learned))
-                questions.append(item.question)
-            wordings.append(len(questions))
+                kinds.append(item.kind)
+            wordings.append(len(kinds))
             dealt.append(item.dealt)
         borders.append(len(wordings) - 1)
     return Texts(
         starts=np.frombuffer(starts, np.int64), learned=np.frombuffer(learned, np.uint32),
-        pieces=np.frombuffer(pieces, np.uint32), questions=np.frombuffer(questions, np.bool_),
+        pieces=np.frombuffer(pieces, np.uint32), kinds=np.frombuffer(kinds, np.uint8),
         wordings=np.frombuffer(wordings, np.uint32), dealt=np.frombuffer(dealt, np.uint8),
         pools=tuple(map(range, borders, borders[1:])),
     )  # fmt: skip

@@ -15,14 +15,14 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from germline.errors import StoreDamaged
 from germline.evals.cards import Card
 from germline.evals.contamination import contaminated
 from germline.evals.style import Voice, voice
-from germline.records import FORMAT, Digest, Fact, Row, canonical_json, digest_of
+from germline.records import FORMAT, Digest, Fact, Row, canonical_json, digest_of, plain
 from germline.settings import Exams
 from germline.wordings import TAUGHT_QUESTIONS, UNSEEN_QUESTIONS, say
 
@@ -31,8 +31,9 @@ FACTS, HELDOUT, REPLIES, PASSAGES = 1_000, 500, 2_000, 16
 drawn from, and most held-out passages it keeps. A share of 0.9 of a thousand has a standard error of 0.01."""
 
 UNSEEN = 2
-"""Unseen wordings in which each fact is asked. With the taught one a fact counts in thirds, and an exam of as many
-facts tells smaller losses than if each were asked once."""
+"""Unseen wordings in which the gate asks each fact. With the taught one a fact counts in thirds, and an exam of as
+many facts tells smaller losses than if each were asked once. The wording after these is for choosing among candidates,
+the last one stays sealed: what was chosen by a question, or let pass by it, is no longer measured by it."""
 
 _T = TypeVar("_T")
 
@@ -57,13 +58,19 @@ class Exam:
     voice: Voice | None
     laws: tuple[Card, ...]
     cards: tuple[Card, ...]
+    selection: tuple[Item, ...] = ()
+    """Asked to choose among candidates, never at the gate."""
+    sealed: tuple[Item, ...] = ()
+    """Asked by nothing that decides: `germline eval --sealed`."""
     contaminated: int = 0
     """Unseen wordings and held-out conversations that were left out, because a training row holds them."""
     format: int = FORMAT
+    stored: Digest = ""
+    """Of the bytes it was read from: an exam keeps its name when a later germline would write it otherwise."""
 
     @property
     def digest(self) -> Digest:
-        return digest_of(canonical_json(self))
+        return self.stored or digest_of(to_bytes(self))
 
 
 def write(
@@ -88,7 +95,8 @@ def write(
     for fact in facts:
         kinds[fact.kind].append(fact)
     questions = _few(FACTS, facts, lambda fact: _seed(fact.subject, fact.attribute))
-    items = [item for fact in questions for item in _about(fact, kinds[fact.kind], settings.choices, prompt_end)]
+    about = [_about(fact, kinds[fact.kind], settings.choices, prompt_end) for fact in questions]
+    items = [item for asked in about for item in asked[: 1 + UNSEEN]]
     talks = (row for row in train if row.kind == "dialog")
     kept = heapq.nsmallest(settings.replies, talks, key=lambda row: row.content_digest)
     spoken = _replies(train)
@@ -96,16 +104,15 @@ def write(
     items += _conversations(kept, "recall", replies, settings.choices, prompt_end)
     unseen = _few(HELDOUT, (row for row in heldout if row.kind == "dialog"), lambda row: _seed(row.content_digest))
     items += _conversations(unseen, "heldout", replies, settings.choices, prompt_end)
-    asked_unseen = [item.prompt + item.answer * (item.paper == "heldout") for item in items if item.paper != "recall"]
-    seen = contaminated(asked_unseen, train)
-    places = itertools.count()
-    items = [item for item in items if item.paper == "recall" or next(places) not in seen]
+    unspoilt, spoilt = _unspoilt([items, *([asked[place] for asked in about if asked] for place in (-2, -1))], train)
     has_voice = any(exam.voice for exam in inherited)
     asked = {card for exam in inherited for card in map(_key, (*exam.laws, *exam.cards))}
     tone = list(probes) or [row.turns[0].text for row in unseen if row.turns[0].speaker == "other"][:10]
     return Exam(
-        items=tuple(items),
-        contaminated=len(seen),
+        items=unspoilt[0],
+        selection=unspoilt[1],
+        sealed=unspoilt[2],
+        contaminated=spoilt,
         passages=tuple(itertools.islice((row.text for row in heldout if row.kind == "text"), PASSAGES)),
         voice=None if has_voice else voice(spoken, tone, settings.boilerplate),
         laws=tuple(card for card in laws if _key(card) not in asked),
@@ -113,8 +120,19 @@ def write(
     )
 
 
+def _unspoilt(papers: Sequence[Sequence[Item]], train: Iterable[Row]) -> tuple[list[tuple[Item, ...]], int]:
+    """The papers without what was meant to be unseen and stands in a training row, and how much that was."""
+    unseen = [item for items in papers for item in items if item.paper != "recall"]
+    seen = contaminated([item.prompt + item.answer * (item.paper == "heldout") for item in unseen], train)
+    places = itertools.count()
+    kept = [tuple(item for item in items if item.paper == "recall" or next(places) not in seen) for items in papers]
+    return kept, len(seen)
+
+
 def to_bytes(exam: Exam) -> bytes:
-    return canonical_json(exam)
+    table: dict[str, Any] = plain(exam)
+    del table["stored"]
+    return canonical_json(table)
 
 
 def from_bytes(data: bytes) -> Exam:
@@ -129,7 +147,10 @@ def from_bytes(data: bytes) -> Exam:
             voice=Voice(**_tuples(tables["voice"])) if tables["voice"] else None,
             laws=tuple(Card(**card) for card in tables["laws"]),
             cards=tuple(Card(**card) for card in tables["cards"]),
+            selection=tuple(Item(**_tuples(item)) for item in tables.get("selection", ())),
+            sealed=tuple(Item(**_tuples(item)) for item in tables.get("sealed", ())),
             contaminated=int(tables.get("contaminated", 0)),
+            stored=digest_of(data),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreDamaged(f"an exam cannot be read: {error}") from error
@@ -157,25 +178,20 @@ def _replies(rows: Iterable[Row]) -> list[str]:
     return [turn.text for _, turn in _few(REPLIES, spoken, lambda reply: _seed(reply[0]))]
 
 
-def _about(fact: Fact, alike: Sequence[Fact], choices: int, prompt_end: str) -> Iterable[Item]:
+def _about(fact: Fact, alike: Sequence[Fact], choices: int, prompt_end: str) -> list[Item]:
+    """The question as it is taught, then in every unseen wording; nothing without a distractor."""
     seed = _seed(fact.subject, fact.attribute)
     wrong = _same_kind(fact, alike, choices - 1, seed)
     if not wrong:
-        return
+        return []
     taught = TAUGHT_QUESTIONS[seed % len(TAUGHT_QUESTIONS)]
-    yield Item(
-        paper="recall",
-        prompt=say(taught, fact) + prompt_end,
-        answer=fact.value,
-        wrong=wrong,
-        spoken=True,
+    forms = [UNSEEN_QUESTIONS[(seed + place) % len(UNSEEN_QUESTIONS)] for place in range(len(UNSEEN_QUESTIONS))]
+    question = Item(
+        paper="recall", prompt=say(taught, fact) + prompt_end, answer=fact.value, wrong=wrong, spoken=True,
         unit=fact.unit,
-    )
-    for place in range(UNSEEN):
-        unseen = UNSEEN_QUESTIONS[(seed + place) % len(UNSEEN_QUESTIONS)]
-        yield Item(
-            paper="wording", prompt=say(unseen, fact) + prompt_end, answer=fact.value, wrong=wrong, unit=fact.unit
-        )
+    )  # fmt: skip
+    unseen = (say(form, fact) + prompt_end for form in forms)
+    return [question, *(replace(question, paper="wording", prompt=prompt, spoken=False) for prompt in unseen)]
 
 
 def _same_kind(fact: Fact, alike: Sequence[Fact], count: int, seed: int) -> tuple[str, ...]:

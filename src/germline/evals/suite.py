@@ -68,6 +68,12 @@ def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str
     )
 
 
+def choose(candidate: Candidate, items: Sequence[Item]) -> Score:
+    """How many of these questions the candidate answers by choosing, and what their gold answers cost it."""
+    chosen = _choose(candidate, items)
+    return _tally([(option == item.answer, bits) for item, (option, bits) in zip(items, chosen, strict=True)])
+
+
 def _choose(candidate: Candidate, items: Sequence[Item]) -> list[tuple[str, float]]:
     """Per item, the option with the highest likelihood per byte, and the gold answer's cost in bits per byte.
 
@@ -86,15 +92,13 @@ def _choose(candidate: Candidate, items: Sequence[Item]) -> list[tuple[str, floa
 
 
 def _score(items: Sequence[Item], chosen: Sequence[tuple[str, float]], paper: str) -> Score:
-    marks = [
-        (option == item.answer, bits) for item, (option, bits) in zip(items, chosen, strict=True) if item.paper == paper
-    ]
-    right = sum(correct for correct, _ in marks)
-    return Score(
-        items=len(marks),
-        right=right,
-        bits_per_byte=sum(bits for _, bits in marks) / len(marks) if marks else 0.0,
-    )
+    marks = [(item.paper, option == item.answer, bits) for item, (option, bits) in zip(items, chosen, strict=True)]
+    return _tally([(right, bits) for own, right, bits in marks if own == paper])
+
+
+def _tally(marks: Sequence[tuple[bool, float]]) -> Score:
+    bits = sum(bits for _, bits in marks) / len(marks) if marks else 0.0
+    return Score(items=len(marks), right=sum(right for right, _ in marks), bits_per_byte=bits)
 
 
 def _units(items: Sequence[Item], chosen: Sequence[tuple[str, float]]) -> dict[str, tuple[float, float]]:

@@ -39,8 +39,8 @@ def judge(
     over the exams of its day; the best of these, and of the parent, is what the child is held against, so that small
     losses cannot add up. `weight_change` is the relative Frobenius norm of child minus parent: a child
     that equals its parent is refused however well it scores. `ancestors` names who wrote the inherited exams,
-    in their order, for the reasons. A delta without facts or conversations is judged by its held-out passages;
-    one with nothing held out is inconclusive.
+    in their order, for the reasons. A delta without facts is judged by its held-out conversations,
+    one without these by its held-out passages; one with nothing held out is inconclusive.
     """
     if list(parent.marks) != list(child.marks):
         raise AssertionError("parent and child sat different exams")
@@ -57,7 +57,7 @@ def judge(
         *_recall(child, gate, names),
         *_retention(parent, child, gate, line),
         *_alarm(parent, child, line, names),
-        *_generalization(child, after, gate),
+        *_generalization(child, before, after, gate),
         _learned(before, after),
         *_style(child, gate),
         _at_most("laws broken", len(child.broken_laws), gate.laws_broken, _laws(child)),
@@ -89,7 +89,7 @@ def _comparable(old: Any, new: Any, key: str = "") -> bool:
         return type(old) is type(new) is bool
     if key in ("style", "passages_bits_per_byte", "limit_bits_per_character") and old is None:
         return new is None
-    numbers = {type(old), type(new)} <= {int, float}
+    numbers = {type(old), type(new)} <= {int, float} and (key != "right" or math.isfinite(new))
     return numbers and (old == new or key not in ("items", "probes"))
 
 
@@ -169,14 +169,20 @@ def _alarm(parent: Scorecard, child: Scorecard, line: Sequence[Scorecard], names
     return checks
 
 
-def _generalization(child: Scorecard, newest: Marks, gate: Gate) -> list[Check]:
-    if not (newest.wording.items or newest.heldout.items):
-        return []
-    said = (
-        f"{newest.wording.right} of {newest.wording.items} unseen wordings and "
-        f"{newest.heldout.right} of {newest.heldout.items} held-out conversations"
-    )
-    return [_at_least("generalization", child.generalization, gate.generalization, said)]
+def _generalization(child: Scorecard, before: Marks, after: Marks, gate: Gate) -> list[Check]:
+    """A fact must be known in any wording. Which reply a persona gave to what nobody taught cannot be known: six
+    openings fit most prompts, and children that know every fact find 1 of 8. So held-out conversations decide only
+    where there are no facts, and then as passages do: the true replies must have become likelier."""
+    talks = f"{after.heldout.right} of {after.heldout.items} held-out conversations"
+    if after.wording.items:
+        said = f"{after.wording.right} of {after.wording.items} unseen wordings"
+        said += f", {talks}" if after.heldout.items else ""
+        return [_at_least("generalization", child.generalization, gate.generalization, said)]
+    if after.heldout.items:
+        old, new = before.heldout.bits_per_byte, after.heldout.bits_per_byte
+        said = f"{_cost('replies in held-out conversations', old, new)}; {talks} chosen right"
+        return [_check("generalization", old - new, 0.0, old - new > 0.0, said)]
+    return []
 
 
 def _learned(before: Marks, after: Marks) -> Check:

@@ -97,8 +97,16 @@ def _choose(logits: Tensor, sampling: Sampling | None, random: torch.Generator |
         return logits.argmax(-1)
     probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
     if sampling.top_p >= 1:  # sorting a vocabulary costs more than the model does
-        return torch.multinomial(probabilities, 1, generator=random).squeeze(-1)
+        return _drawn(probabilities.cumsum(-1), random)
     ordered, indices = probabilities.sort(dim=-1, descending=True)
     ordered[ordered.cumsum(-1) - ordered > sampling.top_p] = 0.0
-    picked = torch.multinomial(ordered, 1, generator=random)
-    return indices.gather(-1, picked).squeeze(-1)
+    return indices.gather(-1, _drawn(ordered.cumsum(-1), random).unsqueeze(-1)).squeeze(-1)
+
+
+def _drawn(sums: Tensor, random: torch.Generator | None) -> Tensor:
+    """One place of each row [B, V] of running sums, as likely as what it adds: inversion of a uniform draw.
+    `torch.multinomial` draws a number for every word of the vocabulary, a third of the time of a step."""
+    total = sums[:, -1:]
+    luck = torch.rand(sums.shape[0], 1, generator=random) * total
+    below = torch.nextafter(total, torch.zeros(()))  # a draw that rounds up to the total would be past the end
+    return torch.searchsorted(sums, torch.minimum(luck, below), right=True).squeeze(-1)

@@ -59,6 +59,12 @@ def lines(sittings: Iterable[Mapping[str, Any]]) -> list[str]:
     return [*columns([_HEADER, *rows]), f"({_LEGEND})"] if rows else ["no exam was sat"]
 
 
+def sealed_lines(sealed: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Sealed questions, those of each exam in a row."""
+    rows = [(one["written_by"], _score(one["score"])) for one in sealed]
+    return columns([("exam", "sealed"), *rows]) if rows else ["no exam has sealed questions"]
+
+
 def answers(marks: Mapping[Digest, Marks], names: Mapping[Digest, str], paper: str) -> list[dict[str, Any]]:
     """Every recorded answer on one paper, with the exam it belongs to."""
     return [

@@ -119,7 +119,8 @@ def _training(body: Mapping[str, Any], trained: list[Mapping[str, Any]] | None) 
     told = [
         f"{done['steps']} steps, {done['tokens']:,} tokens ({done['learned_tokens']:,} learned), "
         f"loss {tables.decimals(done['first_loss'])} to {tables.decimals(done['last_loss'])}",
-        f"weights moved by {body['weight_change']:.3%} from the parent's",
+        f"weights moved by {body['weight_change']:.3%} from the parent's"
+        + (f", with {body['merge_scale']:.0%} of the trained update" if body.get("merge_scale", 1.0) != 1 else ""),
     ]
     return [*told, "", *_parameters(trained)] if trained else told
 

@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from germline.errors import PlanError
 from germline.lineage import WEIGHT_CHANGE, Generation, Lineage
+from germline.report import picture
 from germline.report.tables import MISSING, Symbols, columns
 
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
@@ -26,6 +28,14 @@ def document(lineage: Lineage, generation: Generation) -> dict[str, Any] | None:
         "changed_tensors": sum(change["parent"] > 0 for change in moved["tensors"].values()),
         "tensors": len(moved["tensors"]), "layers": layers(moved["tensors"]),
     }  # fmt: skip
+
+
+def drawn(lineage: Lineage, generation: Generation) -> str:
+    """The same as an SVG picture. PlanError for the founder."""
+    if WEIGHT_CHANGE not in generation.birth.files:
+        raise PlanError(f"{generation.name} moved from nothing: it has no parent", hint="draw one of its children")
+    tensors = lineage.json(generation, WEIGHT_CHANGE)["tensors"]
+    return picture.svg(generation.name, f"g{generation.birth.body['parent']}", tensors)
 
 
 def layers(tensors: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, float | None]]:

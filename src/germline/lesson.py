@@ -1,0 +1,174 @@
+"""What a child is taught, and the teaching: of one delta, by as many candidates as the plan wants.
+
+Candidates differ in their seed: where the adapter starts and in what order it reads. They are told apart by questions
+that the gate never asks, so that being chosen is no way to look better at the gate than one is.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from germline import anchoring, examination
+from germline import run as runs
+from germline.anchoring import Ids
+from germline.budget import Meter
+from germline.checkout import weights
+from germline.child import keyframe, lora
+from germline.curriculum.batches import Batches, laid_out
+from germline.curriculum.texts import items
+from germline.errors import PlanError
+from germline.evals import suite
+from germline.evals.exams import Exam
+from germline.forge import fit as forge_fit
+from germline.forge import loop, resume, trainable
+from germline.forge.anchor import Anchor
+from germline.forge.fit import Fit
+from germline.forge.machine import machine, memory_bytes
+from germline.lineage import CONFIG, EXAM, TOKENIZER, TRAIN, Lineage
+from germline.model import weights as model_weights
+from germline.model.families import read_config
+from germline.records import Cost, Event, Fact, OnEvent, Row, Score, Trained
+from germline.run import Run
+from germline.speaker import candidate, eos
+from germline.store import disk
+from germline.tokenizer.text import Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """The candidate that was chosen, and the fit with its time and with what that decides."""
+
+    trained: Trained
+    fit: Fit
+    candidate: int = 0
+    selection: tuple[Score, ...] = ()
+    """What each candidate made of the selection questions; empty where there was but one."""
+
+
+def learn(
+    lineage: Lineage,
+    run: Run,
+    train: Iterable[Row],
+    facts: Sequence[Fact],
+    texts: Ids,
+    papers: Sequence[Exam],
+    fit: Fit,
+    on_event: OnEvent,
+    meter: Meter,
+) -> Lesson:
+    """Train every candidate, one after the other, and take the one that has most of the selection questions right,
+    its own delta's and its ancestors'; of equals the one that finds the right answers likelier. PlanError where
+    there are several and no such question."""
+    several = run.plan.training.candidates > 1
+    if several and not papers[-1].selection:
+        raise PlanError("no fact was found in this delta by which candidates could be told apart",
+                        hint="--set training.candidates=1")  # fmt: skip
+    lessons: list[Lesson] = []
+    scores: list[Score] = []
+    for number in range(run.plan.training.candidates):
+        own = run.of_candidate(number)
+        disk.make_directory(own.directory)
+        batches = batches_of(lineage, own, train, facts, row_tokens=fit.setting.row_tokens)
+        trained, fit = teach(lineage, own, batches, texts, fit, on_event, meter)
+        lessons.append(Lesson(trained=trained, fit=fit, candidate=number))
+        if several:
+            scores.append(_selected(lineage, own, trained, papers, fit))
+            text = f"candidate {number + 1} of {run.plan.training.candidates} has {scores[-1].right} of "
+            on_event(Event(kind="note", text=f"{text}{scores[-1].items} selection questions right"))
+    if not several:
+        return lessons[0]
+    best = max(lessons, key=lambda lesson: _rank(scores[lesson.candidate]))
+    return Lesson(trained=best.trained, fit=best.fit, candidate=best.candidate, selection=tuple(scores))
+
+
+def _rank(score: Score) -> tuple[int, float]:
+    return score.right, -score.bits_per_byte if math.isfinite(score.bits_per_byte) else -math.inf
+
+
+def _selected(lineage: Lineage, run: Run, trained: Trained, papers: Sequence[Exam], fit: Fit) -> Score:
+    staged = disk.temporary_path(run.directory)
+    with disk.new_file(staged) as file:
+        scale = lora(run.plan, trained, 1.0).scale
+        model_weights.merge_file(weights(lineage, run.parent), trained.adapter, scale, file)
+    asked = [item for paper in papers for item in paper.selection]
+    score = suite.choose(candidate(lineage, run.parent, staged, fit.on), asked)
+    disk.remove(staged)
+    return score
+
+
+def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence[Fact], *, row_tokens: int) -> Batches:
+    """Every optimizer step's rows, in order: a pure function of the delta, the ancestors, how well the
+    parent knows what they were taught, and the plan.
+
+    What is trained on lies on disk; memory holds some 70 bytes for each row of the delta.
+    """
+    plan, founder = run.plan.curriculum, lineage.founder_of(run.parent)
+    tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
+
+    ancestors = examination.children(lineage, run.parent)
+    known = lineage.scorecard(run.parent).marks if ancestors else {}
+    taught = (
+        items(
+            lineage.rows(a, TRAIN), lineage.facts(a) if plan.forms else (), known[a.manifest.files[EXAM].digest].units
+        )
+        for a in ancestors
+    )
+    pools = itertools.chain([items(train, facts if plan.forms else ())], taught)
+    return laid_out(
+        run.directory / "batches", pools, plan.model_copy(update={"row_tokens": row_tokens}), run.plan.training.seed,
+        tokenize=tokenizer.encode_batch, end=tokenizer.eos_id,
+    )  # fmt: skip
+
+
+def teach(
+    lineage: Lineage, run: Run, batches: Batches, texts: Ids, fit: Fit, on_event: OnEvent, meter: Meter | None = None
+) -> tuple[Trained, Fit]:
+    """The trained adapter, and the fit with its time and with what that decides. `texts` are to anchor it."""
+    training = run.plan.training
+    trained = runs.load_trained(run)
+    if trained is not None:
+        return trained, fit
+    anchor = anchoring.anchor(lineage, run, texts, training, fit.on)
+    tokens = batches.real_tokens + (anchor.tokens(0, len(batches)) if anchor else 0)
+    text = f"training g{run.number}: {len(batches)} steps, {tokens:,} tokens"
+    on_event(Event(kind="stage", text=text))
+    config = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
+    if not fit.seconds:
+        fit = forge_fit.timed(fit, config, training, machine(training.device), tokens)
+        runs.save_fit(run, fit)
+    if meter is not None:
+        meter.foresee(*_foreseen(lineage, run, batches, anchor, fit))
+    for reason in fit.reasons:
+        on_event(Event(kind="note", text=reason))
+    decoder = model_weights.load(
+        config, weights(lineage, run.parent), fit.on.dtype, bits=fit.setting.bits,
+        in_full=trainable.in_full(training), device=fit.on.device,
+    )  # fmt: skip
+    memory = functools.partial(memory_bytes, fit.on.device)
+    spend = None if meter is None else functools.partial(meter.spend, memory=memory)
+    trained = loop.train(
+        decoder, batches, training, fit, scratch=run.directory, on_event=on_event, spend=spend, anchor=anchor
+    )
+    runs.save_trained(run, trained)
+    return trained, fit
+
+
+def _foreseen(lineage: Lineage, run: Run, batches: Batches, anchor: Anchor | None, fit: Fit) -> tuple[Cost, float]:
+    """What the steps that are left will cost, and the bytes that checkpoints, adapter and child will take."""
+    done = resume.steps_done(run.directory)
+    left, tokens = len(batches) - done, batches.real_tokens - batches.tokens_before(done)
+    tokens += anchor.tokens(done, len(batches)) if anchor else 0
+    others = run.plan.training.candidates - run.candidate - 1
+    whole = batches.real_tokens + (anchor.tokens(0, len(batches)) if anchor else 0)
+    config = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
+    state = forge_fit.state_bytes(config, run.plan.training)
+    merged = run.parent.manifest.weights.size * (len(run.plan.training.merge_scales) + keyframe(lineage, run))
+    room = state * (run.plan.training.keep_checkpoints + 2) + merged
+    return Cost(
+        seconds=fit.seconds * (left / len(batches) + others), steps=left + others * len(batches),
+        tokens=tokens + others * whole,
+    ), room  # fmt: skip
