@@ -6,6 +6,7 @@ trusted, they suit any model and language, and what a model is likely to say is 
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 from germline import foreign
@@ -37,12 +38,21 @@ def texts(lineage: Lineage, run: Run, on: Arithmetic, on_event: OnEvent) -> Ids:
     return [list(map(int, ids)) for ids in json.loads(foreign.read(kept, LARGEST))]
 
 
-def anchor(lineage: Lineage, run: Run, ids: Ids, training: Training, on: Arithmetic) -> Anchor | None:
-    """The founder's predictions on these texts; None where there are none."""
+def anchor(lineage: Lineage, run: Run, ids: Ids, training: Training, on: Arithmetic, *, steps: int) -> Anchor | None:
+    """The founder's predictions on these texts, for so many steps; None where there are no texts."""
     if not ids:
         return None
     founder = Speaker.of(lineage, lineage.founder_of(run.parent), on)
-    return anchored(founder.decoder, ids, batch_tokens=training.anchor_tokens, weight=training.anchor)
+    return anchored(
+        founder.decoder, dealt(ids, run.number), batch_tokens=training.anchor_tokens, weight=training.anchor,
+        steps=steps,
+    )  # fmt: skip
+
+
+def dealt(texts: Ids, generation: int) -> Ids:
+    """In an order of that generation's own: what one does not come to in its steps, another meets."""
+    order = sorted(range(len(texts)), key=lambda place: hashlib.sha256(f"{generation}:{place}".encode()).digest())
+    return [texts[place] for place in order]
 
 
 def _spoken(lineage: Lineage, run: Run, on: Arithmetic, on_event: OnEvent) -> Ids:

@@ -132,7 +132,7 @@ def teach(
     trained = runs.load_trained(run)
     if trained is not None:
         return trained, fit
-    anchor = anchoring.anchor(lineage, run, texts, training, fit.on)
+    anchor = anchoring.anchor(lineage, run, texts, training, fit.on, steps=len(batches))
     tokens = batches.real_tokens + (anchor.tokens(0, len(batches)) if anchor else 0)
     text = f"training g{run.number}: {len(batches)} steps, {tokens:,} tokens"
     on_event(Event(kind="stage", text=text))

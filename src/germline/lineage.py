@@ -136,8 +136,11 @@ class Lineage:
         return self.ancestry(generation)[0]
 
     def scorecard(self, generation: Generation, name: str = SCORECARD) -> Scorecard:
-        """The marks that its birth recorded; KeyError, TypeError or AttributeError where they are none."""
-        return scorecard_from(self.json(generation, name))
+        """The marks that its birth recorded, in the order in which its line wrote the exams; KeyError, TypeError or
+        AttributeError where they are none, or not of these exams."""
+        card = scorecard_from(self.json(generation, name))
+        papers = [ancestor.manifest.files[EXAM].digest for ancestor in self.ancestry(generation)[1:]]
+        return Scorecard(weights=card.weights, marks={paper: card.marks[paper] for paper in papers})
 
     def facts(self, generation: Generation) -> tuple[Fact, ...]:
         return tuple(Fact(**fact) for fact in self.json(generation, FACTS))

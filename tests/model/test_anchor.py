@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from germline.anchoring import dealt
 from germline.errors import Interrupted
 from germline.forge import loop
 from germline.forge.anchor import Anchor, anchored
@@ -22,7 +23,7 @@ TEXTS = [torch.randint(1, 97, (length,), generator=torch.Generator().manual_seed
 
 
 def of(weights: Path, weight: float = 1.0) -> Anchor:
-    return anchored(load(weights), TEXTS, batch_tokens=64, weight=weight)
+    return anchored(load(weights), TEXTS, batch_tokens=64, weight=weight, steps=100)
 
 
 def distance(decoder: Decoder, founder: Decoder) -> float:
@@ -30,7 +31,7 @@ def distance(decoder: Decoder, founder: Decoder) -> float:
     total = count = 0.0
     with torch.no_grad():
         for text in TEXTS:
-            (batch,) = anchored(founder, [text], batch_tokens=64, weight=1.0).batches
+            (batch,) = anchored(founder, [text], batch_tokens=64, weight=1.0, steps=100).batches
             ours, theirs = (torch.log_softmax(m.logits(predict(m, batch)[0]), 1) for m in (decoder, founder))
             total += float(F.kl_div(ours, theirs, log_target=True, reduction="sum"))
             count += len(text) - 1
@@ -44,6 +45,21 @@ def test_batches_hold_every_text_once_and_count_their_tokens(small_weights: Path
     sizes = [batch.real_tokens for batch in anchor.batches]
     for first, last in ((0, 0), (0, 3), (2, 9), (5, 23)):
         assert anchor.tokens(first, last) == sum(sizes[step % len(sizes)] for step in range(first, last))
+
+
+def test_what_no_step_comes_to_is_not_predicted(small_weights: Path) -> None:
+    whole, part = of(small_weights), anchored(load(small_weights), TEXTS, batch_tokens=64, weight=1.0, steps=2)
+    assert len(whole.batches) > 2 == len(part.batches) == len(part.wanted)
+    assert torch.equal(part.wanted[1], whole.wanted[1])
+
+
+def test_each_generation_meets_the_texts_in_an_order_of_its_own() -> None:
+    texts = [[number] for number in range(50)]
+    orders = [dealt(texts, generation) for generation in (1, 2, 3)]
+    assert all(sorted(order) == texts for order in orders)
+    assert orders[0] == dealt(texts, 1)
+    first = [{number for (number,) in order[:25]} for order in orders]
+    assert first[0] != first[1] != first[2] and len(set.union(*first)) > 40
 
 
 def test_the_founder_is_at_no_distance_and_its_gradient_is_that_of_plain_torch(small_weights: Path) -> None:

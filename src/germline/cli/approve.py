@@ -7,8 +7,8 @@ import click
 from germline.cli import options, output
 from germline.errors import PlanError, StoreDamaged
 from germline.judge.gate import judge
-from germline.lineage import EXAM, PARENT_SCORECARD, PLAN, SCORECARD, WEIGHT_CHANGE, Generation, Lineage
-from germline.records import Scorecard, Verdict, finite, plain
+from germline.lineage import PARENT_SCORECARD, PLAN, WEIGHT_CHANGE, Generation, Lineage
+from germline.records import Verdict, finite, plain
 from germline.report import tables
 from germline.settings import parse_plan
 from germline.store import ledger, lock
@@ -68,11 +68,9 @@ def approve(home: Home, name: str) -> tuple[Generation, Verdict, Entry]:
 def _judged_again(lineage: Lineage, child: Generation) -> Verdict:
     """The gate's verdict on the marks that lie in the store; StoreDamaged unless it is the recorded one."""
     way = lineage.ancestry(child)
-    papers = [generation.manifest.files[EXAM].digest for generation in way[1:]]
     names = [ancestor.name for ancestor in way[1:-1]]
     try:
-        before = _card(lineage, child, PARENT_SCORECARD, papers)
-        after = _card(lineage, child, SCORECARD, papers)
+        before, after = lineage.scorecard(child, PARENT_SCORECARD), lineage.scorecard(child)
         gate = parse_plan(lineage.json(child, PLAN), source=f"{child.name} plan.json").gate
         change = lineage.json(child, WEIGHT_CHANGE)["total"]["parent"]
         line = [lineage.scorecard(ancestor) for ancestor in way[1:-1]]
@@ -84,11 +82,6 @@ def _judged_again(lineage: Lineage, child: Generation) -> Verdict:
     if verdict.outcome != "promoted" or finite(verdict) != child.birth.body.get("verdict"):
         raise _not_what_it_says(child, "judged again, its marks do not give the verdict that was recorded")
     return verdict
-
-
-def _card(lineage: Lineage, child: Generation, name: str, papers: list[str]) -> Scorecard:
-    card = lineage.scorecard(child, name)
-    return Scorecard(weights=card.weights, marks={paper: card.marks[paper] for paper in papers})
 
 
 def _not_what_it_says(child: Generation, what: str) -> StoreDamaged:

@@ -46,8 +46,11 @@ class Anchor:
 
 
 @torch.no_grad()
-def anchored(founder: Decoder, texts: Sequence[Sequence[int]], *, batch_tokens: int, weight: float) -> Anchor:
-    """An anchor of `texts` (token ids, at least two each), of about `batch_tokens` a step, padding included."""
+def anchored(
+    founder: Decoder, texts: Sequence[Sequence[int]], *, batch_tokens: int, weight: float, steps: int
+) -> Anchor:
+    """An anchor of `texts` (token ids, at least two each), of about `batch_tokens` a step, padding included. Texts
+    that so many steps do not come to are left out, unpredicted."""
     batches: list[Batch] = []
     waiting: list[Text] = []
     for tokens in texts:
@@ -58,5 +61,6 @@ def anchored(founder: Decoder, texts: Sequence[Sequence[int]], *, batch_tokens: 
         waiting.append(text)
     if waiting:
         batches.append(pack([[one] for one in waiting], max(map(len, waiting))))
-    wanted = tuple(predict(founder, batch)[0] for batch in batches)
-    return Anchor(tuple(batches), wanted, founder.output_weight.detach(), weight)
+    met = tuple(batches[:steps])
+    wanted = tuple(predict(founder, batch)[0] for batch in met)
+    return Anchor(met, wanted, founder.output_weight.detach(), weight)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from germline.lineage import EXAM, PARENT_SCORECARD, SCORECARD, Generation, Lineage
-from germline.records import Digest, Marks, Score, plain, scorecard_from
+from germline.records import Digest, Marks, Score, plain
 from germline.report.tables import MISSING, Symbols, columns, decimals, of, quoted
 
 PAPERS = ("recall", "wording", "heldout", "spoken", "style", "card")
@@ -29,7 +29,7 @@ def at_birth(lineage: Lineage, generation: Generation) -> dict[Digest, Marks]:
     """The marks that a generation was judged by; none for the founder."""
     if SCORECARD not in generation.birth.files:
         return {}
-    return dict(scorecard_from(lineage.json(generation, SCORECARD)).marks)
+    return dict(lineage.scorecard(generation).marks)
 
 
 def marks_of(lineage: Lineage, generation: Generation) -> dict[Digest, Marks]:
@@ -37,7 +37,7 @@ def marks_of(lineage: Lineage, generation: Generation) -> dict[Digest, Marks]:
     found = at_birth(lineage, generation)
     for child in lineage.born():
         if child.manifest.parent == generation.digest and PARENT_SCORECARD in child.birth.files:
-            later = scorecard_from(lineage.json(child, PARENT_SCORECARD)).marks
+            later = lineage.scorecard(child, PARENT_SCORECARD).marks
             found |= {exam: marks for exam, marks in later.items() if exam not in found}
     return found
 
