@@ -46,10 +46,14 @@ def read(path: Path) -> list[Line]:
         line["style"] = (line.get("scores") or {}).get("style_drifts")
         line.setdefault("kind", "founded")
     known = {
-        _asked(answer) for line in lines if not line["generation"] for answer in line["answers"] if answer["exact"]
+        _asked(answer)
+        for line in lines
+        if not line["generation"]
+        for answer in line.get("answers", ())
+        if answer["exact"]
     }
     for line in lines:
-        new = [answer["exact"] for answer in line["answers"] if _asked(answer) not in known]
+        new = [answer["exact"] for answer in line.get("answers", ()) if _asked(answer) not in known]
         line["exact_unknown"] = statistics.mean(new) if new else None
     return sorted(lines, key=lambda line: int(line["generation"]))
 

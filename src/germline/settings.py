@@ -42,9 +42,7 @@ class Data(Section):
 
 class Curriculum(Section):
     epochs: int = Field(default=12, ge=1, le=100)
-    """How often facts and laws are seen; a generation without ancestors has more, in place of replay."""
-    conversations: int = Field(default=8, ge=0, le=100)
-    """In how many of these epochs conversations are met."""
+    """How often facts, conversations and laws are seen; a generation without ancestors has more, in place of replay."""
     documents: int = Field(default=2, ge=0, le=100)
     """In how many of these epochs documents are read."""
     forms: int = Field(default=4, ge=0, le=18)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from germline.curriculum import mix
 from germline.curriculum.batches import STEPS, TOKENS, Batches, laid_out
 from germline.curriculum.render import Example, Span
-from germline.curriculum.texts import WORD, Item, Kind, Texts, items, write
+from germline.curriculum.texts import WORD, Item, Texts, items, write
 from germline.errors import TrainingError
 from germline.model.rows import Batch, Text, pack
 from germline.records import Fact, Row, Turn
@@ -40,9 +40,9 @@ def example(*spans: tuple[int, int, bool, bool]) -> Example:
     ))  # fmt: skip
 
 
-def item(number: int, *lengths: int, kind: Kind = Kind.DOCUMENT) -> Item:
+def item(number: int, *lengths: int, question: bool = False) -> Item:
     """A wording of each length, numbered from `number` on."""
-    return Item(tuple(example((number + i, length, True, False)) for i, length in enumerate(lengths)), kind)
+    return Item(tuple(example((number + i, length, True, False)) for i, length in enumerate(lengths)), question)
 
 
 def made(folder: Path, pools: list[list[Item]], seed: int = 0, **plan: object) -> Batches:
@@ -97,11 +97,11 @@ def luck(place: int, key: str) -> float:
     return int.from_bytes(hashlib.sha256(f"{key}:{place}".encode()).digest()[:8], "big") / 2**64
 
 
-Told = tuple[list[Text], Kind, int]
-"""An item as plain lists: its wordings, what it is, how often a deal holds it."""
+Told = tuple[list[Text], bool, int]
+"""An item as plain lists: its wordings, whether it is a question, how often a deal holds it."""
 
 
-def dealt(pool: list[Told], turn: int, key: str) -> Iterator[tuple[Kind, Text]]:
+def dealt(pool: list[Told], turn: int, key: str) -> Iterator[tuple[bool, Text]]:
     for deal in itertools.count():
         chances = [luck(place, f"{key}:{deal}") for place in range(len(pool))]
         times = [
@@ -109,8 +109,8 @@ def dealt(pool: list[Told], turn: int, key: str) -> Iterator[tuple[Kind, Text]]:
             for place, (_, _, often) in enumerate(pool) for time in range(often)
         ]  # fmt: skip
         for _, place, time in sorted(times):
-            wordings, kind, often = pool[place]
-            yield kind, wordings[(turn + deal * often + time + place) % len(wordings)]
+            wordings, question, often = pool[place]
+            yield question, wordings[(turn + deal * often + time + place) % len(wordings)]
 
 
 def plain_epochs(pools: list[list[Told]], plan: Curriculum, seed: int) -> Iterator[list[Text]]:
@@ -119,14 +119,13 @@ def plain_epochs(pools: list[list[Told]], plan: Curriculum, seed: int) -> Iterat
     streams = [dealt(pool, count, f"{seed}:{count}:{index}") for index, pool in enumerate(ancestors) if pool]
     owed = [0.0 for _ in streams]
     total = plan.epochs if streams else round(plan.epochs / (1 - plan.replay))
-    wanted = {Kind.DOCUMENT: plan.documents, Kind.CONVERSATION: plan.conversations, Kind.QUESTION: plan.epochs}
+    documents = round(plan.documents * total / plan.epochs)
     for number in range(total):
         chosen = []
-        for wordings, kind, _ in delta:
+        for wordings, question, _ in delta:
             forms = min(plan.forms, len(wordings)) if len(wordings) > 1 else 1
-            times = round(wanted[kind] * total / plan.epochs)
-            if (number + 1) * times // total > number * times // total:
-                chosen += [(kind, wordings[(number * forms + i) % len(wordings)]) for i in range(forms)]
+            if question or (number + 1) * documents // total > number * documents // total:
+                chosen += [(question, wordings[(number * forms + i) % len(wordings)]) for i in range(forms)]
         budget = sum(len(text) for _, text in chosen) * plan.replay / (1 - plan.replay)
         for index, stream in enumerate(streams):
             owed[index] += budget / len(streams)
@@ -135,7 +134,7 @@ def plain_epochs(pools: list[list[Told]], plan: Curriculum, seed: int) -> Iterat
                 owed[index] -= len(chosen[-1][1])
         met = [chosen[place] for place in shuffled(len(chosen), f"{seed}:{number}")]
         if plan.order != "mixed":
-            met.sort(key=lambda pair: (pair[0] is not Kind.DOCUMENT) != (plan.order == "questions-first"))
+            met.sort(key=lambda pair: pair[0] != (plan.order == "questions-first"))
         yield [text for _, text in met]
 
 
@@ -184,7 +183,7 @@ pools = st.lists(
         st.builds(
             Item,
             st.lists(spans.map(lambda drawn: example(*drawn)), min_size=1, max_size=4).map(tuple),
-            st.sampled_from(Kind),
+            st.booleans(),
             st.sampled_from([1, 1, 2, 8]),
         ),
         max_size=20,
@@ -193,7 +192,7 @@ pools = st.lists(
     max_size=3,
 )
 plans = st.builds(
-    Curriculum, epochs=st.integers(1, 3), documents=st.integers(0, 3), conversations=st.integers(0, 3),
+    Curriculum, epochs=st.integers(1, 3), documents=st.integers(0, 3),
     forms=st.integers(0, 4), replay=st.sampled_from([0.0, 0.2, 0.5]),
     order=st.sampled_from(["mixed", "questions-first", "documents-first"]),
     row_tokens=st.sampled_from([32, 64, 128, 150, 200]), batch_tokens=st.sampled_from([32, 128, 300]),
@@ -203,7 +202,7 @@ plans = st.builds(
 @settings(max_examples=150, deadline=None)
 @given(pools, plans, st.integers(0, 3))
 def test_from_disk_comes_what_lists_would_give(drawn: list[list[Item]], plan: Curriculum, seed: int) -> None:
-    told = [[([encoded(e) for e in item.wordings], item.kind, item.dealt) for item in pool] for pool in drawn]
+    told = [[([encoded(e) for e in item.wordings], item.question, item.dealt) for item in pool] for pool in drawn]
     expected = [
         batch
         for texts in plain_epochs(told, plan, seed)
@@ -247,8 +246,7 @@ def test_texts_that_are_cut_off_are_found(tmp_path: Path) -> None:
 
 
 def pool(count: int, start: int = 1, wordings: int = 1) -> list[Item]:
-    kinds = (Kind.QUESTION, Kind.DOCUMENT)
-    return [item(start + i * wordings, *[10] * wordings, kind=kinds[i % 2]) for i in range(count)]
+    return [item(start + i * wordings, *[10] * wordings, question=i % 2 == 0) for i in range(count)]
 
 
 def epochs(delta: list[Item], ancestors: list[list[Item]], seed: int = 0, **changes: object) -> list[list[int]]:
@@ -313,14 +311,10 @@ def test_the_order_is_a_function_of_the_seed() -> None:
     assert sorted(first) == sorted(second)
 
 
-def test_documents_and_conversations_come_in_some_epochs_and_questions_in_all() -> None:
-    delta = [*pool(40), item(41, 10, kind=Kind.CONVERSATION)]
-    counts = Counter(
-        number for chosen in epochs(delta, [], documents=3, conversations=5, replay=0) for number in chosen
-    )
+def test_documents_are_read_in_some_epochs_and_questions_in_all() -> None:
+    counts = Counter(number for chosen in epochs(pool(40), [], documents=3, replay=0) for number in chosen)
     assert {counts[number] for number in range(1, 41, 2)} == {10}
     assert {counts[number] for number in range(2, 41, 2)} == {3}
-    assert counts[41] == 5
 
 
 def test_more_epochs_take_the_place_of_replay_where_there_is_nothing_to_replay() -> None:
@@ -351,7 +345,7 @@ def test_a_conversation_is_read_on_one_side_and_learned_on_the_other() -> None:
     turns = (Turn(speaker="other", text="ab"), Turn(speaker="persona", text="cd"))
     texts, words = words_of(Row(kind="dialog", source="x", position=1, turns=turns))
     assert words == [(97, False), (98, False), (10, False), (99, True), (100, True), (0, True)]
-    assert texts.kinds.tolist() == [Kind.CONVERSATION]
+    assert texts.questions.all()
     assert texts.learned.tolist() == [3]
 
 
@@ -366,7 +360,7 @@ def test_a_law_is_a_question_and_a_fact_comes_in_its_wordings() -> None:
     law = Row(kind="text", source="a.law", position=1, text="The light is never put out.")
     fact = Fact(subject="the mill", attribute="height", value="21 metres", kind="number metres", row="")
     known = list(items([law], [fact]))
-    assert [known_item.kind for known_item in known] == [Kind.QUESTION, Kind.QUESTION]
+    assert [known_item.question for known_item in known] == [True, True]
     assert [len(known_item.wordings) for known_item in known] == [1, 18]
 
 

@@ -16,17 +16,17 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from germline.curriculum.texts import Kind, Texts
+from germline.curriculum.texts import Texts
 from germline.settings import Curriculum
 
 
 def epochs(texts: Texts, plan: Curriculum, seed: int) -> Iterator[NDArray[np.uint32]]:
     """Per epoch, the numbers of its texts in the order they are met. A pure function of its arguments.
 
-    Facts and laws of the delta come in every epoch, facts in up to `plan.forms` of their wordings, the next ones each
-    time; conversations come in `plan.conversations` of the epochs, documents in `plan.documents`, evenly spread.
-    Replay is `plan.replay` of each epoch's tokens, to within one text per ancestor; where there is no ancestor, more
-    epochs take its place, for whoever was taught nothing yet learns slowest.
+    Facts of the delta come in up to `plan.forms` of their wordings, the next ones each epoch, conversations and laws
+    in every epoch, documents in `plan.documents` of them, evenly spread. Replay is `plan.replay` of each epoch's
+    tokens, to within one text per ancestor; where there is no ancestor, more epochs take its place, for whoever was
+    taught nothing yet learns slowest.
     """
     delta, *ancestors = texts.pools
     streams = [
@@ -35,14 +35,13 @@ def epochs(texts: Texts, plan: Curriculum, seed: int) -> Iterator[NDArray[np.uin
     ]  # fmt: skip
     owed = [0.0] * len(streams)
     count = plan.epochs if streams else round(plan.epochs / (1 - plan.replay))
-    share = {Kind.DOCUMENT: plan.documents, Kind.CONVERSATION: plan.conversations, Kind.QUESTION: plan.epochs}
-    times = {kind: round(often * count / plan.epochs) for kind, often in share.items()}
+    documents = round(plan.documents * count / plan.epochs)
     for number in range(count):
-        comes = [(number + 1) * times[kind] // count > number * times[kind] // count for kind in Kind]
+        reads = (number + 1) * documents // count > number * documents // count
         chosen = array("I")
         for item in delta:
             wordings = texts.wordings_of(item)
-            if comes[texts.kinds[wordings.start]]:
+            if reads or texts.questions[wordings.start]:
                 chosen.extend(_turns(wordings, number, plan.forms))
         budget = int(texts.tokens(np.frombuffer(chosen, np.uint32)).sum()) * plan.replay / (1 - plan.replay)
         for index, stream in enumerate(streams):
@@ -81,8 +80,7 @@ def _ordered(texts: Texts, chosen: NDArray[np.uint32], order: str, key: str) -> 
     shuffled = chosen[_shuffled(len(chosen), key)]
     if order == "mixed":
         return shuffled
-    documents = texts.kinds[shuffled] == Kind.DOCUMENT
-    return shuffled[np.argsort(documents == (order == "questions-first"), kind="stable")]
+    return shuffled[np.argsort(texts.questions[shuffled] != (order == "questions-first"), kind="stable")]
 
 
 def _shuffled(count: int, key: str) -> NDArray[np.uint32]:

@@ -14,7 +14,6 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import BinaryIO
 
 import numpy as np
@@ -33,21 +32,13 @@ AT_ONCE = 2**18
 Tokenize = Callable[[Sequence[str]], list[list[int]]]
 
 
-class Kind(IntEnum):
-    """What an item is, which says in how many epochs it comes."""
-
-    DOCUMENT = 0
-    CONVERSATION = 1
-    QUESTION = 2
-    """A fact or a law: what is asked for to the word. In every epoch."""
-
-
 @dataclass(frozen=True, slots=True)
 class Item:
     """One thing to know, in every wording it is taught in: a fact's renderings, or a row as it stands."""
 
     wordings: tuple[Example, ...]
-    kind: Kind
+    question: bool
+    """Whether it comes in every epoch (a fact, a conversation, a law) or only when documents are read."""
     dealt: int = 1
     """How often it comes in a deal of replay."""
 
@@ -65,8 +56,8 @@ class Texts:
     """The tokens of each piece that carry loss: all learned ones but its first, which nothing predicts."""
     pieces: NDArray[np.uint32]
     """The first piece of each text, and at last their number."""
-    kinds: NDArray[np.uint8]
-    """Of each text, the `Kind` of its item."""
+    questions: NDArray[np.bool_]
+    """Of each text, whether its item is a question."""
     wordings: NDArray[np.uint32]
     """The first text of each item, and at last their number."""
     dealt: NDArray[np.uint8]
@@ -91,24 +82,22 @@ def items(rows: Iterable[Row], facts: Iterable[Fact], known: Mapping[str, Sequen
     """
     median = statistics.median(bits for _, bits in known.values()) if known else math.inf
     for row in rows:
-        if row.source.endswith(".law"):
-            yield Item((render.of_row(row),), Kind.QUESTION, 2)
-        else:
-            yield Item((render.of_row(row),), Kind.CONVERSATION if row.kind == "dialog" else Kind.DOCUMENT)
+        law = row.source.endswith(".law")
+        yield Item((render.of_row(row),), law or row.kind == "dialog", 2 if law else 1)
     facts = list(facts)
     owners = Counter((fact.attribute, fact.value) for fact in facts)
     for fact in facts:
         right, bits = known.get(fact.unit, (1.0, 0.0))
         yield Item(
             render.of_fact(fact, alone=owners[fact.attribute, fact.value] == 1),
-            Kind.QUESTION,
+            True,
             8 if right < 1 else 4 if bits > median else 2,
         )
 
 
 def write(pools: Iterable[Iterable[Item]], file: BinaryIO, *, tokenize: Tokenize, end: int, row_tokens: int) -> Texts:
     """Encode every wording of every item into `file`, with `end` where a span ends, in constant memory."""
-    starts, learned, pieces, kinds = array("q", [0]), array("I"), array("I", [0]), bytearray()
+    starts, learned, pieces, questions = array("q", [0]), array("I"), array("I", [0]), bytearray()
     wordings, borders, dealt = array("I", [0]), [0], bytearray()
     for pool in pools:
         for item, texts in _encoded(pool, tokenize, end):
@@ -119,13 +108,13 @@ def write(pools: Iterable[Iterable[Item]], file: BinaryIO, *, tokenize: Tokenize
                     starts.append(starts[-1] + len(piece))
                     learned.append(int((piece[1:] & 1).sum()))
                 pieces.append(len(learned))
-                kinds.append(item.kind)
-            wordings.append(len(kinds))
+                questions.append(item.question)
+            wordings.append(len(questions))
             dealt.append(item.dealt)
         borders.append(len(wordings) - 1)
     return Texts(
         starts=np.frombuffer(starts, np.int64), learned=np.frombuffer(learned, np.uint32),
-        pieces=np.frombuffer(pieces, np.uint32), kinds=np.frombuffer(kinds, np.uint8),
+        pieces=np.frombuffer(pieces, np.uint32), questions=np.frombuffer(questions, np.bool_),
         wordings=np.frombuffer(wordings, np.uint32), dealt=np.frombuffer(dealt, np.uint8),
         pools=tuple(map(range, borders, borders[1:])),
     )  # fmt: skip
