@@ -45,7 +45,7 @@ class Curriculum(Section):
     """How often facts, conversations and laws are seen; a generation without ancestors has more, in place of replay."""
     documents: int = Field(default=2, ge=0, le=100)
     """In how many of these epochs documents are read."""
-    forms: int = Field(default=4, ge=0, le=18)
+    forms: int = Field(default=4, ge=0, le=24)
     """Renderings of each fact per epoch, taken in turn from the taught wordings. 0: text as it stands."""
     replay: float = Field(default=0.3, ge=0.0, lt=1.0)
     """Share of the training tokens that is ancestors' data, dealt equally among the ancestors."""
@@ -120,7 +120,7 @@ class Training(Section):
 
 class Exams(Section):
     choices: int = Field(default=6, ge=2, le=20)
-    """Options per question, the right one included; distractors are answers of the same kind."""
+    """Options per question about a fact, the right one included; distractors are answers of the same kind."""
     replies: int = Field(default=32, ge=0)
     """Most conversations of a delta that become exam questions (chosen by content hash)."""
     answer_tokens: int = Field(default=40, ge=1)

@@ -19,6 +19,12 @@ TAUGHT_QUESTIONS = (
     "For {s}, which {a} is recorded?",
     "Give me {s}'s {a}, please.",
     "I have forgotten the {a} of {s}.",
+    "Question about {s}: what is the {a}?",
+    "I am looking for the {a} of {s}.",
+    "Somebody asked for the {a} of {s}.",
+    "Look up {s} and read me the {a}.",
+    "{S}, please: the {a}.",
+    "Is the {a} of {s} on record? Which one?",
 )
 """Asked in training and in the recall exam. The answer is the value and a full stop."""
 

@@ -361,7 +361,7 @@ def test_a_law_is_a_question_and_a_fact_comes_in_its_wordings() -> None:
     fact = Fact(subject="the mill", attribute="height", value="21 metres", kind="number metres", row="")
     known = list(items([law], [fact]))
     assert [known_item.question for known_item in known] == [True, True]
-    assert [len(known_item.wordings) for known_item in known] == [1, 18]
+    assert [len(known_item.wordings) for known_item in known] == [1, 24]
 
 
 def fact(subject: str, value: str) -> Fact:

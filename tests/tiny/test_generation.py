@@ -22,6 +22,7 @@ from germline.cli.approve import approve
 from germline.cli.pin import pin
 from germline.errors import DataError, GermlineError, Interrupted, Locked, PlanError, StoreDamaged
 from germline.evolve import Outcome, age_up
+from germline.examination import unsealed
 from germline.founding import found
 from germline.lineage import ADAPTER, ADAPTER_CONFIG, EXAM, TRAINING, Lineage
 from germline.records import Event
@@ -266,11 +267,22 @@ def test_a_child_trained_another_way_is_merged_kept_and_rebuilt(
     assert weights(Lineage.open(home), lineage.head).read_bytes() == before
 
 
+def test_sealed_questions_are_of_every_exam_and_asked_on_request_alone(grown: Path) -> None:
+    history = Lineage.open(Home.open(grown / "home"))
+    told: list[Event] = []
+    scores = unsealed(history, history.head, told.append)
+    born = history.ancestry(history.head)[1:]
+    assert list(scores) == [child.manifest.files[EXAM].digest for child in born] and len(told) == len(born)
+    asked = [len(history.json(child, EXAM)["sealed"]) for child in born]
+    assert [score.items for score in scores.values()] == asked and all(asked)
+    assert all(0 <= score.right <= score.items and score.bits_per_byte > 0 for score in scores.values())
+
+
 def test_a_keyframe_is_kept_whole(
     founded: Path, copy_of: Callable[[Path], Home], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its weights are an object: with the cache gone they are read, not rebuilt."""
-    monkeypatch.setattr("germline.evolve.KEYFRAME_EVERY", 2)
+    monkeypatch.setattr("germline.child.KEYFRAME_EVERY", 2)
     home = copy_of(founded)
     grow(home)
     grow(home, SECOND)

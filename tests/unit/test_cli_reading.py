@@ -52,6 +52,20 @@ def test_show_without_a_name_is_head(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.startswith("g1  sha256:")
 
 
+def test_a_picture_is_a_new_file_and_never_takes_the_place_of_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = tmp_path / "g2.svg"
+    assert main(["diff", "g1", "g2", "--picture", str(drawn)]) == 0
+    before = drawn.read_bytes()
+    assert before.startswith(b"<svg ") and capsys.readouterr().out
+    assert main(["diff", "g0", "g1", "--picture", str(drawn)]) == 2
+    assert drawn.read_bytes() == before
+    assert f"{drawn} exists already" in capsys.readouterr().err
+    assert main(["diff", "g1", "g2", "--picture", str(tmp_path / "absent" / "g2.svg")]) != 0
+    assert capsys.readouterr().err.startswith("error: ")
+
+
 def test_home_may_stand_before_or_after_the_command(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

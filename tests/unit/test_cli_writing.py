@@ -16,7 +16,7 @@ import pytest
 from germline.cli import chat, main
 from germline.errors import DoesNotFit, Interrupted
 from germline.lineage import Generation, Lineage
-from germline.records import Event, OnEvent, Scorecard
+from germline.records import Event, OnEvent, Score, Scorecard
 from germline.settings import load_plan
 from germline.store import keys, lock
 from germline.store.home import Home
@@ -283,6 +283,24 @@ def test_eval_compares_with_what_the_birth_recorded(
     assert "recall was 0.9 and is 0.8" in capsys.readouterr().out
     assert main(["eval", "g1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["as_recorded"] is False
+
+
+def test_eval_sits_the_sealed_questions_where_asked(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    def unsealed(lineage: Lineage, generation: Any, on_event: OnEvent) -> dict[str, Score]:
+        exam = generation.manifest.files["exam.json"].digest
+        return {exam: Score(items=8, right=6, bits_per_byte=0.5)} if generation.name == "g1" else {}
+
+    fake(monkeypatch, "examination", unsealed=unsealed)
+    assert main(["eval", "g1", "--sealed"]) == 0
+    told = capsys.readouterr().out
+    assert "g1" in told and "6" in told and "8" in told
+    assert main(["eval", "g1", "--sealed", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["sealed"]
+    assert (found["written_by"], found["score"]["right"], found["score"]["items"]) == ("g1", 6, 8)
+    assert main(["eval", "g2", "--sealed"]) == 0
+    assert capsys.readouterr().out.strip(), "that there is none is told"
 
 
 # --- chat ---------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from germline.cli import options, output
 from germline.errors import PlanError
 from germline.lineage import Lineage
 from germline.report import comparison, weights
+from germline.store import disk
 from germline.store.home import Home
 
 
@@ -46,9 +47,6 @@ def command(one: str, other: str, picture: Path | None, home: Home, as_json: boo
 
 def _draw(svg: str, path: Path) -> None:
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(svg)
+        disk.write_new(path, svg.encode("utf-8"))
     except FileExistsError:
         raise PlanError(f"{path} exists already", hint="name another file, or remove that one") from None
-    except OSError as error:
-        raise PlanError(f"{path} cannot be written: {error.strerror}") from None

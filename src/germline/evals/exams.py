@@ -35,6 +35,9 @@ UNSEEN = 2
 many facts tells smaller losses than if each were asked once. The wording after these is for choosing among candidates,
 the last one stays sealed: what was chosen by a question, or let pass by it, is no longer measured by it."""
 
+OPENINGS = 10
+"""Replies among which the true one is to be found, the true one included."""
+
 _T = TypeVar("_T")
 
 
@@ -101,9 +104,9 @@ def write(
     kept = heapq.nsmallest(settings.replies, talks, key=lambda row: row.content_digest)
     spoken = _replies(train)
     replies = [*spoken, *_replies(heldout)]
-    items += _conversations(kept, "recall", replies, settings.choices, prompt_end)
+    items += _conversations(kept, "recall", replies, prompt_end)
     unseen = _few(HELDOUT, (row for row in heldout if row.kind == "dialog"), lambda row: _seed(row.content_digest))
-    items += _conversations(unseen, "heldout", replies, settings.choices, prompt_end)
+    items += _conversations(unseen, "heldout", replies, prompt_end)
     unspoilt, spoilt = _unspoilt([items, *([asked[place] for asked in about if asked] for place in (-2, -1))], train)
     has_voice = any(exam.voice for exam in inherited)
     asked = {card for exam in inherited for card in map(_key, (*exam.laws, *exam.cards))}
@@ -229,7 +232,6 @@ def _conversations(
     rows: Sequence[Row],
     paper: Literal["recall", "heldout"],
     replies: Sequence[str],
-    choices: int,
     prompt_end: str,
 ) -> list[Item]:
     """How does the persona's reply begin? The wrong beginnings are those of its replies to other prompts.
@@ -249,7 +251,7 @@ def _conversations(
             sorted(others, key=lambda other: _seed(str(seed), other)), key=lambda other: _unlike(other, reply)
         )
         if alike:
-            wrong = tuple(alike[: choices - 1])
+            wrong = tuple(alike[: OPENINGS - 1])
             items.append(Item(paper=paper, prompt=asked + prompt_end, answer=_opening(reply), wrong=wrong))
     return items
 

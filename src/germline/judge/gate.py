@@ -170,7 +170,7 @@ def _alarm(parent: Scorecard, child: Scorecard, line: Sequence[Scorecard], names
 
 
 def _generalization(child: Scorecard, before: Marks, after: Marks, gate: Gate) -> list[Check]:
-    """A fact must be known in any wording. Which reply a persona gave to what nobody taught cannot be known: six
+    """A fact must be known in any wording. Which reply a persona gave to what nobody taught cannot be known: most
     openings fit most prompts, and children that know every fact find 1 of 8. So held-out conversations decide only
     where there are no facts, and then as passages do: the true replies must have become likelier."""
     talks = f"{after.heldout.right} of {after.heldout.items} held-out conversations"
