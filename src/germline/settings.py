@@ -145,8 +145,8 @@ class Exams(Section):
 class Gate(Section):
     recall: float = Field(default=0.90, ge=0.0, le=1.0)
     """Least accuracy on every ancestor's exam, and on what the child itself was taught."""
-    margin: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Largest loss of what ancestors were taught that a child must be shown not to have, as 0.05; 1: no such proof."""
+    margin: float = Field(default=0.05, gt=0.0, le=1.0)
+    """Largest loss of what ancestors were taught that a child must be shown not to have; 1: no such proof."""
     generalization: float = Field(default=0.85, ge=0.0, le=1.0)
     """Least accuracy on unseen wordings of the delta's facts."""
     style_drifts: int = Field(default=2, ge=0)

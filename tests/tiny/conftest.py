@@ -48,7 +48,8 @@ PLAN = """
 sources = ["../first"]
 heldout = 0.1
 [curriculum]
-epochs = 6
+epochs = 9
+forms = 8
 batch_tokens = 512
 row_tokens = 128
 [training]
@@ -65,6 +66,7 @@ probes = "../probes.txt"
 laws = ["../first/*.law"]
 [gate]
 recall = 0.0
+margin = 1.0
 generalization = 0.0
 style_drifts = 10
 style_distance = 100

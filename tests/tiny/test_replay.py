@@ -39,9 +39,10 @@ def grown(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(founded, world)
     forget()  # what another copy of it has grown to
     home = Home.open(world / "home")
-    second = ('data.sources=["../first", "../second"]', "training.quantize=nf4", "curriculum.epochs=3")
+    second = ('data.sources=["../first", "../second"]', "training.quantize=nf4")
     for overrides in (("training.anchor=1",), ("training.anchor=1", *second)):
-        assert age_up(home, load_plan(home.plan, overrides), quiet).verdict.outcome == "promoted"
+        verdict = age_up(home, load_plan(home.plan, overrides), quiet).verdict
+        assert verdict.outcome == "promoted", [check.reason for check in verdict.checks if not check.passed]
     return world
 
 
