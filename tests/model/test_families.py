@@ -22,6 +22,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from germline.errors import PlanError
 from germline.model import weights
 from germline.model.adapter import ALL_LINEAR, LoraConfig, attach
+from germline.model.batch import Batch
 from germline.model.decoder import Decoder
 from germline.model.families import read_config
 from germline.model.founder_source import read_founder
@@ -262,6 +263,40 @@ def test_texts_side_by_side_are_as_if_alone(model: Callable[[str], Model], varia
     for index, text in enumerate(texts):
         place = (batch.segments[index // 2] == index % 2).nonzero().squeeze(1)
         assert gap(together[index // 2, place], expected(this.reference, torch.tensor([text]))[0]) < 1e-4
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_texts_that_come_and_go_are_as_if_alone(model: Callable[[str], Model], variant: str) -> None:
+    decoder = model(variant).decoder()
+    whole = {seed: tokens_of(1, seed)[0, : LENGTH - seed].tolist() for seed in range(6)}
+    alone = {seed: logits(decoder, torch.tensor([text]))[0] for seed, text in whole.items()}
+    batch, going, waiting, read = Batch(decoder, 3, piece=5), [], list(whole), 0
+
+    def check(seed: int, found: torch.Tensor, length: int) -> None:
+        expected = logits(decoder, torch.tensor([whole[seed][:length]]))[0, -1] if turns else alone[seed][length - 1]
+        torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
+
+    turns = bool(decoder.config.turning_points)
+    coming: list[tuple[int, int]] = []
+    while waiting or coming or going:
+        if waiting and batch.has_room:
+            seed = waiting.pop(0)
+            batch.begin(whole[seed][: 3 + 5 * seed])
+            coming = [(seed, 3 + 5 * seed)]
+        if coming and (found := batch.read()) is not None:
+            check(coming[0][0], found, coming[0][1])
+            going, coming, read = going + coming, [], read + 1
+        if going:
+            found = batch.step([whole[seed][length] for seed, length in going])
+            going = [(seed, length + 1) for seed, length in going]
+            for (seed, length), row in zip(going, found, strict=True):
+                check(seed, row, length)
+            for place in reversed([n for n, (seed, length) in enumerate(going) if length == len(whole[seed])]):
+                batch.leave(place)
+                going[place] = going[-1]
+                going.pop()
+    assert read == len(whole)
+    assert len(batch) == 0
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

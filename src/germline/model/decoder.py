@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -68,20 +69,30 @@ class Norm(nn.Module):
         return linear.apply(self.before, (x, self.weight))
 
 
-class Cache:
-    """Keys and values of the tokens already read: [layers, 2, B, K, capacity, E], filled from the left."""
-
-    def __init__(self, config: DecoderConfig, rows: int, capacity: int, like: Tensor) -> None:
-        shape = (config.layers, 2, rows, config.key_value_heads, capacity, config.head_size)
-        self.state = torch.empty(shape, dtype=like.dtype, device=like.device)
-        self.length = 0
+class Past(Protocol):
+    """Keys and values of tokens already read, which a call reads and adds its own to."""
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Append this call's keys and values [B, K, T, E]; returns all of them [B, K, S, E]."""
+
+    def advance(self, tokens: int) -> None:
+        """Every layer has appended `tokens`."""
+
+
+class Cache:
+    """A past that grows alike in all rows: state [layers, 2, B, K, capacity, E], filled from the left."""
+
+    def __init__(self, state: Tensor, length: int = 0) -> None:
+        self.state, self.length = state, length
+
+    def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         end = self.length + key.shape[2]
         self.state[layer, 0, :, :, self.length : end] = key
         self.state[layer, 1, :, :, self.length : end] = value
         return self.state[layer, 0, :, :, :end], self.state[layer, 1, :, :, :end]
+
+    def advance(self, tokens: int) -> None:
+        self.length += tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +121,7 @@ class Attention(nn.Module):
             self.k_norm = Norm(config.head_size, config, dtype)
         self.config, self.kind = config, kind
 
-    def forward(self, x: Tensor, norm: Norm, sight: Sight, layer: int, cache: Cache | None) -> Tensor:
+    def forward(self, x: Tensor, norm: Norm, sight: Sight, layer: int, past: Past | None) -> Tensor:
         config = self.config
         query, key, value = (part.view(*x.shape[:2], -1, config.head_size) for part in self._project(x, norm))
         if config.query_key_norms:
@@ -122,10 +133,9 @@ class Attention(nn.Module):
             turn = sight.rotations[self.kind.rope]
             query = attention.rotate(query, *turn, config.attention_scale)
             key = attention.rotate(key, *turn, 1.0)
-        if cache is not None:
-            key, value = cache.extend(layer, key, value)
+        key, value = (key, value.contiguous()) if past is None else past.extend(layer, key, value)
         seen = sight.windowed if self.kind.windowed else sight.full
-        mixed = attention.attend(query, key, value.contiguous(), seen, config.attention_softcap)
+        mixed = attention.attend(query, key, value, seen, config.attention_softcap)
         return together([self.o_proj], Identity(), mixed.transpose(1, 2).flatten(2))[0]
 
     def _project(self, x: Tensor, norm: Norm) -> Sequence[Tensor]:
@@ -168,8 +178,8 @@ class Layer(nn.Module):
             self.post_feedforward_layernorm = Norm(config.hidden, config, dtype)
         self.sandwich_norms = config.sandwich_norms
 
-    def forward(self, x: Tensor, sight: Sight, layer: int, cache: Cache | None) -> Tensor:
-        mixed = self.self_attn(x, self.input_layernorm, sight, layer, cache)
+    def forward(self, x: Tensor, sight: Sight, layer: int, past: Past | None) -> Tensor:
+        mixed = self.self_attn(x, self.input_layernorm, sight, layer, past)
         if self.sandwich_norms:
             x = x + self.post_attention_layernorm(mixed)
             fed: Tensor = self.post_feedforward_layernorm(self.mlp(x, self.pre_feedforward_layernorm))
@@ -212,6 +222,15 @@ class Decoder(nn.Module):
     def device(self) -> torch.device:
         return self.model.norm.weight.device
 
+    def memory(self, rows: int, capacity: int) -> Tensor:
+        """Room for the keys and values of `rows` texts of `capacity` tokens: [layers, 2, B, K, capacity, E].
+
+        Zeros, because what nobody may see is still multiplied, by nothing: what happened to lie there might be NaN.
+        """
+        config = self.config
+        shape = (config.layers, 2, rows, config.key_value_heads, capacity, config.head_size)
+        return torch.zeros(shape, dtype=self.model.norm.weight.dtype, device=self.device)
+
     def within_texts(self, segments: Tensor, positions: Tensor) -> Sight:
         """Each token sees its own text's past; `segments` and `positions` are [B, T], on any device."""
         segments, positions = segments.to(self.device), positions.to(self.device)
@@ -235,21 +254,21 @@ class Decoder(nn.Module):
     def _rotations(self, positions: Tensor, last: Tensor) -> dict[Rope, Rotation]:
         return {rope: rotation(rope, positions, last) for rope in self.config.ropes}
 
-    def forward(self, tokens: Tensor, sight: Sight, cache: Cache | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, sight: Sight, past: Past | None = None) -> Tensor:
         """Final hidden states [B, T, D] (normed) for tokens [B, T] (int64).
 
-        With a cache, S counts the tokens already in it, and the cache grows by T.
+        With a past, S counts the tokens already in it, and it grows by T.
         """
         x: Tensor = self.model.embed_tokens(tokens.to(self.device)).to(self.dtype)
         if self.config.embedding_scale != 1.0:
             x = x * torch.tensor(self.config.embedding_scale, dtype=x.dtype)  # rounded first, as Gemma's code does
         for index, layer in enumerate(self.model.layers):
             if index < self.recomputed_layers and torch.is_grad_enabled():
-                x = checkpoint(layer, x, sight, index, cache, use_reentrant=False, preserve_rng_state=False)
+                x = checkpoint(layer, x, sight, index, past, use_reentrant=False, preserve_rng_state=False)
             else:
-                x = layer(x, sight, index, cache)
-        if cache is not None:
-            cache.length += tokens.shape[1]
+                x = layer(x, sight, index, past)
+        if past is not None:
+            past.advance(tokens.shape[1])
         hidden: Tensor = self.model.norm(x)
         return hidden
 

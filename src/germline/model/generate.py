@@ -36,7 +36,7 @@ def stream(
     """
     tokens, real = _left_padded(prompts)
     positions = (real.cumsum(1) - 1).clamp_min(0)
-    cache = Cache(decoder.config, len(prompts), tokens.shape[1] + limit, decoder.model.norm.weight)
+    cache = Cache(decoder.memory(len(prompts), tokens.shape[1] + limit))
     random = torch.Generator().manual_seed(sampling.seed) if sampling else None
     done = [False] * len(prompts)
     for _ in range(limit):
