@@ -45,23 +45,23 @@ class Speaker:
         config = read_config(lineage.json(founder, CONFIG))
         return cls(model_weights.load(config, weights(lineage, generation), on.dtype, device=on.device), tokenizer)
 
-    def stream(self, turns: Sequence[Turn], *, limit: int, sampling: Sampling | None = None) -> Iterator[str]:
-        """The persona's answer to a conversation that ends with the other side, piece by piece.
-
-        Raw format: what training rendered, no template. Pieces are whole characters; joined they are the
-        answer. The oldest part is left unread where the conversation outgrows the model's context.
-        """
+    def ids(self, turns: Sequence[Turn]) -> list[int]:
+        """A conversation that ends with the other side, as training rendered it: raw, no template."""
         ids = []
         for turn in turns:
             ids += self.tokenizer.encode(prompt([turn]))
             ids += [self.tokenizer.eos_id] if turn.speaker == "persona" else []
-        ids = ids[-max(1, self.decoder.config.max_positions - limit) :]
-        said: list[int] = []
-        shown = ""
+        return ids
+
+    def stream(self, turns: Sequence[Turn], *, limit: int, sampling: Sampling | None = None) -> Iterator[str]:
+        """The persona's answer to a conversation that ends with the other side, piece by piece.
+
+        Pieces are whole characters; joined they are the answer. The oldest part is left unread where the
+        conversation outgrows the model's context.
+        """
+        ids = self.ids(turns)[-max(1, self.decoder.config.max_positions - limit) :]
+        spell = self.tokenizer.speller()
         for (token,) in stream(self.decoder, [ids], limit=limit, end=self.tokenizer.eos_id, sampling=sampling):
             assert token is not None  # the only row has not ended, or the stream would have
-            said.append(token)
-            text = self.tokenizer.decode(said)
-            if not text.endswith("\ufffd"):  # a character may take several tokens
-                yield text[len(shown) :]
-                shown = text
+            if piece := spell(token):
+                yield piece

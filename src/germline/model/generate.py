@@ -10,6 +10,9 @@ from torch import Tensor
 
 from germline.model.decoder import Cache, Decoder
 
+NUCLEUS = 1024
+"""Words among which a nucleus is looked for before all are sorted."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
@@ -43,7 +46,7 @@ def stream(
         unread = slice(cache.length, None)
         sight = decoder.allowed(_visible(real, cache.length), positions[:, unread], positions)
         hidden = decoder(tokens[:, unread], sight, cache)
-        chosen = _choose(decoder.logits(hidden[:, -1]).cpu(), sampling, random)
+        chosen = choose(decoder.logits(hidden[:, -1]).cpu(), sampling, random)
         done = [finished or int(token) == end for finished, token in zip(done, chosen, strict=True)]
         if all(done):
             return
@@ -92,13 +95,16 @@ def _visible(real: Tensor, start: int) -> Tensor:
     return (real.unsqueeze(1) & (places <= places[start:, None])) | own
 
 
-def _choose(logits: Tensor, sampling: Sampling | None, random: torch.Generator | None) -> Tensor:
+def choose(logits: Tensor, sampling: Sampling | None, random: torch.Generator | None) -> Tensor:
+    """The next token of each row [B] for logits [B, V], fp32: the likeliest, or drawn with `random`."""
     if sampling is None:
         return logits.argmax(-1)
     probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
     if sampling.top_p >= 1:  # sorting a vocabulary costs more than the model does
         return _drawn(probabilities.cumsum(-1), random)
-    ordered, indices = probabilities.sort(dim=-1, descending=True)
+    ordered, indices = probabilities.topk(min(NUCLEUS, probabilities.shape[-1]), dim=-1)
+    if float(ordered.sum(-1).amin()) < sampling.top_p:  # a nucleus this wide is rare
+        ordered, indices = probabilities.sort(dim=-1, descending=True)
     ordered[ordered.cumsum(-1) - ordered > sampling.top_p] = 0.0
     return indices.gather(-1, _drawn(ordered.cumsum(-1), random).unsqueeze(-1)).squeeze(-1)
 

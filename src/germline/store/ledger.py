@@ -42,6 +42,11 @@ def entries(home: Home) -> tuple[Entry, ...]:
     return _read(home)[0]
 
 
+def length(home: Home) -> int:
+    """How many entries there are, by their files' names alone: enough to see that something was appended."""
+    return len(_listed(home))
+
+
 def append(
     home: Home,
     kind: Kind,

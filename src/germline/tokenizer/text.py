@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,14 @@ class Tokenizer:
         """The ids of `text`. DataError for lone surrogates, which are no text."""
         return self.encode_batch([text])[0]
 
+    def controls(self, text: str) -> list[int]:
+        """The ids of a text of the owner's own, in which a special token's name means the token. Never for a text
+        from elsewhere."""
+        special = {t.content: index for index, t in self._backend.get_added_tokens_decoder().items() if t.special}
+        names = "|".join(map(re.escape, sorted(special, key=len, reverse=True)))
+        parts = re.split(f"({names})", text) if special else [text]
+        return [index for part in parts for index in ([special[part]] if part in special else self.encode(part))]
+
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each of `texts`, encoded in parallel."""
         try:
@@ -82,6 +91,11 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids` without special tokens. Bytes that are not UTF-8 become U+FFFD."""
         return self._backend.decode(list(ids), skip_special_tokens=True)
+
+    def speller(self) -> Callable[[int], str]:
+        """Takes ids one at a time and gives what each adds to the text: nothing while a character is incomplete."""
+        stream = tokenizers.decoders.DecodeStream(skip_special_tokens=True)
+        return lambda index: stream.step(self._backend, index) or ""
 
     def token_bytes(self, index: int) -> bytes:
         """The bytes that one id stands for; none for a special token.

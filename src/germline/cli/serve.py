@@ -1,0 +1,73 @@
+"""`germline serve`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from germline.cli import options, output, progress
+from germline.errors import PlanError
+from germline.store.home import Home
+
+
+@click.command(
+    "serve",
+    epilog=options.examples(
+        "germline serve",
+        "germline serve --port 9000 --rows 32",
+        "germline serve --token",
+        "curl -H \"Authorization: Bearer $(germline serve --token)\" -H 'Content-Type: application/json' \\",
+        '    -d \'{"prompt": "The lamp"}\' http://127.0.0.1:8420/v1/completions',
+    ),
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8420, show_default=True, help="0 takes a free one.")
+@click.option("--rows", type=click.IntRange(1, 256), default=16, show_default=True, help="Answers side by side.")
+@click.option(
+    "--template", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Put chats by this Jinja template instead of raw, as germline trains.",
+)  # fmt: skip
+@click.option("--template-sha256", metavar="HEX", default="", help="Refuse any other template.")
+@click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="Another exact Host header, for a proxy.")
+@click.option("--token", "token_only", is_flag=True, help="Print the token that requests must bring, and end.")
+@options.home
+@options.as_json
+def command(
+    port: int, rows: int, template: Path | None, template_sha256: str, hosts: tuple[str, ...], token_only: bool,
+    home: Home, as_json: bool,
+) -> None:  # fmt: skip
+    """Answer over HTTP, as OpenAI's API does, on this machine.
+
+    HEAD answers, wherever the ledger puts it: after `germline evolve` or `germline rollback` the new HEAD is loaded
+    beside the old, takes the next questions, and the old one ends what it has begun. `model` may name any generation.
+    Every request needs the token; the page at the printed address has it already. Ctrl-C ends it.
+    """
+    try:
+        from germline.serve import server
+    except ImportError as error:
+        hint = "pip install 'germline[serve]'"
+        raise PlanError(f"{error.name}, which serving needs, is not installed", hint=hint) from error
+    if token_only:
+        return output.say(server.token(home))
+    from germline.forge.machine import arithmetic, machine
+    from germline.serve.api import application
+    from germline.serve.guard import Rules
+    from germline.serve.prompts import raw, templated
+    from germline.serve.swap import Serving
+    from germline.settings import Training
+
+    prompts = templated(template, template_sha256) if template else raw
+    secret, sock = server.token(home), server.listening(port)
+    taken = sock.getsockname()[1]
+    rules = Rules(token=secret, hosts=server.names(taken, hosts), public=frozenset({"/", "/page.js", "/page.css"}))
+    on, _ = arithmetic(Training(), machine())
+    with progress.report(as_json=as_json) as on_event:
+        serving = Serving(home, on, rows=rows, on_event=on_event)
+        address = f"http://{server.ADDRESS}:{taken}/"
+        if as_json:
+            output.say(output.json_line({"event": "serving", "url": address, "token_file": server.token_path(home),
+                                         "head": serving.head.name}))  # fmt: skip
+        else:
+            output.say(f"{serving.head.name} answers at {address}#{secret}")
+        server.run(application(serving, prompts), rules, serving, sock)
+    return None

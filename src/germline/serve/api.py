@@ -1,0 +1,234 @@
+"""The routes: questions in OpenAI's words, answered by whichever generation is asked for.
+
+Every answer names its generation, in its body and in headers, and comes from that one alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.requests import Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from germline import __version__
+from germline.errors import DataError, DoesNotFit, GermlineError, PlanError, StoreDamaged
+from germline.lineage import Lineage
+from germline.serve.answers import Form, Kind, Shown, event
+from germline.serve.engine import Answer, Busy, Ended, Gone, Piece, Said
+from germline.serve.guard import error_body
+from germline.serve.prompts import PromptError, Prompts
+from germline.serve.requests import DEFAULT_ANSWER, Chat, Completion, Generate
+from germline.serve.spelling import Spelling
+from germline.serve.swap import Loaded, Serving
+
+STATUS: tuple[tuple[type[GermlineError], int, str], ...] = (
+    (Busy, 429, "busy"), (Gone, 503, "gone"), (DoesNotFit, 503, "does_not_fit"), (StoreDamaged, 503, "store_damaged"),
+    (PromptError, 400, "prompt"), (DataError, 400, "prompt"), (PlanError, 404, "model_not_found"),
+)  # fmt: skip
+"""What an error is over HTTP. Any other is the server's own: 500."""
+
+
+@dataclass(slots=True)
+class Begun:
+    """An answer under way: who gives it, and the queue of its pieces."""
+
+    loaded: Loaded
+    answer: Answer
+    pieces: asyncio.Queue[Piece]
+    spelling: Spelling
+    form: Form
+
+    async def shown(self) -> AsyncIterator[Shown | Ended]:
+        """Text as it may be shown, with its tokens; the last is how it ended. Left early, the place is free."""
+        held: tuple[Said, ...] = ()
+        try:
+            while isinstance(piece := await self.pieces.get(), Said):
+                text = self.spelling.add(piece.token)
+                held = (*held, piece)
+                if self.spelling.stopped:
+                    break
+                if text:
+                    yield Shown(text, held)
+                    held, text = (), ""
+            else:
+                text = self.spelling.rest()
+            if text:
+                yield Shown(text, held)
+            yield piece if isinstance(piece, Ended) else Ended("stop")
+        finally:
+            self.answer.given_up = True
+
+
+def application(serving: Serving, prompts: Prompts) -> FastAPI:
+    """All routes. Nothing here asks who it is that asks: that is the guard's business, before this."""
+    app = FastAPI(title="germline", version=__version__, docs_url=None, redoc_url=None)
+    _errors(app)
+
+    @app.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        """Every generation that can be named; HEAD first."""
+        return await asyncio.to_thread(_models, serving)
+
+    @app.get("/v1/status")
+    async def status() -> dict[str, Any]:
+        """Who answers, how much is under way, and why HEAD does not answer, if it does not."""
+        head = serving.head
+        return {"head": head.name, "generation": head.generation.digest, "under_way": head.engine.load,
+                "swaps": serving.swaps, "problem": serving.problem}  # fmt: skip
+
+    @app.post("/v1/completions")
+    async def completions(asked: Completion, request: Request) -> Response:
+        """Go on with a text."""
+
+        def ids(loaded: Loaded) -> list[int]:
+            given = asked.prompt
+            return loaded.speaker.tokenizer.encode(given) if isinstance(given, str) else _known(loaded, given)
+
+        return await _answered(serving, asked, "completion", ids, asked.logprobs, request)
+
+    @app.post("/v1/chat/completions")
+    async def chat(asked: Chat, request: Request) -> Response:
+        """Answer a conversation."""
+        top = (asked.top_logprobs or 0) if asked.logprobs else None
+
+        def ids(loaded: Loaded) -> list[int]:
+            return prompts(loaded.speaker, asked.messages)
+
+        return await _answered(serving, asked, "chat", ids, top, request, asked.max_completion_tokens)
+
+    return app
+
+
+async def _answered(
+    serving: Serving,
+    asked: Generate,
+    kind: Kind,
+    ids: Callable[[Loaded], list[int]],
+    top: int | None,
+    request: Request,
+    longest: int | None = None,
+) -> Response:
+    begun = await _begun(serving, asked, kind, ids, top, longest or asked.max_tokens)
+    headers = {"X-Germline-Generation": begun.loaded.name, "X-Germline-Digest": begun.loaded.generation.digest}
+    if asked.stream:
+        with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
+        events = _events(begun, with_usage)
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+    return await _whole(begun, request.is_disconnected, headers)
+
+
+async def _begun(
+    serving: Serving,
+    asked: Generate,
+    kind: Kind,
+    ids: Callable[[Loaded], list[int]],
+    top: int | None,
+    longest: int | None,
+) -> Begun:
+    loop, pieces = asyncio.get_running_loop(), asyncio.Queue[Piece]()
+
+    def receive(piece: Piece) -> None:
+        with suppress(RuntimeError):  # the server has ended, and nobody listens
+            loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+    def made(loaded: Loaded) -> Answer:
+        prompt = ids(loaded)
+        limit = _limit(loaded, prompt, longest)
+        sampling = asked.sampling(secrets.randbits(31))
+        return Answer(prompt, receive, limit=limit, sampling=sampling, log_probabilities=top)
+
+    loaded, answer = await asyncio.to_thread(serving.submit, asked.model, made)
+    name = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{secrets.token_hex(12)}"
+    tokenizer = loaded.speaker.tokenizer
+    form = Form(kind=kind, id=name, generation=loaded.name, digest=loaded.generation.digest, tokenizer=tokenizer,
+                probabilities=top is not None)  # fmt: skip
+    return Begun(loaded, answer, pieces, Spelling(tokenizer.speller(), asked.stops), form)
+
+
+def _limit(loaded: Loaded, prompt: list[int], longest: int | None) -> int:
+    context = loaded.speaker.decoder.config.max_positions
+    if not prompt:
+        raise PromptError("the prompt is empty")
+    if len(prompt) + (longest or 1) > context:
+        asked = f" and the answer {longest}" if longest else ""
+        raise PromptError(f"the prompt has {len(prompt)} tokens{asked}; the context of this model is {context}")
+    return longest or min(DEFAULT_ANSWER, context - len(prompt))
+
+
+def _known(loaded: Loaded, ids: list[int]) -> list[int]:
+    if max(ids) >= loaded.speaker.decoder.config.vocabulary:
+        raise PromptError(f"there is no token {max(ids)}")
+    return ids
+
+
+async def _events(begun: Begun, with_usage: bool) -> AsyncIterator[bytes]:
+    for told in begun.form.opening():
+        yield told
+    async for piece in begun.shown():
+        if isinstance(piece, Shown):
+            yield begun.form.piece(piece)
+        elif piece.reason == "failed":
+            yield event(error_body(piece.error, "failed", 500))
+        else:
+            prompt, tokens = len(begun.answer.prompt), len(begun.answer.said)
+            for told in begun.form.closing(piece.reason, prompt, tokens, with_usage=with_usage):
+                yield told
+
+
+async def _whole(begun: Begun, gone: Callable[[], Awaitable[bool]], headers: dict[str, str]) -> Response:
+    shown: list[Shown] = []
+    async for piece in begun.shown():
+        if isinstance(piece, Ended):
+            if piece.reason == "failed":
+                return JSONResponse(error_body(piece.error, "failed", 500), status_code=500, headers=headers)
+            prompt, tokens = len(begun.answer.prompt), len(begun.answer.said)
+            return JSONResponse(begun.form.whole(shown, piece.reason, prompt, tokens), headers=headers)
+        shown.append(piece)
+        if len(shown) % 16 == 0 and await gone():
+            break
+    return Response(status_code=499)  # to nobody
+
+
+def _models(serving: Serving) -> dict[str, Any]:
+    lineage = Lineage.open(serving.home)
+    born = [generation for generation in lineage.born() if lineage.outcome(generation) in ("founded", "promoted")]
+    head = lineage.head.digest
+    born.sort(key=lambda generation: generation.digest != head)
+    return {"object": "list", "data": [
+        {"id": generation.name, "object": "model", "created": _seconds(generation.birth.time),
+         "owned_by": serving.home.name, "digest": generation.digest, "head": generation.digest == head}
+        for generation in born]}  # fmt: skip
+
+
+def _seconds(time: str) -> int:
+    return int(datetime.fromisoformat(time).timestamp())
+
+
+def _errors(app: FastAPI) -> None:
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"] if part != "body")
+        return JSONResponse(error_body(f"{where}: {problem['msg']}", "invalid", 400), status_code=400)
+
+    @app.exception_handler(GermlineError)
+    async def failed(request: Request, error: GermlineError) -> JSONResponse:
+        status, code = next(
+            ((status, code) for kind, status, code in STATUS if isinstance(error, kind)), (500, "failed")
+        )
+        told = f"{error.message}; {error.hint}" if error.hint else error.message
+        headers = {"retry-after": "1"} if status == 429 else {}
+        return JSONResponse(error_body(told, code, status), status_code=status, headers=headers)
+
+    @app.exception_handler(404)
+    @app.exception_handler(405)
+    async def unknown(request: Request, error: Any) -> JSONResponse:
+        return JSONResponse(error_body(error.detail, "unknown", error.status_code), status_code=error.status_code)

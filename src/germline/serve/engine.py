@@ -1,0 +1,199 @@
+"""One generation that answers many at once, in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from germline.errors import GermlineError
+from germline.model.batch import Batch
+from germline.model.decoder import Decoder
+from germline.model.generate import Sampling, choose
+
+WAITING = 4
+"""Answers that may wait for a place, for each place. More are turned away: whoever waits that long has left."""
+
+
+class Busy(GermlineError):
+    """All places are taken, and all places in the queue."""
+
+
+class Gone(GermlineError):
+    """This engine takes no more questions: it has given way to another, or has failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One token of an answer. Log-probabilities are natural, and before temperature."""
+
+    token: int
+    log_probability: float | None = None
+    likeliest: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The last of an answer."""
+
+    reason: Literal["stop", "length", "failed"]
+    error: str = ""
+
+
+Piece = Said | Ended
+
+
+class Answer:
+    """A prompt and what is wanted of its answer. `receive` is told every piece, in the engine's thread."""
+
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        receive: Callable[[Piece], None],
+        *,
+        limit: int,
+        sampling: Sampling | None = None,
+        log_probabilities: int | None = None,
+    ) -> None:
+        """At most `limit` tokens; with the `log_probabilities` likeliest words of each place, or none."""
+        self.prompt, self.limit, self.sampling = tuple(prompt), limit, sampling
+        self.log_probabilities, self.receive = log_probabilities, receive
+        self.said: list[int] = []
+        self.given_up = False
+        """Set by whoever no longer listens: the place is free at the next token."""
+        self._random = torch.Generator().manual_seed(sampling.seed) if sampling else None
+
+    def go_on(self, logits: Tensor, likeliest: int, end: int) -> Piece:
+        """Choose the next token by logits [V]; `likeliest` is the greedy choice, made for the whole batch."""
+        if not bool(torch.isfinite(logits).all()):
+            return Ended("failed", "what the model expects to follow is not a number")
+        token = likeliest if self.sampling is None else int(choose(logits[None], self.sampling, self._random))
+        if token == end:
+            return Ended("stop")
+        self.said.append(token)
+        if self.log_probabilities is None:
+            return Said(token=token)
+        probabilities = logits.log_softmax(-1)
+        best = probabilities.topk(self.log_probabilities)
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return Said(token=token, log_probability=float(probabilities[token]), likeliest=tuple(pairs))
+
+
+Pieces = list[tuple[Answer, Piece]]
+
+
+class Engine:
+    """Answers are begun in the order in which they were asked for, and go on side by side."""
+
+    def __init__(self, decoder: Decoder, *, end: int, rows: int) -> None:
+        """At most `rows` answers go on at once; `end` is the id that ends them."""
+        self._batch, self._end = Batch(decoder, rows), end
+        self._waiting: deque[Answer] = deque()
+        self._reading: Answer | None = None
+        self._going: list[Answer] = []
+        self._change = threading.Condition()
+        self._draining, self._failure = False, ""
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def load(self) -> int:
+        """Answers that are not at their end."""
+        return len(self._waiting) + len(self._going) + (self._reading is not None)
+
+    def submit(self, answer: Answer) -> None:
+        """Busy or Gone where it cannot be taken."""
+        with self._change:
+            if self._draining or self._failure:
+                raise Gone(self._failure or "this generation no longer answers")
+            if len(self._waiting) >= WAITING * self._batch.rows:
+                raise Busy(f"{self.load} answers are under way", hint="ask again in a second")
+            self._waiting.append(answer)
+            self._change.notify()
+
+    def drain(self) -> None:
+        """Take nothing more; what was taken is answered to its end."""
+        with self._change:
+            self._draining = True
+            self._change.notify()
+
+    def join(self, seconds: float | None = None) -> bool:
+        """Wait for the last answer after `drain`. False: it is not there yet."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while self._admit():
+                for answer, piece in [*self._read(), *self._step()]:
+                    answer.receive(piece)
+        except Exception as error:  # memory, most likely: every listener has to hear of it
+            self._fail(f"{type(error).__name__}: {error}")
+
+    def _admit(self) -> bool:
+        """Let the next one in, where there is room; wait where there is nothing to do. False: all is done."""
+        with self._change:
+            while not (self._waiting or self._reading or self._going):
+                if self._draining:
+                    return False
+                self._change.wait()
+            while self._waiting and self._batch.has_room:
+                answer = self._waiting.popleft()
+                if not answer.given_up:
+                    self._batch.begin(answer.prompt)
+                    self._reading = answer
+        return True
+
+    def _read(self) -> Pieces:
+        answer = self._reading
+        if answer is None:
+            return []
+        if answer.given_up:
+            self._batch.give_up()
+            self._reading = None
+            return []
+        logits = self._batch.read()
+        if logits is None:
+            return []
+        self._reading = None
+        self._going.append(answer)
+        return self._pieces(len(self._going) - 1, logits[None])
+
+    def _step(self) -> Pieces:
+        for place in reversed(range(len(self._going))):
+            if self._going[place].given_up:
+                self._leave(place)
+        if not self._going:
+            return []
+        return self._pieces(0, self._batch.step([answer.said[-1] for answer in self._going]))
+
+    def _pieces(self, first: int, logits: Tensor) -> Pieces:
+        """What the answers from place `first` on say next, by their logits [B, V]. Those at their end leave."""
+        logits = logits.cpu()
+        told: Pieces = []
+        for row, likeliest in reversed([*enumerate(logits.argmax(-1).tolist())]):
+            answer = self._going[first + row]
+            piece = answer.go_on(logits[row], likeliest, self._end)
+            ending = [(answer, Ended("length"))] if len(answer.said) == answer.limit else []
+            told = [(answer, piece), *(ending if isinstance(piece, Said) else []), *told]
+            if ending or isinstance(piece, Ended):
+                self._leave(first + row)
+        return told
+
+    def _leave(self, place: int) -> None:
+        self._batch.leave(place)
+        self._going[place] = self._going[-1]
+        self._going.pop()
+
+    def _fail(self, problem: str) -> None:
+        with self._change:
+            self._failure = problem
+            left = [*self._going, *([self._reading] if self._reading else []), *self._waiting]
+            self._waiting.clear()
+        for answer in left:
+            answer.receive(Ended("failed", problem))

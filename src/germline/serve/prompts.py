@@ -1,0 +1,70 @@
+"""Messages as a model reads them: raw, as training rendered them, or by a template that the owner pinned.
+
+A template is the owner's file, read once; no client names or sends one. It runs in Jinja's sandbox, and what a message
+says is put in afterwards, as plain text: `<|im_end|>` within it is ten letters and never an end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from secrets import token_hex
+
+from germline import foreign
+from germline.errors import GermlineError, PlanError
+from germline.records import Turn
+from germline.serve.requests import Message
+from germline.speaker import Speaker
+
+Prompts = Callable[[Speaker, Sequence[Message]], list[int]]
+"""The ids that an answer to these messages continues. PromptError for messages that have no such form."""
+
+
+class PromptError(GermlineError):
+    """Messages that cannot be put as this server puts them."""
+
+
+def raw(speaker: Speaker, messages: Sequence[Message]) -> list[int]:
+    """Each message of the user closed by a line break, each answer by the end of text, and nothing else."""
+    if any(message.role == "system" for message in messages):
+        problem = "this generation was taught raw conversations, without a system prompt"
+        raise PromptError(problem, hint="leave the system message out, or serve with --template")
+    if messages[-1].role != "user":
+        raise PromptError("the last message must be the user's")
+    turns = [Turn(speaker="other" if message.role == "user" else "persona", text=message.text) for message in messages]
+    return speaker.ids(turns)
+
+
+def templated(path: Path, sha256: str = "") -> Prompts:
+    """By the Jinja template in `path`, as Hugging Face writes them. PlanError if it cannot be used, or is another than
+    `sha256` says."""
+    from jinja2 import TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    try:
+        data = foreign.read(path)
+        found = hashlib.sha256(data).hexdigest()
+        if sha256 and found != sha256.lower():
+            raise PlanError(f"{path}: its SHA-256 is {found}", hint="pin the template that you mean")
+        template = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(data.decode())
+    except OSError as error:
+        raise PlanError(f"{path}: {error.strerror}") from error
+    except (TemplateError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path}: not a Jinja template: {error}") from error
+
+    def prompts(speaker: Speaker, messages: Sequence[Message]) -> list[int]:
+        nonce = token_hex(8)
+        said = {f"{nonce}{place:06}": message.text for place, message in enumerate(messages)}
+        named = [{"role": m.role, "content": name} for m, name in zip(messages, said, strict=True)]
+        try:
+            text = template.render(messages=named, add_generation_prompt=True, bos_token="", eos_token="")
+        except Exception as error:  # whatever a template does with messages it was not made for
+            raise PromptError(f"the template does not take these messages: {error}") from error
+        parts = re.split(f"({nonce}[0-9]{{6}})", text)
+        ids = [speaker.tokenizer.encode(said[part]) if part in said else speaker.tokenizer.controls(part)
+               for part in parts]  # fmt: skip
+        return [index for part in ids for index in part]
+
+    return prompts

@@ -1,0 +1,97 @@
+"""What a client may ask, in OpenAI's words, every number bounded.
+
+What would change an answer and is not heeded (tools, several answers at once, penalties) is refused, not ignored: an
+answer to another question is worse than none. Published spec: https://platform.openai.com/docs/api-reference.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from germline.model.generate import Sampling
+
+LONGEST_ANSWER, DEFAULT_ANSWER = 8192, 256
+"""Tokens."""
+LONGEST_TEXT = 400_000
+"""Characters of a prompt or message; the model's context is far shorter."""
+GENERATION = Annotated[str, Field(min_length=1, max_length=80)]
+Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+Stop = Annotated[str, Field(min_length=1, max_length=64)]
+Id = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class StreamOptions(Request):
+    include_usage: bool = False
+    """Tell the tokens of prompt and answer in a last piece without text."""
+
+
+class Generate(Request):
+    """What both kinds of question share."""
+
+    model: GENERATION = "HEAD"
+    """HEAD, g7, or the beginning of a generation's hash."""
+    max_tokens: int | None = Field(default=None, ge=1, le=LONGEST_ANSWER)
+    """Longest answer; 256 tokens if left out, or what the context leaves."""
+    temperature: float = Field(default=0.7, ge=0.0, le=2.0)
+    """Higher is more varied; 0 is always the likeliest word."""
+    top_p: float = Field(default=0.95, gt=0.0, le=1.0)
+    """Choose among the likeliest words that together are this likely."""
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    """The same seed, prompt and generation give the same words, as far as the arithmetic of a batch allows."""
+    stop: Stop | Annotated[list[Stop], Field(max_length=8)] | None = None
+    """The answer ends before any of these."""
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    n: Literal[1] = 1
+    presence_penalty: Annotated[float, Field(ge=0, le=0)] = 0.0
+    frequency_penalty: Annotated[float, Field(ge=0, le=0)] = 0.0
+    user: str = Field(default="", max_length=256)
+    """Whoever asks, as the client tells it; karma's quotas go by it."""
+
+    @property
+    def stops(self) -> list[str]:
+        return [self.stop] if isinstance(self.stop, str) else self.stop or []
+
+    def sampling(self, chance: int) -> Sampling | None:
+        """None for greedy. `chance` is the seed where none was asked for."""
+        if self.temperature == 0:
+            return None
+        seed = chance if self.seed is None else self.seed
+        return Sampling(temperature=max(self.temperature, 1e-4), top_p=self.top_p, seed=seed)
+
+
+class Completion(Generate):
+    prompt: Text | Annotated[list[Id], Field(min_length=1, max_length=1 << 20)]
+    """Text as it stands, or ids; nothing is added."""
+    logprobs: int | None = Field(default=None, ge=0, le=20)
+    """How many of the likeliest words to tell for each place."""
+    echo: Literal[False] = False
+    best_of: Literal[1] = 1
+
+
+class TextPart(Request):
+    type: Literal["text"]
+    text: Text
+
+
+class Message(Request):
+    role: Literal["system", "user", "assistant"]
+    content: Text | Annotated[list[TextPart], Field(min_length=1, max_length=64)]
+
+    @property
+    def text(self) -> str:
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+
+
+class Chat(Generate):
+    messages: list[Message] = Field(min_length=1, max_length=512)
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=LONGEST_ANSWER)
+    """The newer name of `max_tokens`."""
+    logprobs: bool = False
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)

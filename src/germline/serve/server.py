@@ -1,0 +1,92 @@
+"""The server itself: the port, the token, and the thread that follows the ledger."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from germline.errors import PlanError
+from germline.serve.guard import App, Guard, Rules
+from germline.serve.swap import Serving
+from germline.store import disk, keys
+from germline.store.failures import explained
+from germline.store.home import Home
+
+ADDRESS = "127.0.0.1"
+LOOK_SECONDS = 0.5
+"""Between two looks at the ledger."""
+LAST_SECONDS = 10
+"""How long answers that are under way may go on after Ctrl-C."""
+
+
+def token_path(home: Home) -> Path:
+    """Beside the owner's keys, and never in the lineage, which may be copied to others."""
+    return keys.configuration() / "serve" / f"{home.charter.id}.token"
+
+
+def token(home: Home) -> str:
+    """What every request must bring; made the first time, readable by its owner alone."""
+    path = token_path(home)
+    with explained(path):
+        if not path.exists():
+            disk.make_directory(path.parent)
+            disk.write_new(path, secrets.token_urlsafe(32).encode() + b"\n", mode=0o600)
+        found = path.read_text().strip()
+    if len(found) < 32:
+        raise PlanError(f"{path}: not a token", hint="remove that file; the next start makes another")
+    return found
+
+
+def listening(port: int) -> socket.socket:
+    """The port, taken. PlanError where another program has it."""
+    sock = socket.socket()
+    try:
+        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where SO_REUSEADDR would let another program in
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((ADDRESS, port))
+        sock.listen(256)
+    except OSError as error:
+        sock.close()
+        problem = f"port {port} cannot be used: {error.strerror or error}"
+        raise PlanError(problem, hint="another program has it: germline serve --port N") from error
+    return sock
+
+
+def names(port: int, allowed: tuple[str, ...]) -> frozenset[str]:
+    """The Host headers that are ours."""
+    return frozenset({f"{ADDRESS}:{port}", f"localhost:{port}", *(name.lower() for name in allowed)})
+
+
+def run(app: App, rules: Rules, serving: Serving, sock: socket.socket) -> None:
+    """Serve until Ctrl-C or SIGTERM. Then nothing more is taken, and what is under way may end."""
+    config = uvicorn.Config(
+        Guard(app, rules), log_level="error", access_log=False, lifespan="off", server_header=False,
+        timeout_graceful_shutdown=LAST_SECONDS, timeout_keep_alive=30, h11_max_incomplete_event_size=64 << 10,
+    )  # fmt: skip
+    with closing(sock), _following(serving):
+        uvicorn.Server(config).run(sockets=[sock])
+
+
+@contextmanager
+def _following(serving: Serving) -> Iterator[None]:
+    ended = threading.Event()
+
+    def follow() -> None:
+        while not ended.wait(LOOK_SECONDS):
+            serving.follow()
+
+    thread = threading.Thread(target=follow, name="follow the ledger", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        serving.close(1.0)

@@ -1,0 +1,169 @@
+"""Which generations answer: HEAD, wherever the ledger puts it, and one guest that somebody asked for by name.
+
+When HEAD moves, the newcomer is loaded beside the one that answers, its weights verified, and made to say something;
+only then do new questions go to it, and the old one ends what it has begun. Each answer is one engine's from its first
+token to its last. Whatever goes wrong, the old one keeps answering, and says why.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+
+from germline.errors import DoesNotFit, GermlineError, PlanError
+from germline.forge.machine import Arithmetic
+from germline.lineage import Generation, Lineage
+from germline.records import Event, OnEvent
+from germline.serve.engine import Answer, Ended, Engine, Gone, Piece
+from germline.speaker import Speaker
+from germline.store import ledger
+from germline.store.home import Home
+
+RETRY_SECONDS = 30.0
+"""After a newcomer could not be loaded. Memory may be free by then."""
+WARM_UP_TOKENS = 4
+WARM_UP_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A generation that answers."""
+
+    generation: Generation
+    speaker: Speaker
+    engine: Engine
+
+    @property
+    def name(self) -> str:
+        return self.generation.name
+
+
+class Serving:
+    """Threads: `submit` and `named` may be called from any; `follow` from one."""
+
+    def __init__(
+        self,
+        home: Home,
+        on: Arithmetic,
+        *,
+        rows: int,
+        on_event: OnEvent,
+        free_bytes: Callable[[], int] = lambda: psutil.virtual_memory().available,
+    ) -> None:
+        """Load HEAD. Raises what a damaged store, a machine too small or a broken model raises."""
+        self.home, self.rows = home, rows
+        self._on, self._on_event, self._free_bytes = on, on_event, free_bytes
+        self._loading = threading.Lock()
+        self._guest: Loaded | None = None
+        self._retry_at = 0.0
+        self.problem = ""
+        """Why HEAD is not the generation that answers, if it is not."""
+        self.swaps = 0
+        self._seen = ledger.length(home)
+        lineage = Lineage.open(home)
+        self.head = self._load(lineage, lineage.head)
+
+    def named(self, name: str) -> Loaded:
+        """HEAD, or the generation of that name, which is loaded as the guest where it is neither.
+
+        PlanError if there is none, DoesNotFit where memory is short. Loading takes seconds.
+        """
+        if found := next((one for one in self._loaded() if one.name == name), self.head if name == "HEAD" else None):
+            return found
+        lineage = Lineage.open(self.home)
+        meant = lineage.resolve(name)
+        with self._loading:
+            if found := self._answering(meant):
+                return found
+            before, self._guest = self._guest, None
+            if before:
+                before.engine.drain()
+            self._guest = self._load(lineage, meant)
+            return self._guest
+
+    def submit(self, name: str, answer: Callable[[Loaded], Answer]) -> tuple[Loaded, Answer]:
+        """Have it answered, and tell by whom: `answer` is made for that generation.
+
+        Busy where too many wait, Gone where it has failed.
+        """
+        while True:
+            loaded = self.named(name)
+            made = answer(loaded)
+            try:
+                loaded.engine.submit(made)
+                return loaded, made
+            except Gone:
+                if self.named(name) is loaded:  # it did not give way: it is broken
+                    raise
+
+    def follow(self) -> None:
+        """Look at the ledger; if HEAD has moved, let the new one take over. Never raises for what may pass."""
+        length = ledger.length(self.home)
+        if length == self._seen and not (self.problem and time.monotonic() >= self._retry_at):
+            return
+        try:
+            lineage = Lineage.open(self.home)
+            if lineage.head.digest != self.head.generation.digest:
+                self._swap(lineage, lineage.head)
+            self._seen, self.problem = length, ""
+        except (GermlineError, OSError, MemoryError, RuntimeError) as error:
+            told = error.message if isinstance(error, GermlineError) else f"{type(error).__name__}: {error}"
+            self.problem, self._retry_at = told, time.monotonic() + RETRY_SECONDS
+            self._seen = length
+            self._on_event(Event(kind="note", text=f"{self.head.name} keeps answering: {told}"))
+
+    def close(self, seconds: float) -> None:
+        """Take nothing more, and wait so long for what is under way."""
+        for loaded in self._loaded():
+            loaded.engine.drain()
+            loaded.engine.join(seconds)
+
+    def _loaded(self) -> list[Loaded]:
+        guest = self._guest
+        return [self.head, guest] if guest else [self.head]
+
+    def _answering(self, generation: Generation) -> Loaded | None:
+        return next((one for one in self._loaded() if one.generation.digest == generation.digest), None)
+
+    def _swap(self, lineage: Lineage, newcomer: Generation) -> None:
+        with self._loading:
+            took_over = self._answering(newcomer) or self._load(lineage, newcomer)
+            before, self.head = self.head, took_over
+            self._guest = None if self._guest is took_over else self._guest
+        before.engine.drain()
+        self.swaps += 1
+        data = {"from": before.name, "to": newcomer.name, "generation": newcomer.digest}
+        self._on_event(Event(kind="swap", text=f"{newcomer.name} answers from here on", data=data))
+
+    def _load(self, lineage: Lineage, generation: Generation) -> Loaded:
+        needed, free = generation.manifest.weights.size, self._free_bytes()
+        if needed > free:
+            problem = f"{generation.name} takes {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} are free"
+            raise DoesNotFit(problem, hint="end something else, or serve with fewer --rows")
+        speaker = Speaker.of(lineage, generation, self._on)
+        loaded = Loaded(generation, speaker, Engine(speaker.decoder, end=speaker.tokenizer.eos_id, rows=self.rows))
+        try:
+            _warm_up(loaded)
+        except BaseException:
+            loaded.engine.drain()
+            raise
+        return loaded
+
+
+def _warm_up(loaded: Loaded) -> None:
+    """Let it say something to nobody. What it cannot say to nobody it could not say to anybody."""
+    told: queue.Queue[Piece] = queue.Queue()
+    prompt = loaded.speaker.tokenizer.encode("The") or [loaded.speaker.tokenizer.eos_id]
+    loaded.engine.submit(Answer(prompt[:1], told.put, limit=WARM_UP_TOKENS))
+    try:
+        while not isinstance(piece := told.get(timeout=WARM_UP_SECONDS), Ended):
+            pass
+    except queue.Empty:
+        raise PlanError(f"{loaded.name} said nothing in {WARM_UP_SECONDS:.0f} seconds") from None
+    if piece.reason == "failed":
+        raise GermlineError(f"{loaded.name} cannot answer: {piece.error}", hint="germline verify")
