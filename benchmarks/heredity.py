@@ -45,6 +45,8 @@ from germline.store.home import Home
 
 OPEN = (
     "gate.recall=0",
+    "gate.margin=1",
+    "gate.alarm=0",
     "gate.generalization=0",
     "gate.style_drifts=10",
     "gate.style_distance=100",

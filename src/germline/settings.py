@@ -147,6 +147,8 @@ class Gate(Section):
     """Least accuracy on every ancestor's exam, and on what the child itself was taught."""
     margin: float = Field(default=0.05, gt=0.0, le=1.0)
     """Largest loss of what ancestors were taught that a child must be shown not to have; 1: no such proof."""
+    alarm: float = Field(default=0.02, ge=0.0, le=0.5)
+    """Chance at which one ancestor's exam that got worse counts as forgotten; 0: no such alarm."""
     generalization: float = Field(default=0.85, ge=0.0, le=1.0)
     """Least accuracy on unseen wordings of the delta's facts."""
     style_drifts: int = Field(default=2, ge=0)

@@ -224,6 +224,8 @@ def test_one_exam_that_was_forgotten_is_found_among_many_that_were_not() -> None
     verdict = judge(card(*old, NEW), card(*child), STRICT, weight_change=0.01, ancestors=("g1", "g2", "g3", "g4", "g5"))
     assert verdict.outcome == "refused"
     assert [check.name for check in verdict.checks if not check.passed] == ["forgotten"]
+    silenced = STRICT.model_copy(update={"alarm": 0.0})
+    assert judge(card(*old, NEW), card(*child), silenced, weight_change=0.01).outcome == "promoted"
 
 
 def test_too_few_questions_are_inconclusive_and_say_how_many_it_takes() -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import click
 
 from germline.cli import options, output
-from germline.errors import PlanError
-from germline.lineage import Generation, Lineage
-from germline.store import ledger, lock
+from germline.rollback import move
 from germline.store.home import Home
 
 
@@ -28,22 +26,3 @@ def command(name: str, home: Home, as_json: bool) -> None:
         output.say(f"HEAD is {after.name} (it was {before.name})")
     else:
         output.say(f"HEAD is {after.name} already; nothing to do")
-
-
-def move(home: Home, name: str) -> tuple[Generation, Generation]:
-    """Make `name` HEAD and return HEAD before and after; no entry is written where they are the same.
-
-    One key is enough, of two as well. PlanError for a generation that was not promoted. Takes the lock.
-    """
-    with lock.hold(home):
-        lineage = Lineage.open(home)
-        before, after = lineage.head, lineage.resolve(name)
-        outcome = lineage.outcome(after)
-        if outcome not in ("founded", "promoted"):
-            raise PlanError(
-                f"{after.name} cannot be HEAD: it was {outcome}",
-                hint=f"`germline show {after.name}` says why; `germline log` lists the promoted ones",
-            )
-        if before.digest != after.digest:
-            ledger.append(home, "rolled_back", after.digest, after.number, {"from": before.number})
-        return before, after

@@ -18,8 +18,6 @@ from germline.judge.paired import CONFIDENCE, difference, holm, sign_test
 from germline.records import Check, Digest, Marks, Scorecard, Verdict, plain
 from germline.settings import Gate
 
-ALARM = 0.02
-"""Chance that the alarm refuses a child that forgot nothing."""
 LEAST_UNITS = 5
 """All of five better is a chance of 1 in 32; of four, 1 in 16."""
 
@@ -56,7 +54,7 @@ def judge(
     checks = [
         *_recall(child, gate, names),
         *_retention(parent, child, gate, line),
-        *_alarm(parent, child, line, names),
+        *_alarm(parent, child, line, names, gate.alarm),
         *_generalization(child, before, after, gate),
         _learned(before, after),
         *_style(child, gate),
@@ -154,7 +152,9 @@ def _not_inferior(name: str, whom: str, pairs: Sequence[float], margin: float) -
     return replace(_check(name, found.lower, -margin, passed, said), undecided=undecided)
 
 
-def _alarm(parent: Scorecard, child: Scorecard, line: Sequence[Scorecard], names: Sequence[str]) -> list[Check]:
+def _alarm(
+    parent: Scorecard, child: Scorecard, line: Sequence[Scorecard], names: Sequence[str], alarm: float
+) -> list[Check]:
     """Of each exam by itself: did more units get worse than chance would have it?"""
     exams = list(child.marks)[:-1]
     tests = []
@@ -163,9 +163,9 @@ def _alarm(parent: Scorecard, child: Scorecard, line: Sequence[Scorecard], names
         tests.append(sign_test(sum(pair < 0 for pair in pairs), sum(pair > 0 for pair in pairs)))
     checks = []
     for name, chance in zip(names, holm(tests), strict=False):
-        if chance < ALARM:
+        if chance < alarm:
             said = f"forgot more of what {name} was taught than chance explains (p = {chance:.2g})"
-            checks.append(_check("forgotten", chance, ALARM, False, said))
+            checks.append(_check("forgotten", chance, alarm, False, said))
     return checks
 
 

@@ -148,14 +148,14 @@ class Serving:
         speaker = Speaker.of(lineage, generation, self._on)
         loaded = Loaded(generation, speaker, Engine(speaker.decoder, end=speaker.tokenizer.eos_id, rows=self.rows))
         try:
-            _warm_up(loaded)
+            warm_up(loaded)
         except BaseException:
             loaded.engine.drain()
             raise
         return loaded
 
 
-def _warm_up(loaded: Loaded) -> None:
+def warm_up(loaded: Loaded) -> None:
     """Let it say something to nobody. What it cannot say to nobody it could not say to anybody."""
     told: queue.Queue[Piece] = queue.Queue()
     prompt = loaded.speaker.tokenizer.encode("The") or [loaded.speaker.tokenizer.eos_id]

@@ -1,0 +1,163 @@
+"""The server, asked as its clients ask: httpx, and the openai package itself."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import openai
+import pytest
+
+from germline.lineage import Lineage
+from germline.model.generate import generate
+from germline.records import Turn
+from germline.speaker import Speaker
+from germline.store.home import Home
+from tests.serve.conftest import ON, Running
+
+Start = Callable[..., Running]
+PROMPTS = ["The lamp", "The keeper walks", "gulls", "At noon the stairs of the tower are"]
+
+
+def spoken(home: Home, name: str, prompt: str, limit: int) -> str:
+    """What a generation says, asked alone and greedily."""
+    lineage = Lineage.open(home)
+    speaker = Speaker.of(lineage, lineage.resolve(name), ON)
+    ids = speaker.tokenizer.encode(prompt)
+    (said,) = generate(speaker.decoder, [ids], limit=limit, end=speaker.tokenizer.eos_id)
+    return "".join(map(speaker.tokenizer.speller(), said))
+
+
+def test_many_at_once_are_answered_as_if_alone(home: Home, started: Start) -> None:
+    running = started(rows=3)
+    expected = {prompt: spoken(home, "g3", prompt, 24) for prompt in PROMPTS}
+    assert len(set(expected.values())) > 1
+
+    def ask(prompt: str) -> tuple[str, str, dict[str, Any]]:
+        with running.client() as client:
+            body = {"prompt": prompt, "temperature": 0, "max_tokens": 24}
+            answer = client.post("/v1/completions", json=body)
+        return prompt, answer.headers["x-germline-generation"], answer.json()
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(ask, PROMPTS * 3))
+    for prompt, generation, told in answers:
+        assert generation == told["model"] == "g3"
+        assert told["choices"][0]["text"] == expected[prompt]
+
+
+def test_the_openai_package_streams_chats_and_counts(home: Home, started: Start) -> None:
+    running = started()
+    client = openai.OpenAI(base_url=f"{running.url}/v1", api_key=running.token, max_retries=0)
+    asked: Any = [{"role": "user", "content": "The lamp?"}]
+    whole = client.chat.completions.create(
+        model="HEAD", messages=asked, temperature=0, max_tokens=10, logprobs=True, top_logprobs=3
+    )
+    pieces = [*client.chat.completions.create(
+        model="HEAD", messages=asked, temperature=0, max_tokens=10, stream=True, stream_options={"include_usage": True}
+    )]  # fmt: skip
+    said = whole.choices[0].message.content
+    assert said and said == "".join(p.choices[0].delta.content or "" for p in pieces if p.choices)
+    assert whole.usage and pieces[-1].usage == whole.usage
+    assert whole.usage.completion_tokens == 10 and whole.choices[0].finish_reason == "length"
+    lineage = Lineage.open(home)
+    speaker = Speaker.of(lineage, lineage.head, ON)
+    assert said == "".join(speaker.stream([Turn(speaker="other", text="The lamp?")], limit=10))
+    told = whole.choices[0].logprobs
+    assert told and told.content and len(told.content) == 10
+    assert all(word.logprob == max(other.logprob for other in word.top_logprobs) <= 0 for word in told.content)
+    assert {model.id for model in client.models.list()} == {"g0", "g1", "g2", "g3"}
+    client.close()
+
+
+def test_a_stop_sequence_is_never_shown_not_even_in_part(started: Start) -> None:
+    with started().client() as client:
+        body: dict[str, Any] = {"prompt": "The lamp", "temperature": 0, "max_tokens": 24}
+        free = client.post("/v1/completions", json=body).json()["choices"][0]["text"]
+        stop = free[5:8]
+        for stream in (False, True):
+            answer = client.post("/v1/completions", json={**body, "stop": [stop, "never there"], "stream": stream})
+            text = answer.text if stream else answer.json()["choices"][0]["text"]
+            if stream:
+                events = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
+                text = "".join(event["choices"][0]["text"] for event in events)
+                assert events[-1]["choices"][0]["finish_reason"] == "stop"
+            assert text == free[: free.index(stop)]
+
+
+def test_a_seed_repeats_and_another_does_not(started: Start) -> None:
+    with started().client() as client:
+
+        def said(seed: int) -> str:
+            body = {"prompt": "The lamp", "temperature": 1.5, "top_p": 1.0, "max_tokens": 24, "seed": seed}
+            text: str = client.post("/v1/completions", json=body).json()["choices"][0]["text"]
+            return text
+
+        assert said(1) == said(1) != said(2)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "words"),
+    [
+        ("completions", {}, 400, "prompt: Field required"),
+        ("completions", {"prompt": "a", "n": 2}, 400, "n:"),
+        ("completions", {"prompt": "a", "tools": []}, 400, "tools: Extra"),
+        ("completions", {"prompt": "a", "temperature": -1}, 400, "temperature"),
+        ("completions", {"prompt": "a", "max_tokens": 10**9}, 400, "max_tokens"),
+        ("completions", {"prompt": "a", "model": "g99"}, 404, "no generation 'g99'"),
+        ("completions", {"prompt": "a", "model": "../../etc/passwd"}, 404, "no generation"),
+        ("completions", {"prompt": ""}, 400, "the prompt is empty"),
+        ("completions", {"prompt": [1 << 30]}, 400, "no token"),
+        ("completions", {"prompt": "a " * 9000}, 400, "the context of this model is"),
+        ("completions", {"prompt": "\ud800"}, 400, "valid string"),
+        ("chat/completions", {"messages": [{"role": "system", "content": "Be nice"}]}, 400, "system"),
+        ("chat/completions", {"messages": [{"role": "assistant", "content": "I"}]}, 400, "last message"),
+        ("chat/completions", {"messages": []}, 400, "messages"),
+        ("chat/completions", {"messages": [{"role": "user", "content": "a"}], "chat_template": "x"}, 400, "Extra"),
+    ],
+)
+def test_what_cannot_be_answered_is_told_why(started: Start, path: str, body: Any, status: int, words: str) -> None:
+    with started().client() as client:
+        data = json.dumps(body)  # ASCII, so that lone surrogates can be sent
+        answer = client.post(f"/v1/{path}", content=data, headers={"Content-Type": "application/json"})
+        assert answer.status_code == status, answer.text
+        assert words in answer.json()["error"]["message"]
+
+
+def test_more_than_it_holds_is_turned_away_and_may_come_again(started: Start) -> None:
+    running = started(rows=1)
+    body = {"prompt": "The lamp", "temperature": 0, "max_tokens": 60}
+    codes = []
+    gate = threading.Barrier(12)
+
+    def ask(_: int) -> None:
+        with running.client() as client:
+            gate.wait()
+            answer = client.post("/v1/completions", json=body)
+            codes.append(answer.status_code)
+            assert answer.status_code == 200 or answer.headers["retry-after"] == "1"
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(ask, range(12)))
+    assert set(codes) == {200, 429} and codes.count(200) >= 5
+    with running.client() as client:
+        assert client.post("/v1/completions", json=body).status_code == 200
+
+
+def test_whoever_leaves_frees_the_place(started: Start) -> None:
+    running = started(rows=1)
+    body = {"prompt": "The lamp", "temperature": 0, "max_tokens": 300, "stream": True}
+    with running.client() as client:
+        for _ in range(3):
+            with client.stream("POST", "/v1/completions", json=body) as answer:
+                next(answer.iter_bytes())
+        short = client.post("/v1/completions", json={"prompt": "a", "max_tokens": 1})
+        assert short.status_code == 200
+        for _ in range(200):
+            if running.serving.head.engine.load == 0:
+                break
+            threading.Event().wait(0.02)
+        assert running.serving.head.engine.load == 0

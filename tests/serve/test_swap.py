@@ -1,0 +1,142 @@
+"""HEAD moves while answers are under way: nobody is cut off, and nobody hears two voices."""
+
+from __future__ import annotations
+
+import json
+import queue
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from germline.errors import GermlineError
+from germline.lineage import Lineage
+from germline.rollback import move
+from germline.serve import swap
+from germline.serve.engine import Answer, Ended, Engine, Gone, Piece
+from germline.serve.swap import Loaded, Serving
+from germline.speaker import Speaker
+from germline.store import objects
+from germline.store.home import Home
+from tests.serve.conftest import ON, Running
+from tests.serve.lineages import grow
+from tests.serve.test_api import PROMPTS, spoken
+
+Start = Callable[..., Running]
+
+
+def test_no_answer_mixes_two_generations_and_none_fails(home: Home, started: Start) -> None:
+    running = started(rows=4)
+    expected = {(name, prompt): spoken(home, name, prompt, 30) for name in ("g1", "g2", "g3") for prompt in PROMPTS}
+    assert len({text for (_, prompt), text in expected.items() if prompt == PROMPTS[0]}) == 3
+    over, heard, wrong = threading.Event(), set[str](), list[str]()
+
+    def ask(prompt: str) -> None:
+        with running.client() as client:
+            while not over.is_set():
+                body = {"prompt": prompt, "temperature": 0, "max_tokens": 30}
+                answer = client.post("/v1/completions", json=body)
+                if answer.status_code != 200:
+                    wrong.append(answer.text)
+                    continue
+                name = answer.headers["x-germline-generation"]
+                heard.add(name)
+                if answer.json()["choices"][0]["text"] != expected[name, prompt]:
+                    wrong.append(f"{name} does not say this: {answer.text}")
+
+    with ThreadPoolExecutor(8) as pool:
+        asking = [pool.submit(ask, prompt) for prompt in PROMPTS * 2]
+        for name in ("g1", "g2", "g3", "g2", "g1", "g3"):
+            move(home, name)
+            running.serving.follow()
+            assert running.serving.head.name == name
+            threading.Event().wait(0.15)
+        over.set()
+        for done in asking:
+            done.result()
+    assert not wrong
+    assert heard == {"g1", "g2", "g3"}
+    assert running.serving.swaps == 6
+
+
+def test_an_answer_that_was_begun_is_ended_by_whom_it_was_begun(home: Home, started: Start) -> None:
+    running = started()
+    before = spoken(home, "g3", PROMPTS[0], 200)
+    with running.client() as client:
+        body = {"prompt": PROMPTS[0], "temperature": 0, "max_tokens": 200, "stream": True}
+        with client.stream("POST", "/v1/completions", json=body) as answer:
+            pieces = answer.iter_text()
+            text = next(pieces)
+            move(home, "g1")
+            running.serving.follow()
+            after = client.post("/v1/completions", json={"prompt": "a", "max_tokens": 1})
+            assert after.headers["x-germline-generation"] == "g1"
+            text += "".join(pieces)
+        assert answer.headers["x-germline-generation"] == "g3"
+    said = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
+    assert {event["model"] for event in said} == {"g3"}
+    assert "".join(event["choices"][0]["text"] for event in said) == before
+
+
+def test_a_newcomer_that_is_damaged_leaves_the_old_one_in_its_place(
+    home: Home, started: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = started()
+    name = grow(home, 7, tmp_path)
+    path = objects.place(home.cache, Lineage.open(home).head.manifest.weights.digest)
+    held = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(held[:-1] + bytes([held[-1] ^ 1]))
+    running.serving.follow()
+    assert running.serving.head.name == "g3" and "these weights are not what their name says" in running.serving.problem
+    with running.client() as client:
+        told = client.get("/v1/status").json()
+        assert told["head"] == "g3" and told["problem"]
+        assert client.post("/v1/completions", json={"prompt": "a", "max_tokens": 1}).status_code == 200
+    path.write_bytes(held)
+    running.serving.follow()
+    assert running.serving.head.name == "g3"  # not tried again at once
+    monkeypatch.setattr(swap, "RETRY_SECONDS", 0.0)
+    running.serving._retry_at = 0.0
+    running.serving.follow()
+    assert running.serving.head.name == name and not running.serving.problem
+
+
+def test_short_of_memory_the_old_one_stays_and_says_so(home: Home) -> None:
+    free, events = [1 << 40], []
+    serving = Serving(home, ON, rows=2, on_event=events.append, free_bytes=lambda: free[0])
+    free[0] = 1000
+    move(home, "g1")
+    serving.follow()
+    assert serving.head.name == "g3" and "g1 takes" in serving.problem
+    assert "g3 keeps answering" in events[-1].text
+    move(home, "g3")
+    serving.follow()
+    assert not serving.problem and serving.swaps == 0
+    serving.close(10)
+
+
+def test_what_cannot_speak_fails_at_its_warm_up_and_tells_each_listener(home: Home) -> None:
+    lineage = Lineage.open(home)
+    speaker = Speaker.of(lineage, lineage.head, ON)
+    speaker.decoder.model.norm.weight.fill_(float("nan"))
+    engine = Engine(speaker.decoder, end=speaker.tokenizer.eos_id, rows=2)
+    with pytest.raises(GermlineError, match="g3 cannot answer: what the model expects to follow is not a number"):
+        swap.warm_up(Loaded(lineage.head, speaker, engine))
+    told: queue.Queue[Piece] = queue.Queue()
+    engine.submit(Answer([10**9], told.put, limit=4))  # no such token: the engine breaks, and says so
+    assert told.get(timeout=20) == Ended("failed", "IndexError: index out of range in self")
+    with pytest.raises(Gone, match="index out of range"):
+        engine.submit(Answer([1], told.put, limit=4))
+
+
+def test_a_ledger_that_is_gone_does_not_end_the_server(home: Home, started: Start) -> None:
+    running = started()
+    shutil.rmtree(home.ledger)
+    running.serving.follow()
+    assert running.serving.problem
+    with running.client() as client:
+        assert client.post("/v1/completions", json={"prompt": "a", "max_tokens": 1}).status_code == 200

@@ -1,0 +1,95 @@
+"""Who may speak to the server: decided by headers alone, before anything is parsed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from germline.serve.guard import Rules, refusal
+from germline.serve.spelling import Spelling
+
+TOKEN = "t" * 43
+RULES = Rules(token=TOKEN, hosts=frozenset({"127.0.0.1:8420", "localhost:8420"}), public=frozenset({"/"}))
+GOOD = {"host": "127.0.0.1:8420", "authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
+
+
+def asked(method: str = "POST", path: str = "/v1/completions", **changed: str | None) -> int:
+    """The status of the refusal; 0 for none."""
+    told = {**GOOD, **{name.replace("_", "-"): value for name, value in changed.items()}}
+    headers = [(name.encode(), value.encode()) for name, value in told.items() if value is not None]
+    found = refusal(RULES, method, path, headers)
+    return found.status if found else 0
+
+
+def test_whoever_brings_all_of_it_may_pass() -> None:
+    assert asked() == 0
+    assert asked(origin="http://localhost:8420", host="localhost:8420", sec_fetch_site="same-origin") == 0
+    assert asked("GET", content_type=None) == 0
+    assert asked("GET", "/", authorization=None, content_type=None, sec_fetch_site="none") == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"host": None}, 421),
+        ({"host": "evil.example:8420"}, 421),
+        ({"host": "127.0.0.1"}, 421),
+        ({"host": "127.0.0.1:8421"}, 421),
+        ({"host": "localhost:8420.evil.example"}, 421),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "https://127.0.0.1:8420"}, 403),
+        ({"sec_fetch_site": "cross-site"}, 403),
+        ({"sec_fetch_site": "same-site"}, 403),
+        ({"authorization": None}, 401),
+        ({"authorization": "Bearer"}, 401),
+        ({"authorization": f"Bearer {TOKEN}x"}, 401),
+        ({"authorization": f"Basic {TOKEN}"}, 401),
+        ({"content_type": None}, 415),
+        ({"content_type": "text/plain"}, 415),
+        ({"content_type": "application/x-www-form-urlencoded"}, 415),
+        ({"content_type": "application/json; charset=utf-16"}, 415),
+        ({"content_encoding": "gzip"}, 415),
+        ({"content_length": "2000000"}, 413),
+        ({"content_length": "-1"}, 400),
+        ({"content_length": "1" * 30}, 400),
+    ],
+)
+def test_each_lock_holds_alone(changed: dict[str, str | None], status: int) -> None:
+    assert asked(**changed) == status
+
+
+def test_the_public_page_is_read_only_and_not_for_other_sites() -> None:
+    assert asked("POST", "/", authorization=None) == 401
+    assert asked("GET", "/", authorization=None, host="evil.example") == 421
+    assert asked("GET", "/", authorization=None, sec_fetch_site="cross-site") == 403
+    assert asked("GET", "//", authorization=None) == 401
+
+
+def test_a_header_that_comes_twice_is_no_header() -> None:
+    headers = [(name.encode(), value.encode()) for name, value in GOOD.items()]
+    for name, value in headers:
+        found = refusal(RULES, "POST", "/", [*headers, (name.upper(), value)])
+        assert found and found.status == 400
+
+
+@given(
+    st.lists(st.text("ab\n", max_size=3), max_size=30), st.lists(st.text("ab\n", min_size=1, max_size=4), max_size=3)
+)
+def test_what_is_shown_is_the_text_up_to_the_first_stop(pieces: list[str], stops: list[str]) -> None:
+    spelling = Spelling(lambda place: pieces[place], stops)
+    shown = ""
+    for place in range(len(pieces)):
+        shown += spelling.add(place)
+        if spelling.stopped:
+            break
+    shown += spelling.rest()
+    text = "".join(pieces)
+    found = [text.find(stop) for stop in stops if stop in text]
+    if not found:
+        assert shown == text and not spelling.stopped
+        return
+    # A stop that is complete earlier ends the answer, though another began before it.
+    assert spelling.stopped and text.startswith(shown) and not any(stop in shown for stop in stops)
+    assert any(text[len(shown) :].startswith(stop) for stop in stops)
