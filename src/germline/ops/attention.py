@@ -84,8 +84,25 @@ def attend(query: Tensor, key: Tensor, value: Tensor, visibility: Visibility, so
     """
     if softcap > 0:
         return torch.cat([_plain(query, key, value, tile, softcap) for tile in visibility], dim=2)
+    if not torch.is_grad_enabled():
+        return _mixed(query, key, value, visibility)[0]
     mixed: Tensor = _Attend.apply(query, key, value, visibility)  # type: ignore[no-untyped-call]
     return mixed
+
+
+def _mixed(query: Tensor, key: Tensor, value: Tensor, visibility: Visibility) -> tuple[Tensor, list[Tensor]]:
+    """What is seen, and the weights of each tile."""
+    rows, heads, length, size = query.shape
+    mixed = query.new_empty(rows, length, heads, size).transpose(1, 2)  # as the next layer reads it
+    kept = []
+    for tile in visibility:
+        stacked, keys, values = _tile(query, key, value, tile)
+        scores = torch.bmm(stacked, keys.transpose(1, 2))
+        weights = torch.softmax(_masked(scores, tile, query.shape[1]), -1)
+        part = mixed[:, :, tile.first : tile.last]
+        part.copy_(torch.bmm(weights, values).view(part.shape))
+        kept.append(weights)
+    return mixed, kept
 
 
 def _plain(query: Tensor, key: Tensor, value: Tensor, tile: Tile, softcap: float) -> Tensor:
@@ -98,6 +115,8 @@ def _plain(query: Tensor, key: Tensor, value: Tensor, tile: Tile, softcap: float
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor, scale: float) -> Tensor:
     """scale * RoPE(x) for x [B, H, T, E] of any strides and tables [B, 1, T, R / 2]: contiguous, ready for `attend`."""
+    if not torch.is_grad_enabled():
+        return pointwise.rotate(x, cosine, sine, scale=scale)[0]
     turned: Tensor = _Rotate.apply(x, cosine, sine, scale)  # type: ignore[no-untyped-call]
     return turned
 
@@ -119,16 +138,7 @@ class _Rotate(torch.autograd.Function):
 class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, visibility: Visibility) -> Tensor:
-        rows, heads, length, size = query.shape
-        mixed = query.new_empty(rows, length, heads, size).transpose(1, 2)  # as the next layer reads it
-        kept = []
-        for tile in visibility:
-            stacked, keys, values = _tile(query, key, value, tile)
-            scores = torch.bmm(stacked, keys.transpose(1, 2))
-            weights = torch.softmax(_masked(scores, tile, query.shape[1]), -1)
-            part = mixed[:, :, tile.first : tile.last]
-            part.copy_(torch.bmm(weights, values).view(part.shape))
-            kept.append(weights)
+        mixed, kept = _mixed(query, key, value, visibility)
         ctx.visibility = visibility
         ctx.save_for_backward(query, key, value, *kept)
         return mixed

@@ -86,7 +86,10 @@ def project(before: Before, raw: Sequence[Tensor], layers: Sequence[Projection],
     """
     shape = raw[0].shape[:-1]
     flat = [tensor.reshape(-1, tensor.shape[-1]) if tensor.dim() > 1 else tensor for tensor in raw]
-    outputs = _Project.apply(before, len(flat), scale, *flat, *(part for layer in layers for part in layer))  # type: ignore[no-untyped-call]
+    if torch.is_grad_enabled():
+        outputs = _Project.apply(before, len(flat), scale, *flat, *(part for layer in layers for part in layer))  # type: ignore[no-untyped-call]
+    else:  # autograd's own bookkeeping would cost a fifth of a token (LOG.md)
+        outputs, _ = _products(before.forward(flat), layers, scale)
     return [output.view(*shape, -1) for output in outputs]
 
 
@@ -94,7 +97,7 @@ def apply(before: Before, raw: Sequence[Tensor]) -> Tensor:
     """before(raw) by itself, with its own backward: a norm or a gate that no linear layer follows."""
     shape = raw[0].shape
     flat = [tensor.reshape(-1, tensor.shape[-1]) if tensor.dim() > 1 else tensor for tensor in raw]
-    output: Tensor = _Apply.apply(before, *flat)  # type: ignore[no-untyped-call]
+    output: Tensor = _Apply.apply(before, *flat) if torch.is_grad_enabled() else before.forward(flat)  # type: ignore[no-untyped-call]
     return output.view(shape)
 
 
@@ -114,18 +117,7 @@ class _Project(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, before: Before, inputs: int, scale: float, *tensors: Any) -> tuple[Tensor, ...]:
         raw, layers = tensors[:inputs], _layers(tensors[inputs:])
-        x = before.forward(raw)
-        downs = _downs(layers, x.dtype)
-        lows = [] if downs is None else torch.split(torch.mm(x, downs.t()).mul_(scale), _ranks(layers), 1)
-        low = iter(lows)
-        outputs = []
-        for layer in layers:
-            y = torch.mm(x, dense(layer.weight, x.dtype).t())
-            if layer.bias is not None:
-                y += layer.bias.to(x.dtype)
-            if layer.B is not None:
-                y.addmm_(next(low), layer.B.to(x.dtype).t())
-            outputs.append(y)
+        outputs, lows = _products(before.forward(raw), layers, scale)
         ctx.before, ctx.scale, ctx.layers = before, scale, layers
         ctx.inputs = inputs
         ctx.save_for_backward(*raw, *lows)
@@ -163,6 +155,22 @@ class _Project(torch.autograd.Function):
             own.append(to_down.to(layer.A.dtype) if next(needed) else None)
             own.append(torch.mm(outer.t(), low).to(layer.B.dtype) if next(needed) else None)
         return (None, None, None, *raw_gradients, *own)
+
+
+def _products(x: Tensor, layers: Sequence[Projection], scale: float) -> tuple[list[Tensor], Sequence[Tensor]]:
+    """What each layer makes of x, and the rank-wide products on the way, scaled."""
+    downs = _downs(layers, x.dtype)
+    lows = [] if downs is None else torch.split(torch.mm(x, downs.t()).mul_(scale), _ranks(layers), 1)
+    low = iter(lows)
+    outputs = []
+    for layer in layers:
+        y = torch.mm(x, dense(layer.weight, x.dtype).t())
+        if layer.bias is not None:
+            y += layer.bias.to(x.dtype)
+        if layer.B is not None:
+            y.addmm_(next(low), layer.B.to(x.dtype).t())
+        outputs.append(y)
+    return outputs, lows
 
 
 def _downs(layers: Sequence[Projection], dtype: torch.dtype) -> Tensor | None:
