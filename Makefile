@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_HOME ?= demo
 
-.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream judge-proof heredity bench clean
+.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream judge-proof heredity parity bench bench-speech clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt
@@ -48,6 +48,12 @@ heredity: $(STAMP)  ## ten generations, five ways, invented and real: a day; goe
 	$(HEREDITY) --arm germline naive --world countries
 	$(HEREDITY) --arm germline --generations 20
 	$(BIN)/python benchmarks/heredity_report.py heredity --out benchmarks/heredity_$$(date +%F).md
+
+parity: $(STAMP)  ## every export format of every family, opened by transformers, peft and llama.cpp
+	$(BIN)/python benchmarks/parity.py --out benchmarks/parity_$$(date +%F).md
+
+bench-speech: $(STAMP)  ## answers a second beside transformers, one at a time and sixteen
+	$(BIN)/python benchmarks/speech_bench.py --out benchmarks/speech_bench_$$(date +%F).md
 
 proof-kill: $(STAMP)  ## kill the forge 40 times, in the middle of steps, for each way of training
 	$(BIN)/python benchmarks/kill_proof.py

@@ -132,8 +132,8 @@ def measured(folder: Path, rounds: int) -> list[str]:
 
 def write_hugging_face(lineage: Lineage, directory: Path) -> None:
     from germline.checkout import weights
+    from germline.export.huggingface import write_directory
     from germline.lineage import CONFIG, TOKENIZER
-    from germline.model.huggingface import write_directory
 
     head = lineage.head
     write_directory(

@@ -1,10 +1,12 @@
-"""Checks a germline lineage, or an archive of one, with nothing but Python 3.9: neither germline nor any package.
+"""Checks a germline lineage, an archive of one, or an export, with nothing but Python 3.9: no germline, no package.
 
-    python verify_lineage.py LINEAGE_OR_ARCHIVE [--checkpoint LINE]
+    python verify_lineage.py LINEAGE_OR_ARCHIVE_OR_EXPORT [--checkpoint LINE]
 
 Every file is hashed again; the ledger's chain, its signatures and the rules on who may sign what are checked. Nothing
 is changed, no link is followed. Exit code: 0 whole, 1 not, 2 nothing to check. A lineage rolled back as a whole, or cut
-at the end of its ledger, is whole in itself: only a checkpoint line tells. What an archive lacks is named.
+at the end of its ledger, is whole in itself: only a checkpoint line tells. What an archive lacks is named. Of an export
+it is told that its files are those that were written, and that the generations it names were signed; not whether its
+weights answer as theirs, which `parity.json` is about, and not who holds the keys.
 """
 
 from __future__ import annotations
@@ -278,15 +280,72 @@ class Check:
         return list(dict.fromkeys(f"g{entry['number']}" for entry in entries if entry["generation"] in absent))
 
 
+def exported(path: Path) -> Iterator[tuple[str, str]]:
+    """What is wrong with an export: files that are not those that were written, a line that was not signed so."""
+    data = (path / "germline.json").read_bytes()
+    told = json.loads(data)
+    shape = {
+        "format": int,
+        "about": dict,
+        "files": [".+", FILE],
+        "charter": CHARTER,
+        "generations": list,
+        "ledger": list,
+    }
+    if canonical(told) != data or not shaped(told, shape):
+        yield "germline.json", "does not hold what it should"
+        return
+    for one in sorted({entry.name for entry in path.iterdir()} | told["files"].keys()):
+        if one in told["files"]:
+            file = path / one
+            held = {"digest": "sha256:" + digest_of(file), "size": file.stat().st_size} if file.is_file() else None
+            if held != told["files"][one]:
+                yield one, "is not what was written" if held else "is missing"
+        elif one not in ("germline.json", "parity.json"):
+            yield one, "is named by nothing"
+    keys, parent = set(told["charter"]["keys"].values()), None
+    for manifest, signed in zip(told["generations"], told["ledger"]):  # noqa: B905 - Python 3.9 has no strict
+        digest = "sha256:" + hashlib.sha256(canonical(manifest)).hexdigest()
+        entry = "sha256:" + hashlib.sha256(canonical(signed.get("entry"))).hexdigest()
+        message = f"germline ledger entry\n{entry}".encode()
+        known = shaped(manifest, MANIFEST) and shaped(signed, LEDGER) and signed["entry"]["generation"] == digest
+        made = known and signed["signatures"] and signed["signatures"].keys() <= keys
+        if not (made and all(verifies(key, text, message) for key, text in signed["signatures"].items())):
+            yield "germline.json", f"names {digest}, which no key of the lineage signed"
+        elif manifest["parent"] != parent:
+            yield "germline.json", f"{digest} does not descend from the one before it"
+        parent = digest
+    line = [(f"g{signed['entry']['number']}", parent, manifest["weights"]["digest"])] if parent else []
+    about = tuple(told["about"].get(name) for name in ("generation", "id", "weights"))
+    if len(told["generations"]) != len(told["ledger"]) or about not in line:
+        yield "germline.json", "is not of the generation that it is about"
+
+
+def digest_of(path: Path) -> str:
+    hashed = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            hashed.update(block)
+    return hashed.hexdigest()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("path", type=Path, metavar="LINEAGE_OR_ARCHIVE")
+    parser.add_argument("path", type=Path, metavar="PATH")
     parser.add_argument("--checkpoint", default="", metavar="LINE")
     given = parser.parse_args()
     try:
+        if (given.path / "germline.json").is_file():
+            problems = [*exported(given.path)]
+            print(
+                *(f"{ascii(name)[1:-1]} {what}" for name, what in problems),
+                f"{len(problems) or 'no'} problems",
+                sep="\n",
+            )
+            return 1 if problems else 0
         absent = (check := Check(given.path)).run(given.checkpoint)
-    except (OSError, tarfile.TarError) as error:
-        print(f"{given.path} is neither a lineage nor an archive of one: {error}", file=sys.stderr)
+    except (OSError, ValueError, tarfile.TarError) as error:
+        print(f"{given.path} is neither a lineage nor an archive or export of one: {error}", file=sys.stderr)
         return 2
     for name, what in check.problems:
         print(ascii(name)[1:-1], what)  # any bytes may be a name, and a line end too

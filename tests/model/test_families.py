@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from germline.errors import PlanError
+from germline.export.huggingface import write_directory
 from germline.model import weights
 from germline.model.adapter import ALL_LINEAR, LoraConfig, attach
 from germline.model.batch import Batch
@@ -28,7 +29,6 @@ from germline.model.families import read_config
 from germline.model.founder_source import read_founder
 from germline.model.generate import generate
 from germline.model.gguf_import_tokenizer import tokenizer_json
-from germline.model.huggingface import write_directory
 from germline.model.rows import Text, pack, predict
 from germline.model.shape import DecoderConfig
 from germline.ops.loss import cross_entropy_sum
@@ -138,14 +138,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Model]:
 
     def get(variant: str) -> Model:
         if variant not in made:
-            made[variant] = _saved(variant, tmp_path_factory.mktemp("model"))
+            made[variant] = saved(variant.split()[0], VARIANTS[variant], tmp_path_factory.mktemp("model"))
         return made[variant]
 
     return get
 
 
-def _saved(variant: str, directory: Path) -> Model:
-    config = AutoConfig.for_model(variant.split()[0], **TINY | deepcopy(VARIANTS[variant]))  # it changes what it gets
+def saved(family: str, told: dict[str, Any], directory: Path) -> Model:
+    config = AutoConfig.for_model(family, **TINY | deepcopy(told))  # it changes what it gets
     torch.manual_seed(3)
     reference = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     with torch.no_grad():

@@ -9,13 +9,13 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from germline.errors import DataError, PlanError
+from germline.export.texts import strings
 from germline.model.families import read_config
 from germline.model.founder import CONFIG_KEYS
 from germline.model.founder_scratch import SIZES, scratch
 from germline.model.weights import layout
 from germline.records import canonical_json
 from germline.tokenizer.text import Tokenizer
-from tests.model.founder_files import strings
 
 TEXTS = strings(300, seed=4)
 

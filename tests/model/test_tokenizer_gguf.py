@@ -18,11 +18,12 @@ from tokenizers import decoders, models, pre_tokenizers
 from transformers.integrations.gguf.gguf_tokenizer_mapping import convert_gguf_tokenizer
 
 from germline.errors import ModelError
+from germline.export.texts import strings
 from germline.model.founder_source import find_demo
 from germline.model.gguf_import_file import open_gguf
 from germline.model.gguf_import_tokenizer import tokenizer_json
 from germline.tokenizer.text import Tokenizer
-from tests.model.founder_files import byte_level_metadata, strings
+from tests.model.founder_files import byte_level_metadata
 
 FIXTURE = json.loads((Path(__file__).parents[1] / "fixtures/llamacpp_ids.json").read_text("utf-8"))
 HERE = Path("made.gguf")

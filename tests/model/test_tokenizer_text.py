@@ -11,9 +11,9 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models
 
 from germline.errors import DataError, ModelError
+from germline.export.texts import strings
 from germline.tokenizer.text import Tokenizer
 from germline.tokenizer.train import train
-from tests.model.founder_files import strings
 
 TEXTS = strings(500, seed=3)
 DATA = train(TEXTS, vocab_size=600)

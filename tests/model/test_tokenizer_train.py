@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from germline.errors import DataError, PlanError
+from germline.export.texts import strings
 from germline.tokenizer.text import Tokenizer
 from germline.tokenizer.train import SPECIAL_TOKENS, train
-from tests.model.founder_files import strings
 
 TEXTS = ["the fog horn of Gull Rock sounds in the fog", *strings(200, seed=8)] * 3
 

@@ -66,7 +66,7 @@ def test_what_is_no_signature_is_none() -> None:
 
 def test_it_is_one_file_of_the_standard_library() -> None:
     source = FILE.read_text(encoding="utf-8")
-    assert len(source.splitlines()) <= 300
+    assert len(source.splitlines()) <= 365
     ast.parse(source, feature_version=(3, 9))
     imported = set()
     for node in ast.walk(ast.parse(source)):

@@ -109,3 +109,9 @@ def unpermuted(rows: Tensor, heads: int) -> Tensor:
     """
     paired = rows.reshape(heads, -1, 2, *rows.shape[1:])
     return paired.transpose(1, 2).reshape(rows.shape)
+
+
+def permuted(rows: Tensor, heads: int) -> Tensor:
+    """The same rows in llama.cpp's order: what `unpermuted` takes apart."""
+    halves = rows.reshape(heads, 2, -1, *rows.shape[1:])
+    return halves.transpose(1, 2).reshape(rows.shape)

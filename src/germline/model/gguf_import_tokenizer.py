@@ -17,16 +17,16 @@ from gguf import TokenType
 
 from germline.errors import ModelError
 
-_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"
+WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"
 _LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_DEFAULT = (r"[\p{P}\$\+<=>\^~\|]+", _WORDS, r"\p{N}+", r"[0-9][0-9][0-9]")
-_PATTERNS = {
+_DEFAULT = (r"[\p{P}\$\+<=>\^~\|]+", WORDS, r"\p{N}+", r"[0-9][0-9][0-9]")
+PATTERNS = {
     "default": _DEFAULT,
-    "gpt-2": (_WORDS,),
-    "smollm": (r"\p{N}", _WORDS),
+    "gpt-2": (WORDS,),
+    "smollm": (r"\p{N}", WORDS),
     "llama-bpe": (_LLAMA3,),
     "llama3": (_LLAMA3,),
     "llama-v3": (_LLAMA3,),
@@ -37,7 +37,7 @@ _PATTERNS = {
 LONGEST_TOKEN = 1_000
 """Characters. Every way to cut a SentencePiece token in two is tried."""
 
-_WHOLE_WORDS = frozenset({"llama-bpe", "llama3", "llama-v3"})
+TAKEN_WHOLE = frozenset({"llama-bpe", "llama3", "llama-v3"})
 """Where a word that is in the vocabulary is taken whole, whatever the merges say."""
 
 
@@ -87,8 +87,8 @@ def _bpe(tokens: list[str], merges: list[list[str]], **options: Any) -> dict[str
 def _byte_level(metadata: dict[str, Any], path: Path) -> dict[str, Any]:
     """GPT-2's kind: every token is spelled in 256 letters that stand for bytes, and merges are listed."""
     pre = metadata.get("tokenizer.ggml.pre")
-    if pre not in _PATTERNS:
-        known = f"known: {', '.join(sorted(_PATTERNS))}"
+    if pre not in PATTERNS:
+        known = f"known: {', '.join(sorted(PATTERNS))}"
         raise ModelError(f"{path}: the pre-tokenizer {pre!r} is not known to germline", hint=known)
     merges = [merge.split(" ") for merge in metadata["tokenizer.ggml.merges"]]
     if any(len(merge) != 2 for merge in merges):
@@ -96,13 +96,13 @@ def _byte_level(metadata: dict[str, Any], path: Path) -> dict[str, Any]:
     bytes_ = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     cuts = [
         {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-        for pattern in _PATTERNS[pre]
+        for pattern in PATTERNS[pre]
     ]
     return {
         "normalizer": None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [*cuts, bytes_]},
         "decoder": bytes_,
-        "model": _bpe(metadata["tokenizer.ggml.tokens"], merges, ignore_merges=pre in _WHOLE_WORDS),
+        "model": _bpe(metadata["tokenizer.ggml.tokens"], merges, ignore_merges=pre in TAKEN_WHOLE),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from germline.errors import PlanError
+from germline.export.gguf_tokenizer import RAW_TEMPLATE
 from germline.model import weights as model_weights
 from germline.model.families import FAMILIES, read_config
 from germline.store import disk
@@ -36,6 +37,7 @@ def write_directory(config: Mapping[str, Any], tokenizer_json: bytes, weights: P
     disk.write_new(directory / "model.safetensors", _blocks(weights))
     disk.write_new(directory / "tokenizer.json", tokenizer_json)
     disk.write_new(directory / "tokenizer_config.json", _text(_tokenizer_config(config, tokenizer_json)))
+    disk.write_new(directory / "generation_config.json", _text(_generation_config(config)))
     disk.write_new(directory / "config.json", _text(told))
 
 
@@ -44,7 +46,14 @@ def _tokenizer_config(config: Mapping[str, Any], tokenizer_json: bytes) -> dict[
     eos = config.get("eos_token_id")
     eos = eos[0] if isinstance(eos, list) else eos
     end = None if eos is None else Tokenizer.from_str(tokenizer_json.decode()).id_to_token(eos)
-    return {"tokenizer_class": "PreTrainedTokenizerFast", **({} if end is None else {"eos_token": end})}
+    told = {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": RAW_TEMPLATE}
+    return {**told, **({} if end is None else {"eos_token": end})}
+
+
+def _generation_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Greedy, as the exams ask. Without this file transformers would take its defaults from the config."""
+    told = {name: config.get(name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    return {"do_sample": False, **{name: value for name, value in told.items() if value is not None}}
 
 
 def _text(value: Mapping[str, Any]) -> bytes:

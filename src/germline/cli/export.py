@@ -1,0 +1,67 @@
+"""`germline export`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from germline.cli import options, output, progress
+from germline.lineage import Lineage
+from germline.records import plain
+from germline.report.tables import size
+from germline.store.home import Home
+
+if TYPE_CHECKING:
+    from germline.exporting import Exported, Kind
+
+QUANTIZATIONS = "f32, bf16, f16, q8_0, q6_k, q5_k_m or q4_k_m"
+
+
+@click.command(
+    "export",
+    epilog=options.examples(
+        "germline export g3 --to gguf",
+        "germline export HEAD --to gguf --quant q4_k_m -o aria-q4",
+        "germline export --to ollama && ollama create aria -f aria-g3-ollama/Modelfile",
+        "germline export --to adapter --json",
+    ),
+)
+@click.argument("name", metavar="GEN", default="HEAD")
+@click.option(
+    "--to", "kind", type=click.Choice(["gguf", "hf", "adapter", "ollama"]), required=True,
+    help="A GGUF for llama.cpp; a directory for transformers; a PEFT adapter; a GGUF and Modelfile for Ollama.",
+)  # fmt: skip
+@click.option("--quant", default="q8_0", show_default=True, metavar="TYPE", help=f"Of a GGUF: {QUANTIZATIONS}.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to write it: a new directory.")
+@click.option("--unchecked", is_flag=True, help="Do not have it opened and compared.")
+@options.home
+@options.as_json
+def command(name: str, kind: Kind, quant: str, out: Path | None, unchecked: bool, home: Home, as_json: bool) -> None:
+    """Write a generation for other programs.
+
+    The program that it is for opens it, and must read a thousand texts, expect what follows and go on as germline
+    does; else nothing is written. What was compared is in parity.json, where it comes from in germline.json, which
+    `python verify_lineage.py DIR` checks. DIR is NAME-GEN-TO in the working directory if left out. The same
+    generation gives the same bytes.
+    """
+    from germline.exporting import export
+
+    lineage = Lineage.open(home)
+    meant = lineage.resolve(name)
+    directory = out or Path(f"{home.name}-{meant.name}-{kind}".replace("/", "-").replace(" ", "-"))
+    with progress.report(as_json=False) as on_event:
+        made = export(lineage, meant, kind, directory, on_event, quantization=quant, checked=not unchecked)
+    if as_json:
+        output.say_json({"id": meant.name, "generation": meant.digest, "to": kind, "directory": directory,
+                         "file": made.file, "sha256": made.digest[7:], "bytes": made.size,
+                         "parity": plain(made.parity), "notes": made.notes})  # fmt: skip
+    else:
+        output.say(_words(made))
+
+
+def _words(made: Exported) -> list[str]:
+    from germline.export.parity import told
+
+    return [f"{made.digest[7:]}  {made.file}", f"{size(made.size)}. {told(made.parity)}", *made.notes]

@@ -1,0 +1,60 @@
+"""What an export says of itself to people: a model card, as Hugging Face shows them, and Ollama's Modelfile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ancestor:
+    """One generation of the line, the founder first."""
+
+    name: str
+    digest: str
+    data: str
+    """The digest of the rows that it learned; empty for the founder."""
+    rows: int
+    facts: int
+    scores: Mapping[str, Any]
+
+
+def card(name: str, about: Mapping[str, str], line: Sequence[Ancestor]) -> str:
+    """README.md: front matter that the hub reads, then where the model comes from and how it was examined."""
+    front = {"license": about.get("license", "unknown"), "library_name": "transformers", "tags": ["germline"],
+             "pipeline_tag": "text-generation", "base_model": about.get("base", "")}  # fmt: skip
+    rows = [
+        f"| {one.name} | `{one.digest[7:19]}` | {one.rows or '-'} | {one.facts or '-'} | "
+        f"{f'`{one.data[7:19]}`' if one.data else '-'} | {_percent(one.scores.get('recall'))} | "
+        f"{_percent(one.scores.get('generalization'))} | {_percent(one.scores.get('spoken'))} |"
+        for one in line
+    ]
+    return "\n".join([
+        "---", *(f"{key}: {json.dumps(value)}" for key, value in front.items() if value), "---", "",
+        f"# {name}", "",
+        f"Generation {about['generation']} of the lineage {about['lineage']}, grown with germline. Raw format: what "
+        "somebody says ends with a line break, and the answer follows; no roles, no system prompt.", "",
+        "| generation | id | rows | facts | data | recall | unseen wordings | spoken |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |", *rows, "",
+        "Recall is the lowest over the exams of all ancestors, each written before the generation was trained.", "",
+        "## Where it comes from", "",
+        *(f"- {key}: `{value}`" for key, value in sorted(about.items()) if value), "",
+        "`germline.json` holds the signed ledger entries of the line and the hash of every file here; "
+        "`python verify_lineage.py .` checks them with Python alone. `parity.json` tells which program opened it, "
+        "and how near its answers were to germline's own.", "",
+    ])  # fmt: skip
+
+
+def _percent(share: Any) -> str:
+    return f"{share:.1%}" if isinstance(share, int | float) else "-"
+
+
+def modelfile(file: str, context: int, end: str) -> str:
+    """Ollama's, raw: https://docs.ollama.com/modelfile. The persona's own turns end as training ended them."""
+    return "\n".join([
+        f"FROM ./{file}", "", 'TEMPLATE """{{- range .Messages }}{{ .Content }}{{ if eq .Role "assistant" }}'
+        f'{end}{{{{ else }}}}', '{{ end }}{{- end }}"""', "", f"PARAMETER num_ctx {context}",
+        f"PARAMETER stop {json.dumps(end)}", "",
+    ])  # fmt: skip

@@ -1,0 +1,142 @@
+"""Does an export answer as germline does? The ids of a thousand texts, what follows fixed prompts, and how they go on.
+
+What is asked is fixed, so that two reports can be held side by side. The distance between two next-word distributions
+is the Kullback-Leibler divergence from germline's in fp32, in nats; greedy continuations may part where germline's own
+two best words are closer than the arithmetic of the export is exact.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from germline.export.consumers import Consumer
+from germline.export.texts import strings
+from germline.records import Event, OnEvent
+
+TEXTS, PROMPTS, PROMPT_TOKENS = 1_000, 12, 48
+SPOKEN, SPOKEN_TOKENS = 6, 16
+
+LIMITS = {
+    "f32": 1e-5, "hf": 1e-6, "adapter": 1e-3, "bf16": 1e-3, "f16": 1e-3, "q8_0": 0.02, "q6_k": 0.03, "q5_k_m": 0.08,
+    "q4_k_m": 0.25,
+}  # fmt: skip
+"""Largest mean divergence, in nats, of each format: two to four times what a generation of SmolLM2-135M showed (bf16
+4.7e-5, q8_0 0.008, q4_k_m 0.06), and far from what a wrong tensor does (above 1)."""
+
+EXACT = ("f32", "hf", "adapter", "bf16", "f16")
+"""Formats whose greedy words must be germline's, near ties aside; in the others that is told, and no reason to fail."""
+
+NEAR_TIE = 0.1
+"""Nats between two best words, below which either may be said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """What a comparison found. `failed` is empty where the export answers as germline does."""
+
+    format: str
+    consumer: str
+    texts: int
+    texts_alike: int
+    mean_divergence: float
+    worst_divergence: float
+    divergence_limit: float
+    prompts: int
+    same_best_word: int
+    spoken: int
+    spoken_alike: int
+    """Greedy continuations that are the same to their end, or to a near tie."""
+    failed: tuple[str, ...]
+
+
+def compare(
+    ours: Consumer, theirs: Consumer, kind: str, *, normalized: bool, context: int, on_event: OnEvent,
+    count: int = TEXTS, prompt_count: int = PROMPTS,
+) -> Parity:  # fmt: skip
+    """`theirs`, an export of the format `kind`, held against `ours`.
+
+    `normalized`: texts are brought into NFC first, which only germline's tokenizer does. Prompts and what
+    follows stay within `context`.
+    """
+    texts = strings(count, seed=11)
+    if normalized:
+        texts = [unicodedata.normalize("NFC", text) for text in texts]
+    on_event(Event(kind="stage", text=f"{theirs.name} reads {len(texts):,} texts"))
+    expected, found = ours.encode(texts), theirs.encode(texts)
+    alike = sum(one == other for one, other in zip(expected, found, strict=True))
+    failed = [] if alike == len(texts) else [_misread(texts, expected, found, len(texts) - alike)]
+    prompts = _prompts(expected, prompt_count, min(PROMPT_TOKENS, context - 1))
+    on_event(Event(kind="stage", text=f"{theirs.name} is asked what follows {len(prompts)} prompts"))
+    pairs = list(zip(ours.predict(prompts), theirs.predict(prompts), strict=True))
+    if any(len(one) != len(other) for one, other in pairs):
+        failed.append(f"it knows {len(pairs[0][1]):,} words, not {len(pairs[0][0]):,}")
+        pairs = []
+    distances = [divergence(one, other) for one, other in pairs]
+    mean = math.fsum(distances) / len(distances) if distances else math.inf
+    if not mean <= LIMITS[kind]:
+        failed.append(f"what it expects to follow differs by {mean:.2g} nats, the limit for {kind} is {LIMITS[kind]:g}")
+    same = sum(int(one.argmax()) == int(other.argmax()) for one, other in pairs)
+    spoken = [prompt[: max(1, min(len(prompt), context - SPOKEN_TOKENS))] for prompt in prompts[:SPOKEN]]
+    words = [_parts(ours, theirs, prompt, min(SPOKEN_TOKENS, context - len(prompt))) for prompt in spoken]
+    if kind in EXACT and any(words):
+        failed.append(next(filter(None, words)))
+    return Parity(
+        format=kind, consumer=theirs.name, texts=len(texts), texts_alike=alike, mean_divergence=mean,
+        worst_divergence=max(distances, default=math.inf), divergence_limit=LIMITS[kind], prompts=len(prompts),
+        same_best_word=same, spoken=len(spoken), spoken_alike=words.count(""), failed=tuple(failed),
+    )  # fmt: skip
+
+
+def told(parity: Parity | None) -> str:
+    """A comparison in a few sentences; None: there was none."""
+    if parity is None:
+        return "Nobody opened this export: it was written with --unchecked."
+    return (
+        f"{parity.consumer} reads {parity.texts_alike:,} of {parity.texts:,} texts as germline does. What it expects "
+        f"to follow {parity.prompts} prompts differs from germline's fp32 by {parity.mean_divergence:.2g} nats on "
+        f"the mean (the limit for {parity.format} is {parity.divergence_limit:g}), with the same best word "
+        f"{parity.same_best_word} times; {parity.spoken_alike} of {parity.spoken} greedy answers are the same."
+    )
+
+
+def divergence(ours: Tensor, theirs: Tensor) -> float:
+    """KL(ours || theirs) of two vectors of log-probabilities, in nats. Not a number, or endless, where either is."""
+    likely = ours > -40  # exp(-40) of a word's share adds nothing, whatever the other says
+    return float((ours[likely].exp() * (ours[likely] - theirs[likely])).sum().clamp_min(0))
+
+
+def _prompts(texts: Sequence[Sequence[int]], count: int, longest: int) -> list[Sequence[int]]:
+    """Prompts of many lengths, from one word to the longest."""
+    whole = [ids for ids in texts if len(ids) >= 4]
+    return [ids[: 1 + place * (longest - 1) // (count - 1)] for place, ids in enumerate(whole[:count])]
+
+
+def _parts(ours: Consumer, theirs: Consumer, prompt: Sequence[int], limit: int) -> str:
+    """Where the greedy words part for more than a near tie; empty if nowhere."""
+    mine, other = ours.go_on(prompt, limit), theirs.go_on(prompt, limit)
+    if mine == other:
+        return ""
+    place = next((n for n, (a, b) in enumerate(zip(mine, other, strict=False)) if a != b), min(len(mine), len(other)))
+    (after,) = ours.predict([[*prompt, *mine[:place]]])
+    best = torch.topk(after, 2).values
+    if float(best[0] - best[1]) < NEAR_TIE:
+        return ""
+    return (
+        f"after {list(prompt)[-4:]} and {place} words it goes on with {other[place : place + 3]}, "
+        f"germline with {mine[place : place + 3]}"
+    )
+
+
+def _misread(texts: Sequence[str], expected: Sequence[list[int]], found: Sequence[list[int]], count: int) -> str:
+    text, mine, other = next(t for t in zip(texts, expected, found, strict=True) if t[1] != t[2])
+    place = next((n for n, (a, b) in enumerate(zip(mine, other, strict=False)) if a != b), min(len(mine), len(other)))
+    return (
+        f"it reads {count} of {len(texts):,} texts differently, the first {text!r:.60}: at id {place} "
+        f"{other[place : place + 3]}, not {mine[place : place + 3]}"
+    )

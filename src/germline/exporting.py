@@ -1,0 +1,241 @@
+"""A generation written for other programs, and opened by them before anybody is told that it is there.
+
+What is written is staged beside its place, read by the program that it is for, and compared with germline's own
+answers; it gets its name only if they agree. Two exports of one generation are equal byte for byte, `parity.json`
+aside, which tells what was measured.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from germline import __version__, verify_lineage
+from germline.checkout import scale_of, weights
+from germline.errors import DoesNotFit, GermlineError, PlanError
+from germline.export import adapter, gguf_file, huggingface
+from germline.export.card import Ancestor, card, modelfile
+from germline.export.consumers import Consumer, Germline, LlamaCpp, Transformers
+from germline.export.gguf_shape import ARCHITECTURES, context
+from germline.export.gguf_types import known
+from germline.export.parity import Parity, compare
+from germline.export.source import Source
+from germline.lineage import ADAPTER, CONFIG, ORIGIN, TOKENIZER, TRAIN, WEIGHTS, Generation, Lineage
+from germline.records import OnEvent, canonical_json, plain
+from germline.store import disk, reading
+from germline.store.entry import to_bytes
+from germline.store.failures import explained
+from germline.store.objects import hash_file
+
+Kind = Literal["gguf", "hf", "adapter", "ollama"]
+KINDS: tuple[Kind, ...] = ("gguf", "hf", "adapter", "ollama")
+PROVENANCE, PARITY, VERIFIER = "germline.json", "parity.json", "verify_lineage.py"
+PARITY_CONTEXT = 256
+"""Tokens that llama.cpp is opened with."""
+
+
+class Mismatch(GermlineError):
+    """The program that an export is for answers otherwise than germline does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    directory: Path
+    file: Path
+    """The one that matters: the GGUF, or the weights."""
+    digest: str
+    size: int
+    parity: Parity | None
+    """None where nobody opened it."""
+    notes: tuple[str, ...]
+
+
+def export(
+    lineage: Lineage,
+    generation: Generation,
+    kind: Kind,
+    directory: Path,
+    on_event: OnEvent,
+    *,
+    quantization: str = "q8_0",
+    checked: bool = True,
+    compared: Callable[..., Parity] = compare,
+) -> Exported:
+    """Write `generation` as `kind` into `directory`, which must not be there or be empty.
+
+    Mismatch, and nothing written, where the real program reads, expects or says something else; with `checked` false
+    nobody opens it, and it says so itself. ModelError for what the format cannot hold, PlanError for a quantization
+    that is none and for a program that is not installed, DoesNotFit where the disk is too small.
+    """
+    quantization = known(quantization)
+    with explained(directory):
+        if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
+            raise PlanError(f"{directory} is there already", hint="name a directory that is not there with -o")
+    source = source_of(lineage, generation)
+    _require_disk(directory, source)
+    disk.make_directory(directory.absolute().parent)
+    staged = disk.temporary_path(directory.absolute().parent)
+    disk.make_directory(staged)
+    try:
+        parity, file, notes = _written(
+            lineage, generation, source, kind, quantization, staged, checked, compared, on_event
+        )
+        if parity and parity.failed:
+            problem = f"{parity.consumer} does not answer as germline does: {'; '.join(parity.failed)}"
+            raise Mismatch(problem, hint="nothing was written; please report it, with the model's config.json")
+        made = hash_file(staged / file)
+        disk.publish_directory(staged, directory.absolute())
+    except BaseException:
+        with suppress(GermlineError, ValueError):
+            disk.remove_tree(staged, staged)
+        raise
+    return Exported(directory=directory, file=directory / file, digest=made.digest, size=made.size, parity=parity,
+                    notes=tuple(notes))  # fmt: skip
+
+
+def source_of(lineage: Lineage, generation: Generation) -> Source:
+    """All of a generation that any format needs, and what it shall say of itself."""
+    founder = lineage.founder_of(generation)
+    origin = lineage.json(founder, ORIGIN)
+    name = f"{lineage.home.name} {generation.name}"
+    about = {
+        "lineage": lineage.home.name, "lineage_id": lineage.home.charter.id, "generation": generation.name,
+        "id": generation.digest, "weights": generation.manifest.weights.digest, "founder": founder.digest,
+        "ledger_entry": generation.birth.digest, "base": _base(origin), "license": origin.get("license") or "",
+        "germline": __version__,
+    }  # fmt: skip
+    for ancestor in lineage.ancestry(generation)[1:]:
+        if TRAIN in ancestor.manifest.files:
+            about[f"data_{ancestor.name}"] = ancestor.manifest.files[TRAIN].digest
+    return Source(
+        config=lineage.json(founder, CONFIG), tokenizer_json=lineage.read(founder, TOKENIZER),
+        weights=weights(lineage, generation), name=name, about={key: value for key, value in about.items() if value},
+    )  # fmt: skip
+
+
+def _written(
+    lineage: Lineage,
+    generation: Generation,
+    source: Source,
+    kind: Kind,
+    quantization: str,
+    staged: Path,
+    checked: bool,
+    compared: Callable[..., Parity],
+    on_event: OnEvent,
+) -> tuple[Parity | None, str, list[str]]:
+    """The whole directory, in `staged`: what the comparison found, the main file's name, and notes for its reader."""
+    file, notes, consumer = _WRITERS[kind](lineage, generation, source, quantization, staged)
+    form = quantization if kind in ("gguf", "ollama") else kind
+    parity = None
+    if checked:
+        with consumer() as theirs:
+            longest = min(PARITY_CONTEXT, _context(source)) if kind in ("gguf", "ollama") else PARITY_CONTEXT
+            parity = compared(Germline(source), theirs, form, normalized=bool(notes), context=longest,
+                              on_event=on_event)  # fmt: skip
+    _tell(lineage, generation, source, staged, parity)
+    return parity, file, notes
+
+
+Made = tuple[str, list[str], Callable[[], AbstractContextManager[Consumer]]]
+"""The main file's name, notes, and how the program that it is for opens it."""
+
+
+def _gguf(lineage: Lineage, generation: Generation, source: Source, quantization: str, staged: Path) -> Made:
+    name = f"{_file_name(lineage.home.name)}-{generation.name}-{quantization.upper()}.gguf"
+    with disk.new_file(staged / name) as file:
+        notes = gguf_file.write(source, file, quantization)
+    longest = min(PARITY_CONTEXT, _context(source))
+    return name, notes, lambda: LlamaCpp(staged / name, longest, source.end)
+
+
+def _ollama(lineage: Lineage, generation: Generation, source: Source, quantization: str, staged: Path) -> Made:
+    name, notes, opened = _gguf(lineage, generation, source, quantization, staged)
+    text = modelfile(name, _context(source), source.end_name)
+    disk.write_new(staged / "Modelfile", text.encode())
+    return name, notes, opened
+
+
+def _hugging_face(lineage: Lineage, generation: Generation, source: Source, quantization: str, staged: Path) -> Made:
+    huggingface.write_directory(source.config, source.tokenizer_json, source.weights, staged)
+    return WEIGHTS, [], lambda: nullcontext(Transformers(staged, source.end))
+
+
+def _adapter(lineage: Lineage, generation: Generation, source: Source, quantization: str, staged: Path) -> Made:
+    founder, *line = lineage.ancestry(generation)
+    if not line:
+        problem = f"{generation.name} is the founder: it learned nothing that an adapter could hold"
+        raise PlanError(problem, hint="germline export --to hf")
+    for child in line:
+        lineage.read(child, ADAPTER)  # re-hashed before it is trusted
+    steps = [(lineage.path(child, ADAPTER), scale_of(lineage, child)) for child in line]
+    adapter.write(steps, source.shape, source.about.get("base", f"{lineage.home.name} g0"), staged)
+
+    @contextmanager
+    def opened() -> Iterator[Consumer]:
+        beside = disk.temporary_path(staged.parent)
+        try:
+            huggingface.write_directory(source.config, source.tokenizer_json, weights(lineage, founder), beside)
+            yield Transformers(beside, source.end, adapter=staged)
+        finally:
+            with suppress(GermlineError, ValueError):
+                disk.remove_tree(beside, beside)
+
+    return "adapter_model.safetensors", [], opened
+
+
+_WRITERS: dict[Kind, Callable[[Lineage, Generation, Source, str, Path], Made]] = {
+    "gguf": _gguf, "hf": _hugging_face, "adapter": _adapter, "ollama": _ollama,
+}  # fmt: skip
+
+
+def _tell(lineage: Lineage, generation: Generation, source: Source, staged: Path, parity: Parity | None) -> None:
+    """The card, what was measured, the verifier, and last the provenance, which names the hash of every other file."""
+    line = lineage.ancestry(generation)
+    disk.write_new(staged / "README.md", card(source.name, source.about, [*map(_ancestor, line)]).encode())
+    disk.write_new(staged / PARITY, canonical_json(plain(parity) if parity else {"opened": False}))
+    disk.write_new(staged / VERIFIER, Path(verify_lineage.__file__).read_bytes())
+    files = {path.name: plain(hash_file(path)) for path in sorted(staged.iterdir()) if path.name != PARITY}
+    disk.write_new(staged / PROVENANCE, canonical_json({
+        "format": 1, "about": dict(source.about), "files": files,
+        "charter": json.loads(reading.read(lineage.home.identity)),
+        "generations": [one.manifest for one in line],
+        "ledger": [json.loads(to_bytes(one.birth)) for one in line],
+    }))  # fmt: skip
+
+
+def _ancestor(generation: Generation) -> Ancestor:
+    files, body = generation.manifest.files, generation.birth.body
+    data = files[TRAIN].digest if TRAIN in files else ""
+    delta = body.get("delta", {})
+    return Ancestor(name=generation.name, digest=generation.digest, data=data, rows=delta.get("rows", 0),
+                    facts=delta.get("facts", 0), scores=body.get("scores", {}))  # fmt: skip
+
+
+def _base(origin: Mapping[str, Any]) -> str:
+    """Where a founder came from, as far as its origin tells: a file's name, never its owner's path."""
+    return next(iter(origin.get("files") or {}), "")
+
+
+def _context(source: Source) -> int:
+    family = source.config["model_type"]
+    return context(source.shape, ARCHITECTURES[family])
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "lineage"
+
+
+def _require_disk(directory: Path, source: Source) -> None:
+    """The master's size is the most that any format takes but f32, and about what a comparison takes beside."""
+    there = next(path for path in directory.absolute().parents if path.is_dir())
+    needed, free = source.weights.stat().st_size, shutil.disk_usage(there).free
+    if free < needed:
+        problem = f"{there}: an export takes up to {needed / 2**30:.1f} GiB, {free / 2**30:.1f} are free"
+        raise DoesNotFit(problem, hint="name a directory on another disk with -o")

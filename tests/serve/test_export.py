@@ -1,0 +1,116 @@
+"""`germline export`: opened and compared before it is there, the same bytes twice, nothing left on failure."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from germline.cli import main
+from germline.errors import PlanError
+from germline.export.parity import Parity, compare
+from germline.exporting import Kind, Mismatch, export
+from germline.lineage import Lineage
+from germline.store.home import Home
+from germline.verify_lineage import exported
+
+
+def briefly(*given: Any, **told: Any) -> Parity:
+    return compare(*given, **told, count=30, prompt_count=3)
+
+
+@pytest.mark.parametrize("kind", ["gguf", "ollama", "hf", "adapter"])
+def test_an_export_is_opened_and_told_and_the_same_twice(home: Home, kind: Kind, tmp_path: Path) -> None:
+    lineage = Lineage.open(home)
+    meant = lineage.resolve("g2")
+    one, two = (
+        export(lineage, meant, kind, tmp_path / place, lambda event: None, quantization="f16", compared=briefly)
+        for place in ("one", "two")
+    )
+    assert one.parity and not one.parity.failed and one.parity.texts_alike == 30
+    names = {path.name for path in one.directory.iterdir()}
+    assert names >= {"germline.json", "parity.json", "README.md", "verify_lineage.py", one.file.name}
+    for name in names:
+        assert (one.directory / name).read_bytes() == (two.directory / name).read_bytes(), name
+    told = json.loads((one.directory / "germline.json").read_bytes())
+    assert told["about"]["id"] == meant.digest and told["files"][one.file.name]["digest"] == one.digest
+    assert [*exported(one.directory)] == []
+    verified = subprocess.run([sys.executable, "verify_lineage.py", "."], cwd=one.directory, capture_output=True)
+    assert verified.returncode == 0
+
+
+def test_a_mismatch_fails_and_leaves_nothing(home: Home, tmp_path: Path) -> None:
+    def wrong(*given: Any, **told: Any) -> Parity:
+        from dataclasses import replace
+
+        return replace(briefly(*given, **told), failed=("it reads 3 of 30 texts differently",))
+
+    lineage = Lineage.open(home)
+    with pytest.raises(Mismatch, match="does not answer as germline does: it reads 3 of 30"):
+        export(lineage, lineage.head, "gguf", tmp_path / "out", lambda event: None, compared=wrong)
+
+    def interrupted(*given: Any, **told: Any) -> Parity:
+        raise KeyboardInterrupt
+
+    for kind in ("gguf", "adapter"):
+        with pytest.raises(KeyboardInterrupt):
+            export(lineage, lineage.head, kind, tmp_path / "out", lambda event: None, compared=interrupted)
+    assert {path.name for path in tmp_path.iterdir()} == {"home"}
+
+
+def test_whatever_was_changed_is_found_by_the_verifier(home: Home, tmp_path: Path) -> None:
+    lineage = Lineage.open(home)
+    export(lineage, lineage.head, "gguf", tmp_path / "out", lambda event: None, checked=False)
+    path = tmp_path / "out" / "germline.json"
+    data = path.read_bytes()
+    path.chmod(0o644)
+
+    def found(change: Callable[[dict[str, Any]], object]) -> str:
+        told = json.loads(data)
+        change(told)
+        path.write_text(json.dumps(told, ensure_ascii=False, sort_keys=True, separators=(",", ":")))
+        return " ".join(what for _, what in exported(tmp_path / "out"))
+
+    assert found(lambda told: None) == ""
+    assert "not of the generation" in found(lambda told: told["about"].update(generation="g1"))
+    assert "no key of the lineage signed" in found(lambda told: told["ledger"][1]["entry"].update(number=7))
+    assert "no key of the lineage signed" in found(lambda told: told["generations"][2]["about"].update(kind="founder"))
+    assert "does not descend" in found(lambda told: (told["generations"].pop(1), told["ledger"].pop(1)))
+    assert "not of the generation" in found(lambda told: (told["generations"].pop(), told["ledger"].pop()))
+    assert "is named by nothing" in found(lambda told: told["files"].pop("README.md"))
+    assert "is missing" in found(lambda told: told["files"].update(x=told["files"]["README.md"]))
+    assert "does not hold" in found(lambda told: told.pop("charter"))
+
+
+def test_the_command_and_its_errors(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    at = ["--home", str(home.root)]
+    assert main(["export", "g1", "--to", "gguf", "--quant", "q4_k_m", "--unchecked", "--json", *at]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["id"] == "g1" and told["parity"] is None and Path(told["file"]).stat().st_size == told["bytes"]
+    assert "germline.json" in {path.name for path in Path(told["directory"]).iterdir()}
+    for arguments, code, words in (
+        (["g1", "--to", "gguf", "-o", told["directory"]], 2, "is there already"),
+        (["g9", "--to", "gguf"], 2, "there is no generation 'g9'"),
+        (["g1", "--to", "gguf", "--quant", "q9"], 2, "there is no quantization 'q9'"),
+        (["g0", "--to", "adapter"], 2, "g0 is the founder"),
+        (["g1", "--to", "onnx"], 2, "'onnx' is not one of"),
+    ):
+        assert main(["export", *arguments, *at]) == code
+        assert words in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"home", told["directory"]}
+
+
+def test_a_program_that_is_not_there_is_named(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    lineage = Lineage.open(home)
+    with pytest.raises(PlanError, match="xllamacpp, which would open this export, is not installed") as raised:
+        export(lineage, lineage.head, "gguf", tmp_path / "out", lambda event: None)
+    assert "germline[export]" in raised.value.hint and not (tmp_path / "out").exists()
