@@ -82,7 +82,7 @@ def _small(folder: Path) -> list[tuple[str, Parity]]:
     for variant, config in (VARIANTS | AS_RELEASED).items():
         directory = folder / variant.replace(" ", "-")
         directory.mkdir()
-        given = source(saved(variant.split()[0], config, directory))
+        given = source(saved(variant, directory, config))
         huggingface.write_directory(given.config, given.tokenizer_json, given.weights, directory / "hf")
         told.append((variant, _compared(given, Transformers(directory / "hf", given.end), "hf", False)))
         if variant in (*REFUSED, *LOST):

@@ -189,6 +189,29 @@ class Budget(Section):
     """Most minutes that the whole lineage takes, refused generations and this one included."""
 
 
+class Karma(Section):
+    threshold: float = Field(default=0.0, ge=0.0)
+    """Points that pay for an age-up by `germline watch` and `evolve --if-due`; 0: none is paid by karma."""
+    growth: float = Field(default=1.0, ge=1.0, le=10.0)
+    """By how much the threshold grows with each promoted generation."""
+    per_event: float = Field(default=1.0, ge=0.0)
+    """Points of an answer rated 1; of one rated -1 they are taken away."""
+    per_correction: float = Field(default=2.0, ge=0.0)
+    """Points of saying how an answer should have been."""
+    source_quota: float = Field(default=10.0, ge=0.0)
+    """Most points that one source earns in a day (UTC)."""
+    day_quota: float = Field(default=50.0, ge=0.0)
+    """Most points that all earn in a day."""
+    cooldown_hours: float = Field(default=6.0, ge=0.0)
+    """How long nothing is begun after an age-up that was not promoted. Its karma is kept."""
+    keep_conversations: bool = False
+    """Keep the words of what was answered, so that corrections and well-rated answers can be learned."""
+    keep_score: float = Field(default=0.5, ge=-1.0, le=1.0)
+    """Least rating of an answer that is learned as it stands."""
+    cap: int = Field(default=200, ge=0)
+    """Most conversations that one age-up takes from feedback."""
+
+
 class Plan(Section):
     data: Data = Data()
     curriculum: Curriculum = Curriculum()
@@ -197,6 +220,7 @@ class Plan(Section):
     gate: Gate = Gate()
     maturity: Maturity = Maturity()
     budget: Budget = Budget()
+    karma: Karma = Karma()
 
 
 def load_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:

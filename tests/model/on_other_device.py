@@ -22,7 +22,7 @@ from germline.records import Event
 from germline.settings import Training
 from tests.model.conftest import SMALL
 from tests.model.other_device import NAME, Elsewhere
-from tests.model.test_families import VARIANTS, _saved
+from tests.model.test_families import VARIANTS, saved
 from tests.model.training_runs import METHODS, batches, ignore, train
 
 HERE = {name: method for name, method in METHODS.items() if method[0].optimizer == "adamw"}
@@ -80,7 +80,7 @@ def test_exams_and_answers_are_the_cpus(small_weights: Path, sampling: Sampling 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_family_reads_and_learns(tmp_path: Path, variant: str) -> None:
-    model = _saved(variant, tmp_path)
+    model = saved(variant, tmp_path)
 
     def learned(device: str) -> list[torch.Tensor]:
         decoder = weights.load(model.shape, model.weights, torch.float32, device=device)

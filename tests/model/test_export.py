@@ -65,7 +65,7 @@ def one_thread() -> Iterator[None]:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Model]:
     @cache
     def get(variant: str) -> Model:
-        return saved(variant.split()[0], (VARIANTS | AS_RELEASED)[variant], tmp_path_factory.mktemp("export"))
+        return saved(variant, tmp_path_factory.mktemp("export"), AS_RELEASED.get(variant))
 
     return get
 

@@ -138,14 +138,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Model]:
 
     def get(variant: str) -> Model:
         if variant not in made:
-            made[variant] = saved(variant.split()[0], VARIANTS[variant], tmp_path_factory.mktemp("model"))
+            made[variant] = saved(variant, tmp_path_factory.mktemp("model"))
         return made[variant]
 
     return get
 
 
-def saved(family: str, told: dict[str, Any], directory: Path) -> Model:
-    config = AutoConfig.for_model(family, **TINY | deepcopy(told))  # it changes what it gets
+def saved(variant: str, directory: Path, told: dict[str, Any] | None = None) -> Model:
+    config = AutoConfig.for_model(
+        variant.split()[0], **TINY | deepcopy(told or VARIANTS[variant])
+    )  # it changes what it gets
     torch.manual_seed(3)
     reference = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     with torch.no_grad():

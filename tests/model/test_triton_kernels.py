@@ -27,7 +27,7 @@ from germline.ops.loss import cross_entropy_sum
 from germline.ops.quantize import SCALE_BLOCK, Nf4, dense, quantize
 from germline.settings import Training
 from tests.model import test_ops
-from tests.model.test_families import _saved
+from tests.model.test_families import saved
 from tests.model.test_ops import noise
 from tests.model.training_runs import METHODS, batches, load, train
 
@@ -181,7 +181,7 @@ def test_operations_and_their_gradients(operation: str) -> None:
 @pytest.mark.parametrize("variant", ["llama gelu", "phi3 partial", "gemma2 softcaps", "qwen3"])
 def test_a_decoder_and_its_gradients(tmp_path: Path, variant: str) -> None:
     """A step's loss and every adapter's gradient: head norms, fused layers, softcaps, trained norms and all."""
-    model = _saved(variant, tmp_path)
+    model = saved(variant, tmp_path)
 
     def learned() -> list[Tensor]:
         decoder = weights.load(model.shape, model.weights, torch.float32, device=DEVICE)

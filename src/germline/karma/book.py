@@ -1,0 +1,205 @@
+"""What was answered, what people thought of it, and what that was spent on: one SQLite file in the home.
+
+It is no part of any generation. WAL and synchronous=FULL: once a call returns, what it wrote survives a kill and a power
+cut, as far as SQLite promises (https://sqlite.org/pragma.html#pragma_synchronous). Events are appended and never
+changed; what was spent is an event's number. Any process may write at any time: SQLite lets them take turns.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from germline.errors import GermlineError, StoreDamaged
+from germline.store.home import Home
+
+FILE = "karma.sqlite"
+FORMAT = 1
+LONGEST = 20_000
+"""Characters of a correction."""
+_TABLES = """
+CREATE TABLE messages (id TEXT PRIMARY KEY, generation TEXT NOT NULL, time TEXT NOT NULL, exchange TEXT) STRICT;
+CREATE TABLE events (sequence INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, time TEXT NOT NULL,
+    kind TEXT NOT NULL, source TEXT NOT NULL, points REAL NOT NULL, message TEXT REFERENCES messages (id),
+    correction TEXT NOT NULL, reason TEXT NOT NULL) STRICT;
+CREATE TABLE attempts (number INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, through INTEGER NOT NULL,
+    entries INTEGER NOT NULL, outcome TEXT NOT NULL, ended TEXT NOT NULL) STRICT;
+"""
+
+
+class Unknown(GermlineError):
+    """There is no such message: it was never answered here, or karma was not kept then."""
+
+
+class Conflict(GermlineError):
+    """The key of an event was used before, for another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KarmaEvent:
+    """`feedback`: points are a score from -1 to 1. `added`: points as they stand."""
+
+    sequence: int
+    time: datetime
+    kind: Literal["feedback", "added"]
+    source: str
+    points: float
+    message: str | None
+    correction: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """An age-up that karma began. It pays with the events up to `through`, if it ends in a promotion."""
+
+    number: int
+    time: datetime
+    through: int
+    entries: int
+    """Length of the ledger when it began: what came of it is an entry from there on."""
+    outcome: str
+    """Empty while it is under way; else as the ledger says, or `failed`."""
+    ended: datetime | None
+
+
+class Book:
+    """One connection, used by any thread, one at a time. GermlineError for a file that cannot be used."""
+
+    def __init__(self, home: Home) -> None:
+        self.path = home.root / FILE
+        self._lock = threading.Lock()
+        try:
+            self._base = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
+            self._base.execute("PRAGMA journal_mode = WAL")
+            self._base.execute("PRAGMA synchronous = FULL")
+            self._base.execute("PRAGMA foreign_keys = ON")
+            self._prepare()
+        except sqlite3.Error as error:
+            raise _explained(self.path, error) from error
+
+    def close(self) -> None:
+        self._base.close()
+
+    def remember(self, message: str, generation: str, exchange: Sequence[dict[str, str]] | None) -> None:
+        """An answer that may be rated from here on. `exchange`: its words after all before them, where they are kept."""
+        kept = None if exchange is None else json.dumps(list(exchange))
+        with self._writing() as base:
+            base.execute("INSERT INTO messages VALUES (?, ?, ?, ?)", (message, generation, _now(), kept))
+
+    def feedback(self, message: str, score: float, *, correction: str, source: str, key: str) -> KarmaEvent:
+        """Write down what somebody thought of an answer, once for each key. Unknown, Conflict."""
+        if not (math.isfinite(score) and -1 <= score <= 1) or len(correction) > LONGEST:
+            raise GermlineError("a score lies between -1 and 1, and a correction is shorter than 20,000 letters")
+        return self._append("feedback", source, score, message, correction, "", key)
+
+    def add(self, points: float, *, reason: str, source: str, key: str) -> KarmaEvent:
+        """Write points down that did not come of an answer, once for each key. Conflict."""
+        if not (math.isfinite(points) and abs(points) <= 1e6):
+            raise GermlineError("points are a number of at most a million")
+        return self._append("added", source, points, None, "", reason, key)
+
+    def events(self) -> list[KarmaEvent]:
+        """All of them, in order."""
+        columns = "sequence, time, kind, source, points, message, correction, reason"
+        rows = self._read(f"SELECT {columns} FROM events ORDER BY sequence")
+        return [_event(row) for row in rows]
+
+    def exchanges(self) -> dict[str, list[dict[str, str]]]:
+        """The words of each answer that were kept."""
+        rows = self._read("SELECT id, exchange FROM messages WHERE exchange IS NOT NULL ORDER BY time, id")
+        return {str(name): json.loads(str(words)) for name, words in rows}
+
+    def attempts(self) -> list[Attempt]:
+        rows = self._read("SELECT number, time, through, entries, outcome, ended FROM attempts ORDER BY number")
+        return [_attempt(row) for row in rows]
+
+    def begin(self, through: int, entries: int) -> Attempt:
+        """An age-up begins, to be paid by the events up to `through`."""
+        with self._writing() as base:
+            values = (_now(), through, entries, "", "")
+            base.execute("INSERT INTO attempts (time, through, entries, outcome, ended) VALUES (?, ?, ?, ?, ?)", values)
+        return self.attempts()[-1]
+
+    def end(self, attempt: Attempt, outcome: str) -> None:
+        """What came of it. Told twice, the first holds."""
+        with self._writing() as base:
+            base.execute("UPDATE attempts SET outcome = ?, ended = ? WHERE number = ? AND outcome IN ('', 'proposed')",
+                         (outcome, _now(), attempt.number))  # fmt: skip
+
+    def _append(
+        self, kind: str, source: str, points: float, message: str | None, correction: str, reason: str, key: str
+    ) -> KarmaEvent:
+        values = (kind, source, float(points), message, correction, reason)
+        columns = "kind, source, points, message, correction, reason"
+        with self._writing() as base:
+            if message and not base.execute("SELECT 1 FROM messages WHERE id = ?", (message,)).fetchone():
+                raise Unknown(f"there is no answer {message!r:.80}", hint="rate an answer by the id that came with it")
+            found = base.execute(f"SELECT {columns} FROM events WHERE key = ?", (key,)).fetchone()
+            if found is not None and tuple(found) != values:
+                raise Conflict(f"the key {key!r:.80} was used for another event", hint="each event has its own key")
+            if found is None:
+                base.execute(f"INSERT INTO events (key, time, {columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                             (key, _now(), *values))  # fmt: skip
+            row = base.execute(f"SELECT sequence, time, {columns} FROM events WHERE key = ?", (key,)).fetchone()
+        return _event(row)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of the block, durably, or nothing."""
+        with self._lock:
+            try:
+                self._base.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._base
+                    self._base.execute("COMMIT")
+                except BaseException:
+                    if self._base.in_transaction:
+                        self._base.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as error:
+                raise _explained(self.path, error) from error
+
+    def _read(self, query: str) -> list[tuple[object, ...]]:
+        with self._lock:
+            try:
+                return self._base.execute(query).fetchall()
+            except sqlite3.Error as error:
+                raise _explained(self.path, error) from error
+
+    def _prepare(self) -> None:
+        (version,) = self._base.execute("PRAGMA user_version").fetchone()
+        if version > FORMAT:
+            raise GermlineError(f"{self.path} was written by a newer germline", hint="update germline")
+        if version < FORMAT:
+            self._base.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+
+
+def _explained(path: Path, error: sqlite3.Error) -> GermlineError:
+    if "malformed" in str(error) or "not a database" in str(error):
+        return StoreDamaged(f"{path}: {error}", hint="put a copy in its place, or move it away: karma begins anew")
+    return GermlineError(f"{path}: {error}", hint="check who may write there, and the disk's space; then try again")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _event(row: Sequence[object]) -> KarmaEvent:
+    names = ("sequence", "time", "kind", "source", "points", "message", "correction", "reason")
+    told = dict(zip(names, row, strict=True))
+    return KarmaEvent(**{**told, "time": datetime.fromisoformat(str(told["time"]))})  # type: ignore[arg-type]
+
+
+def _attempt(row: Sequence[object]) -> Attempt:
+    told = dict(zip(("number", "time", "through", "entries", "outcome", "ended"), row, strict=True))
+    ended = datetime.fromisoformat(str(told["ended"])) if told["ended"] else None
+    return Attempt(**{**told, "time": datetime.fromisoformat(str(told["time"])), "ended": ended})  # type: ignore[arg-type]

@@ -1,0 +1,74 @@
+"""What events are worth, and whether they are worth an age-up: pure functions of the book and the plan."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from germline.karma.book import Attempt, KarmaEvent
+from germline.settings import Karma
+
+PAID = ("promoted",)
+FAILED = ("refused", "inconclusive", "failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """Whether an age-up is due, and why, or why not."""
+
+    ready: bool
+    balance: float
+    threshold: float
+    reason: str
+    through: int
+    """The last event that is counted."""
+
+
+def earned(events: Sequence[KarmaEvent], policy: Karma) -> list[float]:
+    """The points of each event, in order of time.
+
+    Praise counts up to a quota a day (UTC) for each source, and for all together: nobody can buy a generation in an
+    afternoon. Blame always counts.
+    """
+    points = []
+    by_source: dict[tuple[object, str], float] = defaultdict(float)
+    by_day: dict[object, float] = defaultdict(float)
+    for event in events:
+        worth = event.points * policy.per_event if event.kind == "feedback" else event.points
+        worth += policy.per_correction if event.correction else 0.0
+        day = event.time.date()
+        if worth > 0:
+            left = min(policy.source_quota - by_source[day, event.source], policy.day_quota - by_day[day])
+            worth = max(0.0, min(worth, left))
+            by_source[day, event.source] += worth
+            by_day[day] += worth
+        points.append(worth)
+    return points
+
+
+def due(
+    events: Sequence[KarmaEvent], attempts: Sequence[Attempt], policy: Karma, *, generations: int, now: datetime
+) -> Due:
+    """Whether what was earned since the last promotion pays for an age-up. `generations`: promoted so far."""
+    spent = max((one.through for one in attempts if one.outcome in PAID), default=0)
+    counted = zip(events, earned(events, policy), strict=True)
+    balance = sum(points for event, points in counted if event.sequence > spent)
+    threshold = policy.threshold * policy.growth**generations
+    last = attempts[-1] if attempts else None
+    ready, reason = True, f"{balance:g} points reach the threshold of {threshold:g}"
+    if policy.threshold <= 0:
+        ready, reason = False, "karma.threshold is 0: no age-up is paid by karma"
+    elif last is not None and last.outcome == "proposed":
+        ready, reason = False, "a child waits for its second key"
+    elif last is not None and last.outcome == "":
+        reason = "an age-up that was begun is not at its end"
+    elif balance < threshold:
+        ready, reason = False, f"{threshold - balance:g} points are missing"
+    elif last is not None and last.outcome in FAILED and last.ended is not None:
+        free = last.ended + timedelta(hours=policy.cooldown_hours)
+        if now < free:
+            ready, reason = False, f"the last one was {last.outcome}; the next may begin at {free:%Y-%m-%d %H:%M} UTC"
+    through = max((event.sequence for event in events), default=0)
+    return Due(ready=ready, balance=balance, threshold=threshold, reason=reason, through=through)
