@@ -20,6 +20,7 @@ from germline.records import Event
 from germline.serve import server
 from germline.serve.api import application
 from germline.serve.guard import Guard, Rules
+from germline.serve.notes import Notes
 from germline.serve.prompts import raw
 from germline.serve.swap import Serving
 from germline.store.home import Home
@@ -70,16 +71,19 @@ def started(home: Home) -> Iterator[Callable[..., Running]]:
     """Starts a server on a free port; ended after the test."""
     ends: list[Callable[[], None]] = []
 
-    def start(*, rows: int = 4, **rules: int) -> Running:
+    def start(*, rows: int = 4, keep: bool | None = None, **rules: int) -> Running:
         events: list[Event] = []
         serving = Serving(home, ON, rows=rows, on_event=events.append)
         sock = server.listening(0)
         port, token = sock.getsockname()[1], server.token(home)
         held = Rules(token=token, hosts=server.names(port, ()), **rules)
-        runner = _runner(serving, held)
+        notes = None if keep is None else Notes(home, keep=keep)
+        runner = _runner(serving, notes, held)
         thread = threading.Thread(target=runner.run, kwargs={"sockets": [sock]})
         thread.start()
         ends.append(lambda: _end(runner, thread, serving, sock))
+        if notes:
+            ends.append(notes.close)
         while not runner.started:
             time.sleep(0.005)
         return Running(serving, f"http://127.0.0.1:{port}", token, events)
@@ -89,8 +93,8 @@ def started(home: Home) -> Iterator[Callable[..., Running]]:
         end()
 
 
-def _runner(serving: Serving, rules: Rules) -> uvicorn.Server:
-    guarded = Guard(application(serving, raw), rules)
+def _runner(serving: Serving, notes: Notes | None, rules: Rules) -> uvicorn.Server:
+    guarded = Guard(application(serving, raw, notes), rules)
     return uvicorn.Server(uvicorn.Config(guarded, log_level="error", lifespan="off", access_log=False))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import openai
 import pytest
 
+from germline.karma.book import Book
 from germline.lineage import Lineage
 from germline.model.generate import generate
 from germline.records import Turn
@@ -161,3 +162,25 @@ def test_whoever_leaves_frees_the_place(started: Start) -> None:
                 break
             threading.Event().wait(0.02)
         assert running.serving.head.engine.load == 0
+
+
+def test_an_answer_can_be_rated_once_for_each_key(home: Home, started: Start) -> None:
+    running = started(keep=True)
+    with running.client() as client:
+        asked = [{"role": "user", "content": "The lamp?"}]
+        whole = client.post("/v1/chat/completions", json={"messages": asked, "max_tokens": 4}).json()
+        streamed = client.post("/v1/chat/completions", json={"messages": asked, "max_tokens": 4, "stream": True}).text
+        names = [whole["id"], json.loads(streamed.split("data: ")[1])["id"]]
+        for name in names:
+            for _ in range(2):
+                told = client.post("/v1/feedback", json={"id": name, "score": 1.0, "key": name})
+                assert told.status_code == 200, told.text
+        assert client.post("/v1/feedback", json={"id": "never", "score": 1.0}).status_code == 404
+        assert client.post("/v1/feedback", json={"id": names[0], "score": -1.0, "key": names[0]}).status_code == 409
+        assert client.post("/v1/feedback", json={"id": names[0], "score": 2.0}).status_code == 400
+    book = Book(home)
+    assert [event.message for event in book.events()] == names
+    assert book.exchanges()[names[0]] == [
+        *asked, {"role": "assistant", "content": whole["choices"][0]["message"]["content"]}
+    ]  # fmt: skip
+    book.close()

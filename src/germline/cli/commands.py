@@ -12,7 +12,7 @@ from germline.errors import did_you_mean
 
 COMMANDS = (
     "init", "feed", "pin", "evolve", "approve", "log", "show", "diff", "eval", "rollback", "verify", "checkpoint",
-    "archive", "restore", "replay", "prune", "keys", "chat", "serve", "export", "plan", "doctor",
+    "archive", "restore", "replay", "prune", "keys", "chat", "serve", "export", "karma", "watch", "plan", "doctor",
 )  # fmt: skip
 """In the order of the loop. `germline.cli.NAME.command` is the command."""
 

@@ -32,6 +32,7 @@ _NEXT = {"promoted": "germline chat", "proposed": "germline approve {}     with 
         "germline evolve",
         "germline evolve -S training.rank=32 -S curriculum.epochs=6",
         "germline evolve --until-mature -S data.rows=500",
+        "germline evolve --if-due",
         "germline evolve --json",
     ),
 )
@@ -44,11 +45,18 @@ _NEXT = {"promoted": "germline chat", "proposed": "germline approve {}     with 
     help="Follow this plan instead of the lineage's germline.toml.",
 )
 @click.option("--restart", is_flag=True, help="Give up an unfinished run and begin anew.")
+@click.option("--if-due", is_flag=True, help="Only if karma pays for it, as [karma] in the plan has it: for cron.")
 @click.option("--until-mature", is_flag=True, help="Grow one after another, until there is nothing to gain.")
 @options.home
 @options.as_json
 def command(
-    overrides: tuple[str, ...], file: Path | None, restart: bool, until_mature: bool, home: Home, as_json: bool
+    overrides: tuple[str, ...],
+    file: Path | None,
+    restart: bool,
+    if_due: bool,
+    until_mature: bool,
+    home: Home,
+    as_json: bool,
 ) -> int:
     """Grow one child of HEAD and judge it.
 
@@ -61,6 +69,8 @@ def command(
     hold nothing new, or the lineage stands still or is mature, as `[maturity]` in the plan has it.
     """
     plan = load_plan(file or home.plan, overrides)
+    if if_due:
+        return _if_due(home, plan, overrides, file, as_json=as_json)
     outcome = _grow(home, plan, restart=restart, as_json=as_json)
     while until_mature and outcome.kind == "promoted":
         births = [entry.body for entry in Lineage.open(home).entries if entry.is_birth]
@@ -78,11 +88,25 @@ def command(
 
 def _grow(home: Home, plan: Plan, *, restart: bool, as_json: bool) -> Outcome:
     from germline.evolve import age_up
+    from germline.in_flight import shown
 
-    with progress.report(as_json=as_json) as on_event:
-        outcome = age_up(home, plan, on_event, restart=restart)
+    with progress.report(as_json=as_json) as on_event, shown(home, on_event) as tell:
+        outcome = age_up(home, plan, tell, restart=restart)
     output.say(_line(outcome) if as_json else _words(outcome))
     return outcome
+
+
+def _if_due(home: Home, plan: Plan, overrides: tuple[str, ...], file: Path | None, *, as_json: bool) -> int:
+    from germline.aging import age_up_if_due
+
+    given = [part for override in overrides for part in ("--set", override)] + (["--plan", str(file)] if file else [])
+    with progress.report(as_json=as_json) as on_event:
+        aged = age_up_if_due(home, plan, on_event, options=tuple(given))
+    if not aged.outcome:
+        _end(aged.due.reason, as_json=as_json)
+        return 0
+    output.say(output.json_line({"event": "aged", "outcome": aged.outcome}) if as_json else f"age-up: {aged.outcome}")
+    return 0 if aged.outcome in ("promoted", "proposed") else 1 if aged.outcome == "failed" else REFUSED
 
 
 def _end(reason: str, *, as_json: bool) -> None:

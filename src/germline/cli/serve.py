@@ -52,14 +52,17 @@ def command(
     from germline.forge.machine import arithmetic, machine
     from germline.serve.api import application
     from germline.serve.guard import Rules
+    from germline.serve.notes import Notes
     from germline.serve.prompts import raw, templated
     from germline.serve.swap import Serving
-    from germline.settings import Training
+    from germline.settings import Training, load_plan
 
     prompts = templated(template, template_sha256) if template else raw
     secret, sock = server.token(home), server.listening(port)
     taken = sock.getsockname()[1]
     rules = Rules(token=secret, hosts=server.names(taken, hosts), public=frozenset({"/", "/page.js", "/page.css"}))
+    karma = load_plan(home.plan).karma
+    notes = Notes(home, keep=karma.keep_conversations) if karma.threshold or karma.keep_conversations else None
     on, _ = arithmetic(Training(), machine())
     with progress.report(as_json=as_json) as on_event:
         serving = Serving(home, on, rows=rows, on_event=on_event)
@@ -69,5 +72,5 @@ def command(
                                          "head": serving.head.name}))  # fmt: skip
         else:
             output.say(f"{serving.head.name} answers at {address}#{secret}")
-        server.run(application(serving, prompts), rules, serving, sock)
+        server.run(application(serving, prompts, notes), rules, serving, sock)
     return None

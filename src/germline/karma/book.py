@@ -1,7 +1,7 @@
 """What was answered, what people thought of it, and what that was spent on: one SQLite file in the home.
 
-It is no part of any generation. WAL and synchronous=FULL: once a call returns, what it wrote survives a kill and a power
-cut, as far as SQLite promises (https://sqlite.org/pragma.html#pragma_synchronous). Events are appended and never
+It is no part of any generation. WAL and synchronous=FULL: once a call returns, what it wrote survives a kill and a
+power cut, as far as SQLite promises (https://sqlite.org/pragma.html#pragma_synchronous). Events are appended and never
 changed; what was spent is an event's number. Any process may write at any time: SQLite lets them take turns.
 """
 
@@ -90,7 +90,7 @@ class Book:
         self._base.close()
 
     def remember(self, message: str, generation: str, exchange: Sequence[dict[str, str]] | None) -> None:
-        """An answer that may be rated from here on. `exchange`: its words after all before them, where they are kept."""
+        """An answer that may be rated. `exchange`: its words after all before them, where they are kept."""
         kept = None if exchange is None else json.dumps(list(exchange))
         with self._writing() as base:
             base.execute("INSERT INTO messages VALUES (?, ?, ?, ?)", (message, generation, _now(), kept))

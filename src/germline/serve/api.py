@@ -20,16 +20,19 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from germline import __version__
 from germline.errors import DataError, DoesNotFit, GermlineError, PlanError, StoreDamaged
+from germline.karma.book import Conflict, Unknown
 from germline.lineage import Lineage
 from germline.serve.answers import Form, Kind, Shown, event
 from germline.serve.engine import Answer, Busy, Ended, Gone, Piece, Said
 from germline.serve.guard import error_body
+from germline.serve.notes import Notes
 from germline.serve.prompts import PromptError, Prompts
-from germline.serve.requests import DEFAULT_ANSWER, Chat, Completion, Generate
+from germline.serve.requests import DEFAULT_ANSWER, Chat, Completion, Feedback, Generate
 from germline.serve.spelling import Spelling
 from germline.serve.swap import Loaded, Serving
 
 STATUS: tuple[tuple[type[GermlineError], int, str], ...] = (
+    (Unknown, 404, "unknown_answer"), (Conflict, 409, "conflict"),
     (Busy, 429, "busy"), (Gone, 503, "gone"), (DoesNotFit, 503, "does_not_fit"), (StoreDamaged, 503, "store_damaged"),
     (PromptError, 400, "prompt"), (DataError, 400, "prompt"), (PlanError, 404, "model_not_found"),
 )  # fmt: skip
@@ -45,6 +48,11 @@ class Begun:
     pieces: asyncio.Queue[Piece]
     spelling: Spelling
     form: Form
+    remember: Callable[[str, str, str], None]
+    """Told id, generation and text of the whole answer, before the client hears its end."""
+
+    async def end(self, text: str) -> None:
+        await asyncio.to_thread(self.remember, self.form.id, self.form.digest, text)
 
     async def shown(self) -> AsyncIterator[Shown | Ended]:
         """Text as it may be shown, with its tokens; the last is how it ended. Left early, the place is free."""
@@ -67,8 +75,11 @@ class Begun:
             self.answer.given_up = True
 
 
-def application(serving: Serving, prompts: Prompts) -> FastAPI:
-    """All routes. Nothing here asks who it is that asks: that is the guard's business, before this."""
+def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) -> FastAPI:
+    """All routes. Nothing here asks who it is that asks: that is the guard's business, before this.
+
+    With `notes`, answers can be rated.
+    """
     app = FastAPI(title="germline", version=__version__, docs_url=None, redoc_url=None)
     _errors(app)
 
@@ -92,7 +103,8 @@ def application(serving: Serving, prompts: Prompts) -> FastAPI:
             given = asked.prompt
             return loaded.speaker.tokenizer.encode(given) if isinstance(given, str) else _known(loaded, given)
 
-        return await _answered(serving, asked, "completion", ids, asked.logprobs, request)
+        remember = notes.of(None) if notes else _forget
+        return await _answered(serving, asked, "completion", ids, asked.logprobs, request, remember)
 
     @app.post("/v1/chat/completions")
     async def chat(asked: Chat, request: Request) -> Response:
@@ -102,9 +114,21 @@ def application(serving: Serving, prompts: Prompts) -> FastAPI:
         def ids(loaded: Loaded) -> list[int]:
             return prompts(loaded.speaker, asked.messages)
 
-        return await _answered(serving, asked, "chat", ids, top, request, asked.max_completion_tokens)
+        remember = notes.of([{"role": one.role, "content": one.text} for one in asked.messages]) if notes else _forget
+        return await _answered(serving, asked, "chat", ids, top, request, remember, asked.max_completion_tokens)
+
+    if notes:
+
+        @app.post("/v1/feedback")
+        async def feedback(told: Feedback) -> dict[str, Any]:
+            """Rate an answer. Once this returns, it is not forgotten."""
+            return await asyncio.to_thread(notes.rate, told)
 
     return app
+
+
+def _forget(name: str, generation: str, text: str) -> None:
+    """Nobody rates answers here."""
 
 
 async def _answered(
@@ -114,9 +138,10 @@ async def _answered(
     ids: Callable[[Loaded], list[int]],
     top: int | None,
     request: Request,
+    remember: Callable[[str, str, str], None],
     longest: int | None = None,
 ) -> Response:
-    begun = await _begun(serving, asked, kind, ids, top, longest or asked.max_tokens)
+    begun = await _begun(serving, asked, kind, ids, top, remember, longest or asked.max_tokens)
     headers = {"X-Germline-Generation": begun.loaded.name, "X-Germline-Digest": begun.loaded.generation.digest}
     if asked.stream:
         with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
@@ -131,6 +156,7 @@ async def _begun(
     kind: Kind,
     ids: Callable[[Loaded], list[int]],
     top: int | None,
+    remember: Callable[[str, str, str], None],
     longest: int | None,
 ) -> Begun:
     loop, pieces = asyncio.get_running_loop(), asyncio.Queue[Piece]()
@@ -150,7 +176,7 @@ async def _begun(
     tokenizer = loaded.speaker.tokenizer
     form = Form(kind=kind, id=name, generation=loaded.name, digest=loaded.generation.digest, tokenizer=tokenizer,
                 probabilities=top is not None)  # fmt: skip
-    return Begun(loaded, answer, pieces, Spelling(tokenizer.speller(), asked.stops), form)
+    return Begun(loaded, answer, pieces, Spelling(tokenizer.speller(), asked.stops), form, remember)
 
 
 def _limit(loaded: Loaded, prompt: list[int], longest: int | None) -> int:
@@ -172,12 +198,15 @@ def _known(loaded: Loaded, ids: list[int]) -> list[int]:
 async def _events(begun: Begun, with_usage: bool) -> AsyncIterator[bytes]:
     for told in begun.form.opening():
         yield told
+    text = ""
     async for piece in begun.shown():
         if isinstance(piece, Shown):
+            text += piece.text
             yield begun.form.piece(piece)
         elif piece.reason == "failed":
             yield event(error_body(piece.error, "failed", 500))
         else:
+            await begun.end(text)
             prompt, tokens = len(begun.answer.prompt), len(begun.answer.said)
             for told in begun.form.closing(piece.reason, prompt, tokens, with_usage=with_usage):
                 yield told
@@ -189,6 +218,7 @@ async def _whole(begun: Begun, gone: Callable[[], Awaitable[bool]], headers: dic
         if isinstance(piece, Ended):
             if piece.reason == "failed":
                 return JSONResponse(error_body(piece.error, "failed", 500), status_code=500, headers=headers)
+            await begun.end("".join(part.text for part in shown))
             prompt, tokens = len(begun.answer.prompt), len(begun.answer.said)
             return JSONResponse(begun.form.whole(shown, piece.reason, prompt, tokens), headers=headers)
         shown.append(piece)

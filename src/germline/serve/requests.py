@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from germline.karma.book import LONGEST as LONGEST_CORRECTION
 from germline.model.generate import Sampling
 
 LONGEST_ANSWER, DEFAULT_ANSWER = 8192, 256
@@ -95,3 +96,17 @@ class Chat(Generate):
     """The newer name of `max_tokens`."""
     logprobs: bool = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
+
+
+class Feedback(Request):
+    """What somebody thinks of an answer."""
+
+    id: str = Field(min_length=1, max_length=80)
+    """As it came with the answer."""
+    score: float = Field(ge=-1.0, le=1.0)
+    correction: str = Field(default="", max_length=LONGEST_CORRECTION)
+    """How it should have been answered."""
+    source: str = Field(default="client", min_length=1, max_length=80)
+    """Who says so; quotas go by it."""
+    key: str = Field(default="", max_length=80)
+    """Sent again with one key, it counts once."""

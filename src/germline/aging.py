@@ -1,0 +1,126 @@
+"""Age-ups that karma pays for: is one due, what is learned of feedback, and what came of it.
+
+The child grows in a process of its own, at low priority: a server beside it goes on answering, and a crash there is
+none here. What came of an age-up is read from the ledger, not from that process: whoever dies in between, the next call
+sees whether its karma was spent. Karma is spent by a promotion alone.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psutil
+
+from germline.errors import Interrupted, Locked
+from germline.karma import harvest
+from germline.karma.book import Attempt, Book
+from germline.karma.policy import Due, due
+from germline.lineage import Lineage
+from germline.records import Event, OnEvent
+from germline.settings import Plan
+from germline.store.entry import APPROVES
+from germline.store.home import Home
+
+REFUSED = 3
+"""Exit code of `germline evolve` where the child was not promoted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aged:
+    """What a call came to."""
+
+    due: Due
+    outcome: str
+    """`promoted`, `proposed`, `refused`, `inconclusive`, `failed`; empty where nothing was due."""
+    harvested: int = 0
+
+
+def look(home: Home, plan: Plan, book: Book, now: datetime | None = None) -> Due:
+    """Whether an age-up is due now; first, what came of the last is written down if it was not yet."""
+    lineage = Lineage.open(home)
+    settle(lineage, book)
+    generations = sum(entry.kind == "promoted" for entry in lineage.entries)
+    moment = now or datetime.now(UTC)
+    return due(book.events(), book.attempts(), plan.karma, generations=generations, now=moment)
+
+
+def settle(lineage: Lineage, book: Book) -> None:
+    """Write down what the ledger says of attempts whose end is not known: killed ones, and proposals."""
+    for attempt in book.attempts():
+        if attempt.outcome in ("", "proposed") and (outcome := _outcome(lineage, attempt)) != attempt.outcome:
+            book.end(attempt, outcome)
+
+
+def age_up_if_due(home: Home, plan: Plan, on_event: OnEvent, *, options: tuple[str, ...] = ()) -> Aged:
+    """Grow a child if karma pays for one. `options` go to `germline evolve` as they are.
+
+    Interrupted where Ctrl-C stopped it (it goes on with the next call), Locked where another germline is at work.
+    """
+    book = Book(home)
+    try:
+        found = look(home, plan, book)
+        if not found.ready:
+            return Aged(due=found, outcome="")
+        open_ones = [attempt for attempt in book.attempts() if not attempt.outcome]
+        attempt = open_ones[-1] if open_ones else book.begin(found.through, len(Lineage.open(home).entries))
+        events = [event for event in book.events() if event.sequence <= attempt.through]
+        lessons = harvest.lessons(events, book.exchanges(), plan.karma)
+        count = harvest.write(home.root, lessons, plan.karma.cap) if not open_ones else 0
+        on_event(Event(kind="stage", text=f"an age-up is due: {found.reason}; {count} conversations of feedback"))
+        code = _evolve(home, plan, on_event, options)
+        if code == Interrupted.exit_code:
+            raise Interrupted("the age-up was stopped", hint="the next call goes on where it stopped")
+        if code == Locked.exit_code:
+            raise Locked(f"another germline is working in {home.root}", hint="the next call tries again")
+        outcome = _outcome(Lineage.open(home), attempt) or "failed"
+        book.end(attempt, outcome)
+        return Aged(due=found, outcome=outcome, harvested=count)
+    finally:
+        book.close()
+
+
+def _outcome(lineage: Lineage, attempt: Attempt) -> str:
+    """What the ledger says of the first child since an attempt began; empty if there is none yet."""
+    since = lineage.entries[attempt.entries :]
+    birth = next((entry for entry in since if entry.is_birth), None)
+    if birth is None:
+        return ""
+    approved = any(entry.generation == birth.generation and APPROVES in entry.body for entry in since)
+    return "promoted" if approved else birth.kind
+
+
+def _evolve(home: Home, plan: Plan, on_event: OnEvent, options: tuple[str, ...]) -> int:
+    """`germline evolve` in a process of its own, at low priority; its exit code. Its events come here."""
+    command = [sys.executable, "-m", "germline", "--home", str(home.root), "evolve", "--json", *options]
+    sources = [*plan.data.sources]
+    if (home.root / harvest.FOLDER).is_dir() and harvest.FOLDER not in sources:
+        command += ["--set", f"data.sources={json.dumps([*sources, harvest.FOLDER])}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+        lower = getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", 10)  # a class on Windows, a nice value elsewhere
+        psutil.Process(process.pid).nice(lower)
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if (told := _event(line)) is not None:
+                    on_event(told)
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()  # the terminal sent it there, too, and it leaves a run that can go on
+            raise
+        finally:
+            if process.poll() is None:
+                process.terminate()
+
+
+def _event(line: str) -> Event | None:
+    try:
+        told: Mapping[str, Any] = json.loads(line)
+        return Event(kind=told["event"], text=told.get("text", ""), data=told.get("data", {}))
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,60 @@
+"""`germline watch`"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import click
+from filelock import FileLock, Timeout
+
+from germline.cli import options, output, progress
+from germline.errors import GermlineError, Locked
+from germline.records import canonical_json
+from germline.settings import load_plan
+from germline.store import disk
+from germline.store.home import Home
+
+HEARTBEAT, LOCK = "watch.json", "watch.lock"
+"""Under runs/: when the watcher last looked, and what it saw."""
+
+
+@click.command("watch", epilog=options.examples("germline watch", "germline watch --every 600 --json"))
+@click.option("--every", type=click.FloatRange(0.1), default=60.0, show_default=True, help="Seconds between two looks.")
+@options.home
+@options.as_json
+def command(every: float, home: Home, as_json: bool) -> None:
+    """Grow a child whenever karma pays for one, until Ctrl-C.
+
+    Each look is written to runs/watch.json, so that others can see that somebody watches. The child grows in a
+    process of its own, at low priority. One watcher a lineage: another gets exit code 11.
+    """
+    disk.make_directory(home.runs)
+    try:
+        with FileLock(home.runs / LOCK, timeout=0):
+            _watch(home, every, as_json)
+    except Timeout:
+        raise Locked(f"{home.root} is watched already", hint="stop the other `germline watch` first") from None
+
+
+def _watch(home: Home, every: float, as_json: bool) -> None:
+    from germline.aging import age_up_if_due
+
+    said = ""
+    while True:
+        with progress.report(as_json=as_json) as on_event:
+            try:
+                aged = age_up_if_due(home, load_plan(home.plan), on_event)
+                seen = aged.outcome or aged.due.reason
+            except Locked as error:
+                seen = error.message
+            except GermlineError as error:  # a plan that is being edited, a disk that is full: it may pass
+                if error.exit_code == 130:
+                    raise
+                seen = f"{error.message}; {error.hint}" if error.hint else error.message
+        looked = datetime.now(UTC).isoformat(timespec="seconds")
+        disk.replace(home.runs / HEARTBEAT, canonical_json({"time": looked, "seen": seen, "every": every}))
+        if seen != said:
+            said = seen
+            output.note(output.json_line({"event": "watch", "text": seen}) if as_json else seen)
+        time.sleep(every)

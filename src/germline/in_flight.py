@@ -1,0 +1,55 @@
+"""What an age-up in flight is doing, for others to see: `runs/progress.json`, written at most once a second."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+
+from germline import foreign
+from germline.records import Event, OnEvent, canonical_json, finite
+from germline.store import disk
+from germline.store.home import Home
+
+FILE = "progress.json"
+EVERY_SECONDS = 1.0
+
+
+@contextmanager
+def shown(home: Home, on_event: OnEvent) -> Iterator[OnEvent]:
+    """A callback for an age-up that also lets others see its last event. The file is gone when the block ends."""
+    path = home.runs / FILE
+    told = 0.0
+
+    def tell(event: Event) -> None:
+        nonlocal told
+        on_event(event)
+        now = time.monotonic()
+        if event.kind in ("stage", "step", "exam", "progress") and (now - told >= EVERY_SECONDS or told == 0.0):
+            told = now
+            memory = psutil.Process().memory_info().rss
+            disk.make_directory(home.runs)
+            disk.replace(path, canonical_json({
+                "kind": event.kind, "text": event.text, "data": finite(event.data), "process": os.getpid(),
+                "memory_bytes": memory, "time": time.time(),
+            }))  # fmt: skip
+
+    try:
+        yield tell
+    finally:
+        if path.is_file():
+            disk.remove(path)
+
+
+def look(home: Home) -> dict[str, Any] | None:
+    """The last event of an age-up in flight; None where there is none, or its process has died."""
+    try:
+        found = json.loads(foreign.read(home.runs / FILE))
+        return found if psutil.pid_exists(found["process"]) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,202 @@
+"""The book that loses nothing, the policy that nobody can buy, and the harvest that is the same twice."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from germline.aging import settle
+from germline.cli import main
+from germline.errors import GermlineError, StoreDamaged
+from germline.karma import harvest
+from germline.karma.book import FILE, Attempt, Book, Conflict, KarmaEvent, Unknown
+from germline.karma.policy import due, earned
+from germline.lineage import Lineage
+from germline.settings import Karma
+from germline.store.home import Home
+from tests.unit.small_lineage import lighthouse
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+TALK = [{"role": "user", "content": "How high?"}, {"role": "assistant", "content": "Thirty metres."}]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def event(sequence: int, points: float, *, hours: float = 0, source: str = "a", **told: Any) -> KarmaEvent:
+    given = {"kind": "feedback", "message": "m", "correction": "", "reason": "", **told}
+    return KarmaEvent(sequence=sequence, time=NOON + timedelta(hours=hours), source=source, points=points, **given)
+
+
+def test_an_event_counts_once_for_each_key(home: Home) -> None:
+    book = Book(home)
+    book.remember("m", "sha256:1", TALK)
+    first = book.feedback("m", 1, correction="", source="a", key="k")
+    assert book.feedback("m", 1, correction="", source="a", key="k") == first
+    with pytest.raises(Conflict):
+        book.feedback("m", -1, correction="", source="a", key="k")
+    with pytest.raises(Conflict):
+        book.add(1, reason="", source="a", key="k")
+    with pytest.raises(Unknown):
+        book.feedback("other", 1, correction="", source="a", key="x")
+    for score in (math.nan, math.inf, 1.1, -2):
+        with pytest.raises(GermlineError):
+            book.feedback("m", score, correction="", source="a", key="y")
+    assert Book(home).events() == [first] and book.exchanges() == {"m": TALK}
+
+
+def test_what_cannot_be_read_is_told(home: Home) -> None:
+    (home.root / FILE).write_bytes(b"nothing of a database" * 99)
+    with pytest.raises(StoreDamaged, match="not a database"):
+        Book(home)
+    (home.root / FILE).unlink()
+    Book(home).close()
+    with sqlite3.connect(home.root / FILE) as base:
+        base.execute("PRAGMA user_version = 2")
+    base.close()
+    with pytest.raises(GermlineError, match="newer germline"):
+        Book(home)
+
+
+POSTING = """
+import sys
+from pathlib import Path
+from germline.karma.book import Book
+from germline.store.home import Home
+book, first = Book(Home(Path(sys.argv[1]))), int(sys.argv[2])
+for number in range(first, first + 10_000):
+    book.feedback("m", 0.5, correction="", source="a", key=f"k{number}")
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
+def test_nothing_acknowledged_is_lost_or_doubled_by_kills(home: Home) -> None:
+    book = Book(home)
+    book.remember("m", "sha256:1", None)
+    acknowledged: list[int] = []
+    for attempt in range(6):
+        first = max(acknowledged, default=-1)  # the last one is sent again, as a client would that heard nothing
+        command = [sys.executable, "-c", POSTING, str(home.root), str(max(0, first))]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        heard = [process.stdout.readline() for _ in range(5 + 3 * attempt)]
+        process.send_signal(signal.SIGKILL)
+        heard += process.stdout.read().splitlines()
+        process.stdout.close()
+        process.wait()
+        acknowledged += [int(line) for line in heard if line.strip().isdigit()]
+    written = [one.points for one in book.events()]
+    assert set(range(max(acknowledged) + 1)) == set(acknowledged)
+    assert (
+        len(acknowledged) > 60 and 0 <= len(written) - len(set(acknowledged)) <= 6
+    )  # written, and killed before it said so
+    (whole,) = sqlite3.connect(book.path).execute("SELECT count(DISTINCT key) = count(*) FROM events").fetchone()
+    assert whole == 1
+
+
+scores = st.floats(-1, 1, allow_nan=False)
+
+
+@given(st.lists(st.tuples(scores, st.floats(0, 72), st.sampled_from("abc")), max_size=60))
+def test_no_quota_is_ever_exceeded_and_blame_always_counts(told: list[tuple[float, float, str]]) -> None:
+    policy = Karma(threshold=5, source_quota=2, day_quota=3)
+    events = [event(n, score, hours=hours, source=who) for n, (score, hours, who) in enumerate(told, 1)]
+    points = earned(events, policy)
+    for day in {one.time.date() for one in events}:
+        praise = [(one.source, p) for one, p in zip(events, points, strict=True) if one.time.date() == day and p > 0]
+        assert sum(p for _, p in praise) <= 3 + 1e-9
+        for who in "abc":
+            assert sum(p for source, p in praise if source == who) <= 2 + 1e-9
+    assert all(p == one.points for one, p in zip(events, points, strict=True) if one.points < 0)
+
+
+def attempt(outcome: str, *, through: int = 0, ended: datetime | None = NOON) -> Attempt:
+    return Attempt(number=1, time=NOON, through=through, entries=1, outcome=outcome, ended=ended)
+
+
+def test_karma_is_spent_by_a_promotion_and_kept_by_all_else() -> None:
+    policy = Karma(threshold=3, growth=2, cooldown_hours=6)
+    events = [event(n, 1.0) for n in range(1, 5)]
+
+    def now(*attempts: Attempt, hours: float = 1, generations: int = 0) -> Any:
+        return due(events, attempts, policy, generations=generations, now=NOON + timedelta(hours=hours))
+
+    assert now().ready and now().balance == 4 and now().through == 4
+    assert not now(generations=1).ready and "2 points are missing" in now(generations=1).reason
+    assert not now(attempt("promoted", through=4)).ready and now(attempt("promoted", through=4)).balance == 0
+    assert now(attempt("promoted", through=1)).balance == 3
+    for failed in ("refused", "inconclusive", "failed"):
+        assert (
+            not now(attempt(failed, through=4)).ready
+            and "the next may begin at 2026-11-24 18:00" in now(attempt(failed)).reason
+        )
+        assert now(attempt(failed, through=4), hours=7).ready
+    assert not now(attempt("proposed", through=4)).ready and "second key" in now(attempt("proposed")).reason
+    assert now(attempt("", ended=None)).ready and "not at its end" in now(attempt("", ended=None)).reason
+    assert not due(events, (), Karma(), generations=0, now=NOON).ready
+
+
+def test_the_last_word_on_an_answer_decides_what_is_learned(tmp_path: Path) -> None:
+    policy = Karma(keep_score=0.5)
+    exchanges = {"liked": TALK, "disliked": [*TALK[:1], {"role": "assistant", "content": "Ten."}], "kept not": TALK}
+    del exchanges["kept not"]
+    events = [
+        event(1, -1.0, message="liked"), event(2, 1.0, message="liked"), event(3, 1.0, message="disliked"),
+        event(4, -1.0, message="disliked"), event(5, 1.0, message="kept not"),
+    ]  # fmt: skip
+    found = harvest.lessons(events, exchanges, policy)
+    assert [json.loads(one)["messages"] for one in found] == [TALK]
+    corrected = [*events, event(6, -1.0, message="disliked", correction="Thirty-one metres.")]
+    found = harvest.lessons(corrected, exchanges, policy)
+    assert json.loads(found[-1])["messages"][-1]["content"] == "Thirty-one metres."
+    assert harvest.write(tmp_path, found, 1) == 1
+    assert harvest.write(tmp_path, found, 9) == 1 and harvest.write(tmp_path, found, 9) == 0
+    assert len(list((tmp_path / "karma").iterdir())) == 2
+
+
+def test_the_command_tells_adds_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = lighthouse(tmp_path / "home")
+    at = ["--home", str(home.root)]
+    home.plan.write_text("[karma]\nthreshold = 5\n", encoding="utf-8")
+    assert main(["karma", *at, "add", "3", "--reason", "it found the leak", "--key", "k"]) == 0
+    assert main(["karma", *at, "add", "3", "--reason", "it found the leak", "--key", "k"]) == 0
+    capsys.readouterr()
+    assert main(["karma", *at]) == 0
+    assert "3 of 5 points: 2 points are missing" in capsys.readouterr().out
+    assert main(["karma", *at, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["balance"] == 3
+    assert main(["karma", *at, "feedback", "never", "1"]) == 1
+    assert "there is no answer 'never'" in capsys.readouterr().err
+    assert main(["evolve", *at, "--if-due"]) == 0
+    assert "no further: 2 points are missing" in capsys.readouterr().out
+
+
+def test_who_died_before_writing_it_down_is_settled_by_the_ledger(tmp_path: Path) -> None:
+    home = lighthouse(tmp_path / "home")
+    lineage, book = Lineage.open(home), Book(home)
+    births = [(place, entry.kind) for place, entry in enumerate(lineage.entries) if entry.is_birth and place]
+    for place, kind in births:
+        begun = book.begin(0, place)
+        settle(lineage, book)
+        assert book.attempts()[-1].outcome == kind
+        book.end(begun, "failed")  # told twice, the first holds
+        assert book.attempts()[-1].outcome == kind
+    book.begin(0, len(lineage.entries))
+    settle(lineage, book)
+    assert book.attempts()[-1].outcome == ""
+    assert {kind for _, kind in births} >= {"promoted", "refused"}
