@@ -1,0 +1,33 @@
+"""germline as a library: the example itself, on a small lineage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from examples.companion import ResponseGenerator, trigger_age_up
+
+import germline
+from germline.errors import NoLineage
+from germline.store.home import Home
+
+
+def test_a_program_comes_of_age_and_goes_back(founded: Path, copy_of: Callable[[Path], Home], tmp_path: Path) -> None:
+    home = copy_of(founded)
+    home.plan.write_text(home.plan.read_text().replace("epochs = 9", "epochs = 1"), encoding="utf-8")
+    lineage = germline.Lineage.open(home.root)
+    generator = ResponseGenerator(lineage)
+    before = generator.answer("Who made the fog horn?")
+    assert generator.name == "g0"
+    assert trigger_age_up(lineage) == "promoted"
+    assert generator.name == lineage.head.name == "g1" and lineage.head.outcome == "promoted"
+    assert generator.answer("Who made the fog horn?") != before
+    assert trigger_age_up(lineage) == "nothing new to learn"
+    assert [one.name for one in lineage.generations] == ["g0", "g1"]
+    assert len(lineage.facts("g1")) == 10 and not lineage.verify().problems
+    assert lineage.rollback("g0").name == "g0" == germline.Lineage.open(home.root).head.name
+    made = lineage.export("g1", "gguf", tmp_path / "out", quantization="f16")
+    assert made.file.is_file() and made.parity and not made.parity.failed
+    with pytest.raises(NoLineage):
+        germline.Lineage.open(tmp_path)
