@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_HOME ?= demo
 
-.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream judge-proof heredity parity bench bench-speech clean
+.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream judge-proof heredity parity soak bench bench-speech clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt
@@ -51,6 +51,10 @@ heredity: $(STAMP)  ## ten generations, five ways, invented and real: a day; goe
 
 parity: $(STAMP)  ## every export format of every family, opened by transformers, peft and llama.cpp
 	$(BIN)/python benchmarks/parity.py --out benchmarks/parity_$$(date +%F).md
+
+soak: $(STAMP)  ## 64 streams, 1,000 swaps of HEAD; then SmolLM2 with 20: a quarter of an hour
+	$(BIN)/python benchmarks/soak.py --out benchmarks/soak_$$(date +%F).md
+	$(BIN)/python benchmarks/soak.py --demo --swaps 20 --clients 8 --out benchmarks/soak_smollm2_$$(date +%F).md
 
 bench-speech: $(STAMP)  ## answers a second beside transformers, one at a time and sixteen
 	$(BIN)/python benchmarks/speech_bench.py --out benchmarks/speech_bench_$$(date +%F).md

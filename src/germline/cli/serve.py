@@ -55,13 +55,13 @@ def command(
     from germline.serve.notes import Notes
     from germline.serve.prompts import raw, templated
     from germline.serve.swap import Serving
-    from germline.settings import Training, load_plan
+    from germline.settings import Karma, Training, load_plan
 
     prompts = templated(template, template_sha256) if template else raw
     secret, sock = server.token(home), server.listening(port)
     taken = sock.getsockname()[1]
     rules = Rules(token=secret, hosts=server.names(taken, hosts), public=frozenset({"/", "/page.js", "/page.css"}))
-    karma = load_plan(home.plan).karma
+    karma = load_plan(home.plan).karma if home.plan.exists() else Karma()  # a copy to serve needs no plan
     notes = Notes(home, keep=karma.keep_conversations) if karma.threshold or karma.keep_conversations else None
     on, _ = arithmetic(Training(), machine())
     with progress.report(as_json=as_json) as on_event:

@@ -1,0 +1,232 @@
+"""Does the server blink? Many streams at once, while HEAD moves again and again.
+
+    python benchmarks/soak.py --swaps 1000 --clients 64 --out benchmarks/soak_DATE.md
+    python benchmarks/soak.py --demo --swaps 20 --clients 8          SmolLM2-135M
+
+A server process answers greedy streams of a lineage of four generations that say different things; this process asks,
+compares every answer with what the generation that it names says alone, and moves HEAD by rollbacks in the ledger. An
+answer is mixed if it is not that of the generation in its header. Time to the first token is told for requests within
+half a second of a swap, and for those far from one; memory is the server's resident set, sampled through the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import bisect
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.serve.lineages import founded, grow
+
+from germline.forge.machine import arithmetic, machine
+from germline.founding import found
+from germline.lineage import Lineage
+from germline.model.generate import generate
+from germline.rollback import move
+from germline.settings import Training
+from germline.speaker import Speaker
+from germline.store.home import Home
+
+PROMPTS = ["The lamp", "The keeper walks", "gulls", "At noon the stairs of the tower are", "dusk", "The stairs and"]
+NEAR_SECONDS, FAR_SECONDS = 0.5, 2.0
+
+
+@dataclass
+class Seen:
+    requests: int = 0
+    failed: list[str] = field(default_factory=list)
+    mixed: list[str] = field(default_factory=list)
+    busy: int = 0
+    first: list[tuple[float, float]] = field(default_factory=list)
+    """When a request was sent, and the seconds to its first token."""
+    swaps: list[float] = field(default_factory=list)
+    memory: list[int] = field(default_factory=list)
+    heard: set[str] = field(default_factory=set)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--swaps", type=int, default=1000)
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=16)
+    parser.add_argument("--demo", action="store_true", help="SmolLM2-135M instead of a million random weights")
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["GERMLINE_CONFIG"] = f"{folder}/config"
+        home = _lineage(Path(folder), demo=given.demo)
+        expected = _expected(home, given.tokens)
+        began = time.monotonic()
+        seen = asyncio.run(_soak(home, expected, given.swaps, given.clients, given.tokens))
+        lines = _report(seen, time.monotonic() - began, given)
+    print("\n".join(lines))
+    if given.out:
+        given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return 1 if seen.failed or seen.mixed else 0
+
+
+def _lineage(folder: Path, *, demo: bool) -> Home:
+    if demo:
+        found(folder / "home", "demo", name="soak", on_event=lambda event: None)
+        home = Home.open(folder / "home")
+    else:
+        home = founded(folder)
+    for seed in (1, 2, 3):
+        grow(home, seed, folder, strength=0.03 if demo else 0.3)
+    return home
+
+
+def _expected(home: Home, tokens: int) -> dict[tuple[str, str], str]:
+    """What each generation says to each prompt, alone."""
+    lineage = Lineage.open(home)
+    on, _ = arithmetic(Training(), machine())
+    told = {}
+    for name in ("g1", "g2", "g3"):
+        speaker = Speaker.of(lineage, lineage.resolve(name), on)
+        for prompt in PROMPTS:
+            ids = speaker.tokenizer.encode(prompt)
+            (said,) = generate(speaker.decoder, [ids], limit=tokens, end=speaker.tokenizer.eos_id)
+            told[name, prompt] = "".join(map(speaker.tokenizer.speller(), said))
+    return told
+
+
+async def _soak(home: Home, expected: dict[tuple[str, str], str], swaps: int, clients: int, tokens: int) -> Seen:
+    command = [sys.executable, "-m", "germline", "serve", "--port", "0", "--json", "--home", str(home.root)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as server:
+        assert server.stdout is not None
+        told = json.loads(server.stdout.readline())
+        token = Path(told["token_file"]).read_text().strip()
+        seen, over = Seen(), asyncio.Event()
+        limits = httpx.Limits(max_connections=clients + 4)
+        headers = {"Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(
+            base_url=told["url"], headers=headers, limits=limits, timeout=120, trust_env=False
+        ) as client:
+            asking = [asyncio.create_task(_ask(client, seen, expected, tokens, over, n)) for n in range(clients)]
+            await asyncio.sleep(3 * FAR_SECONDS)
+            for number in range(swaps):
+                await _swap(client, home, seen, f"g{1 + number % 3}", far=number % 8 == 7)
+                seen.memory.append(psutil.Process(server.pid).memory_info().rss)
+                if number % 50 == 49:
+                    print(f"{number + 1} swaps, {seen.requests:,} requests, {len(seen.failed)} failed, "
+                          f"{seen.memory[-1] / 2**20:.0f} MiB", file=sys.stderr, flush=True)  # fmt: skip
+            over.set()
+            await asyncio.gather(*asking)
+        server.terminate()
+        server.stdout.read()
+    return seen
+
+
+async def _swap(client: httpx.AsyncClient, home: Home, seen: Seen, name: str, *, far: bool) -> None:
+    await asyncio.to_thread(move, home, name)
+    while (await client.get("/v1/status")).json()["head"] != name:
+        await asyncio.sleep(0.02)
+    seen.swaps.append(time.monotonic())
+    await asyncio.sleep(2 * FAR_SECONDS if far else 0.1)
+
+
+async def _ask(
+    client: httpx.AsyncClient,
+    seen: Seen,
+    expected: dict[tuple[str, str], str],
+    tokens: int,
+    over: asyncio.Event,
+    n: int,
+) -> None:
+    turn = n
+    while not over.is_set():
+        prompt, began = PROMPTS[turn % len(PROMPTS)], time.monotonic()
+        turn += 1
+        body = {"prompt": prompt, "temperature": 0, "max_tokens": tokens, "stream": True}
+        try:
+            async with client.stream("POST", "/v1/completions", json=body) as answer:
+                if answer.status_code == 429:
+                    seen.busy += 1
+                    await asyncio.sleep(0.2)
+                    continue
+                text, first = "", 0.0
+                async for line in answer.aiter_lines():
+                    if line.startswith("data: {"):
+                        first = first or time.monotonic()
+                        text += _text(json.loads(line[6:]))
+                name = answer.headers.get("x-germline-generation", "")
+        except (httpx.HTTPError, KeyError, ValueError) as error:
+            seen.failed.append(f"{type(error).__name__}: {error}")
+            continue
+        seen.requests += 1
+        seen.heard.add(name)
+        seen.first.append((began, first - began))
+        if answer.status_code != 200:
+            seen.failed.append(f"{answer.status_code}")
+        elif text != expected[name, prompt]:
+            seen.mixed.append(f"{name} does not say {text!r} to {prompt!r}")
+
+
+def _text(event: dict[str, Any]) -> str:
+    return str(event["choices"][0]["text"])
+
+
+def _report(seen: Seen, seconds: float, given: argparse.Namespace) -> list[str]:
+    near = [first for sent, first in seen.first if any(abs(sent - swap) < NEAR_SECONDS for swap in _around(seen, sent))]
+    far = [first for sent, first in seen.first if all(abs(sent - s) > FAR_SECONDS for s in _around(seen, sent))]
+    start = statistics.median(seen.memory[len(seen.memory) // 10 : len(seen.memory) // 5 + 1])
+    end = statistics.median(seen.memory[-max(1, len(seen.memory) // 10) :])
+    model = "SmolLM2-135M" if given.demo else "a model of a million random weights"
+    rows = [
+        ("swaps", f"{len(seen.swaps):,}"), ("generations heard", ", ".join(sorted(seen.heard))),
+        ("requests answered", f"{seen.requests:,}"), ("failed", f"{len(seen.failed)}"),
+        ("answers of two generations, or of another than they name", f"{len(seen.mixed)}"),
+        ("turned away with 429, and asked again", f"{seen.busy:,}"),
+        ("time to first token far from a swap, median and p99", _two(far)),
+        ("time to first token within half a second of a swap, median and p99", _two(near)),
+        ("p99 near a swap / far from one", f"{_p99(near) / _p99(far):.2f}" if near and far else "-"),
+        ("server's resident memory, first tenth and last", f"{start / 2**20:.0f} and {end / 2**20:.0f} MiB, "
+                                                          f"{end / start - 1:+.1%}"),
+    ]  # fmt: skip
+    told = f"{given.clients} streaming clients, {model}, {seconds / 60:.1f} minutes, {machine().cores} cores"
+    head = [
+        f"# Soak, {date.today()}",
+        "",
+        f"{told}, clients on the same machine; `make soak`.",
+        "",
+        "| | |",
+        "| - | - |",
+    ]
+    return [*head, *(f"| {name} | {value} |" for name, value in rows), *(f"\n{one}" for one in seen.failed[:5]),
+            *(f"\n{one}" for one in seen.mixed[:5])]  # fmt: skip
+
+
+def _around(seen: Seen, sent: float) -> list[float]:
+    place = bisect.bisect(seen.swaps, sent)
+    return seen.swaps[max(0, place - 1) : place + 1]
+
+
+def _p99(seconds: list[float]) -> float:
+    return statistics.quantiles(seconds, n=100)[98]
+
+
+def _two(seconds: list[float]) -> str:
+    if len(seconds) < 2:
+        return "-"
+    return f"{statistics.median(seconds) * 1000:.0f} and {_p99(seconds) * 1000:.0f} ms of {len(seconds):,} requests"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
