@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import psutil
 
 from germline import __version__, verify_lineage
 from germline.checkout import scale_of, weights
@@ -235,7 +236,7 @@ def _file_name(name: str) -> str:
 def _require_disk(directory: Path, source: Source) -> None:
     """The master's size is the most that any format takes but f32, and about what a comparison takes beside."""
     there = next(path for path in directory.absolute().parents if path.is_dir())
-    needed, free = source.weights.stat().st_size, shutil.disk_usage(there).free
+    needed, free = source.weights.stat().st_size, psutil.disk_usage(str(there)).free
     if free < needed:
         problem = f"{there}: an export takes up to {needed / 2**30:.1f} GiB, {free / 2**30:.1f} are free"
         raise DoesNotFit(problem, hint="name a directory on another disk with -o")

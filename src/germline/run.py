@@ -64,10 +64,10 @@ class Run:
 
 
 def plan_bytes(plan: Plan) -> bytes:
-    """What of a plan shapes the child: all but its budget, what maturity is and what karma pays for, and where the
-    sources lie, which the snapshot stands for."""
+    """What of a plan shapes the child: all but its budget, what maturity is, what karma pays for and the fragments,
+    and where the sources lie, which the snapshot stands for."""
     tables = plan.model_dump(mode="json")
-    del tables["data"]["sources"], tables["budget"], tables["maturity"], tables["karma"]
+    del tables["data"]["sources"], tables["budget"], tables["maturity"], tables["karma"], tables["fragments"]
     return canonical_json(tables)
 
 

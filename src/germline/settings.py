@@ -212,6 +212,29 @@ class Karma(Section):
     """Most conversations that one age-up takes from feedback."""
 
 
+class Fragment(Section):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
+    """What a request calls it."""
+    description: str = Field(default="", max_length=2000)
+    """What it is for, in a sentence or two."""
+    examples: tuple[tuple[str, str], ...] = Field(min_length=2, max_length=32)
+    """What somebody says, and what this facet of the persona answers."""
+
+
+class Fragments(Section):
+    named: tuple[Fragment, ...] = Field(default=(), max_length=32)
+    """Facets of the persona, `[[fragments.named]]` each: name, description, examples."""
+    lost: Literal["block", "warn"] = "block"
+    """A successor that no longer tells a fragment from the others: it does not answer (block), or it is said (warn)."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [fragment.name for fragment in self.named]
+        if len(set(names)) < len(names):
+            raise ValueError("two fragments have one name")
+        return self
+
+
 class Plan(Section):
     data: Data = Data()
     curriculum: Curriculum = Curriculum()
@@ -221,6 +244,7 @@ class Plan(Section):
     maturity: Maturity = Maturity()
     budget: Budget = Budget()
     karma: Karma = Karma()
+    fragments: Fragments = Fragments()
 
 
 def load_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:

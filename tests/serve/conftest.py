@@ -23,6 +23,7 @@ from germline.serve.guard import Guard, Rules
 from germline.serve.notes import Notes
 from germline.serve.prompts import raw
 from germline.serve.swap import Serving
+from germline.settings import Fragments
 from germline.store.home import Home
 from tests.conftest import forget
 from tests.serve.lineages import founded, grow
@@ -71,9 +72,10 @@ def started(home: Home) -> Iterator[Callable[..., Running]]:
     """Starts a server on a free port; ended after the test."""
     ends: list[Callable[[], None]] = []
 
-    def start(*, rows: int = 4, keep: bool | None = None, **rules: int) -> Running:
+    def start(*, rows: int = 4, keep: bool | None = None, fragments: Fragments | None = None, **rules: int) -> Running:
         events: list[Event] = []
-        serving = Serving(home, ON, rows=rows, on_event=events.append)
+        facets = fragments or Fragments()
+        serving = Serving(home, ON, rows=rows, on_event=events.append, fragments=lambda: facets)
         sock = server.listening(0)
         port, token = sock.getsockname()[1], server.token(home)
         held = Rules(token=token, hosts=server.names(port, ()), **rules)

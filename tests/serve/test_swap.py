@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from germline.errors import GermlineError
+from germline.fragments import represent
 from germline.lineage import Lineage
 from germline.rollback import move
 from germline.serve import swap
@@ -125,7 +126,7 @@ def test_what_cannot_speak_fails_at_its_warm_up_and_tells_each_listener(home: Ho
     speaker.decoder.model.norm.weight.fill_(float("nan"))
     engine = Engine(speaker.decoder, end=speaker.tokenizer.eos_id, rows=2)
     with pytest.raises(GermlineError, match="g3 cannot answer: what the model expects to follow is not a number"):
-        swap.warm_up(Loaded(lineage.head, speaker, engine))
+        swap.warm_up(Loaded(lineage.head, speaker, engine, represent(speaker, lineage.head.digest, ())))
     told: queue.Queue[Piece] = queue.Queue()
     engine.submit(Answer([10**9], told.put, limit=4))  # no such token: the engine breaks, and says so
     assert told.get(timeout=20) == Ended("failed", "IndexError: index out of range in self")

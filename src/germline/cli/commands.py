@@ -12,7 +12,8 @@ from germline.errors import did_you_mean
 
 COMMANDS = (
     "init", "feed", "pin", "evolve", "approve", "log", "show", "diff", "eval", "rollback", "verify", "checkpoint",
-    "archive", "restore", "replay", "prune", "keys", "chat", "serve", "export", "karma", "watch", "plan", "doctor",
+    "archive", "restore", "replay", "prune", "keys", "chat", "serve", "export", "karma", "watch", "fragments", "plan",
+    "doctor",
 )  # fmt: skip
 """In the order of the loop. `germline.cli.NAME.command` is the command."""
 

@@ -8,6 +8,7 @@ import click
 
 from germline.cli import options, output, progress
 from germline.errors import PlanError
+from germline.settings import Plan, load_plan
 from germline.store.home import Home
 
 
@@ -55,17 +56,17 @@ def command(
     from germline.serve.notes import Notes
     from germline.serve.prompts import raw, templated
     from germline.serve.swap import Serving
-    from germline.settings import Karma, Training, load_plan
+    from germline.settings import Training
 
     prompts = templated(template, template_sha256) if template else raw
     secret, sock = server.token(home), server.listening(port)
     taken = sock.getsockname()[1]
     rules = Rules(token=secret, hosts=server.names(taken, hosts), public=frozenset({"/", "/page.js", "/page.css"}))
-    karma = load_plan(home.plan).karma if home.plan.exists() else Karma()  # a copy to serve needs no plan
+    karma = _plan(home).karma
     notes = Notes(home, keep=karma.keep_conversations) if karma.threshold or karma.keep_conversations else None
     on, _ = arithmetic(Training(), machine())
     with progress.report(as_json=as_json) as on_event:
-        serving = Serving(home, on, rows=rows, on_event=on_event)
+        serving = Serving(home, on, rows=rows, on_event=on_event, fragments=lambda: _plan(home).fragments)
         address = f"http://{server.ADDRESS}:{taken}/"
         if as_json:
             output.say(output.json_line({"event": "serving", "url": address, "token_file": server.token_path(home),
@@ -74,3 +75,8 @@ def command(
             output.say(f"{serving.head.name} answers at {address}#{secret}")
         server.run(application(serving, prompts, notes), rules, serving, sock)
     return None
+
+
+def _plan(home: Home) -> Plan:
+    """The owner's plan as it is now; a copy that is only served needs none."""
+    return load_plan(home.plan) if home.plan.exists() else Plan()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -34,6 +34,8 @@ class Form:
     tokenizer: Tokenizer
     probabilities: bool
     """Whether they were asked for."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """What else it says of itself."""
     created: int = field(default_factory=lambda: int(time.time()))
 
     def whole(self, shown: Sequence[Shown], reason: str, prompt_tokens: int, tokens: int) -> dict[str, Any]:
@@ -69,7 +71,7 @@ class Form:
     def _head(self, streamed: Literal[0, 1]) -> dict[str, Any]:
         return {
             "id": self.id, "object": _OBJECTS[self.kind][streamed], "created": self.created,
-            "model": self.generation, "system_fingerprint": self.digest,
+            "model": self.generation, "system_fingerprint": self.digest, **self.more,
         }  # fmt: skip
 
     def _probabilities(self, said: Sequence[Said]) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,8 +22,10 @@ from germline import __version__
 from germline.errors import DataError, DoesNotFit, GermlineError, PlanError, StoreDamaged
 from germline.karma.book import Conflict, Unknown
 from germline.lineage import Lineage
+from germline.records import plain
 from germline.serve.answers import Form, Kind, Shown, event
 from germline.serve.engine import Answer, Busy, Ended, Gone, Piece, Said
+from germline.serve.facets import Facet
 from germline.serve.guard import error_body
 from germline.serve.notes import Notes
 from germline.serve.prompts import PromptError, Prompts
@@ -95,6 +97,13 @@ def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) 
         return {"head": head.name, "generation": head.generation.digest, "under_way": head.engine.load,
                 "swaps": serving.swaps, "problem": serving.problem}  # fmt: skip
 
+    @app.get("/v1/fragments")
+    async def fragments() -> dict[str, Any]:
+        """The persona's facets, as HEAD has them, and what the last swap did to them."""
+        named = serving.head.fragments.named.values()
+        return {"generation": serving.head.name, "moved": [{**plain(one), "lost": one.lost} for one in serving.moved],
+                "fragments": [{"name": one.name, "description": one.description} for one in named]}  # fmt: skip
+
     @app.post("/v1/completions")
     async def completions(asked: Completion, request: Request) -> Response:
         """Go on with a text."""
@@ -111,11 +120,14 @@ def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) 
         """Answer a conversation."""
         top = (asked.top_logprobs or 0) if asked.logprobs else None
 
+        facet = Facet(asked.fragment)
+
         def ids(loaded: Loaded) -> list[int]:
-            return prompts(loaded.speaker, asked.messages)
+            longest = asked.max_completion_tokens or asked.max_tokens or DEFAULT_ANSWER
+            return facet.ids(loaded, prompts, asked.messages, loaded.speaker.decoder.config.max_positions - longest)
 
         remember = notes.of([{"role": one.role, "content": one.text} for one in asked.messages]) if notes else _forget
-        return await _answered(serving, asked, "chat", ids, top, request, remember, asked.max_completion_tokens)
+        return await _answered(serving, asked, "chat", ids, top, request, remember, asked.max_completion_tokens, facet)
 
     if notes:
 
@@ -140,9 +152,13 @@ async def _answered(
     request: Request,
     remember: Callable[[str, str, str], None],
     longest: int | None = None,
+    facet: Facet | None = None,
 ) -> Response:
     begun = await _begun(serving, asked, kind, ids, top, remember, longest or asked.max_tokens)
     headers = {"X-Germline-Generation": begun.loaded.name, "X-Germline-Digest": begun.loaded.generation.digest}
+    if facet and facet.name:
+        headers["X-Germline-Fragment"] = facet.name
+    begun.form = replace(begun.form, more=facet.told() if facet else {})
     if asked.stream:
         with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
         events = _events(begun, with_usage)

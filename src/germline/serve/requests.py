@@ -94,6 +94,8 @@ class Chat(Generate):
     messages: list[Message] = Field(min_length=1, max_length=512)
     max_completion_tokens: int | None = Field(default=None, ge=1, le=LONGEST_ANSWER)
     """The newer name of `max_tokens`."""
+    fragment: str | None = Field(default=None, max_length=40)
+    """A facet of the persona, by its name; `auto` takes the one that the last message is likest to."""
     logprobs: bool = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
 

@@ -17,9 +17,11 @@ import psutil
 
 from germline.errors import DoesNotFit, GermlineError, PlanError
 from germline.forge.machine import Arithmetic
+from germline.fragments import Moved, Represented, in_words, remap, represent
 from germline.lineage import Generation, Lineage
-from germline.records import Event, OnEvent
+from germline.records import Event, OnEvent, plain
 from germline.serve.engine import Answer, Ended, Engine, Gone, Piece
+from germline.settings import Fragments
 from germline.speaker import Speaker
 from germline.store import ledger
 from germline.store.home import Home
@@ -37,6 +39,7 @@ class Loaded:
     generation: Generation
     speaker: Speaker
     engine: Engine
+    fragments: Represented
 
     @property
     def name(self) -> str:
@@ -53,9 +56,16 @@ class Serving:
         *,
         rows: int,
         on_event: OnEvent,
+        fragments: Callable[[], Fragments] = Fragments,
         free_bytes: Callable[[], int] = lambda: psutil.virtual_memory().available,
     ) -> None:
-        """Load HEAD. Raises what a damaged store, a machine too small or a broken model raises."""
+        """Load HEAD. Raises what a damaged store, a machine too small or a broken model raises.
+
+        `fragments` is asked at each load: the owner may write them while the server runs.
+        """
+        self._fragments = fragments
+        self.moved: list[Moved] = []
+        """What the last swap did to the fragments."""
         self.home, self.rows = home, rows
         self._on, self._on_event, self._free_bytes = on, on_event, free_bytes
         self._loading = threading.Lock()
@@ -133,12 +143,25 @@ class Serving:
     def _swap(self, lineage: Lineage, newcomer: Generation) -> None:
         with self._loading:
             took_over = self._answering(newcomer) or self._load(lineage, newcomer)
+            moved = self._remapped(took_over)
             before, self.head = self.head, took_over
             self._guest = None if self._guest is took_over else self._guest
         before.engine.drain()
-        self.swaps += 1
-        data = {"from": before.name, "to": newcomer.name, "generation": newcomer.digest}
-        self._on_event(Event(kind="swap", text=f"{newcomer.name} answers from here on", data=data))
+        self.swaps, self.moved = self.swaps + 1, moved
+        data = {"from": before.name, "to": newcomer.name, "generation": newcomer.digest, "fragments": plain(moved)}
+        text = f"{newcomer.name} answers from here on" + (f"; {in_words(moved)}" if moved else "")
+        self._on_event(Event(kind="swap", text=text, data=data))
+
+    def _remapped(self, newcomer: Loaded) -> list[Moved]:
+        """What becomes of the fragments. GermlineError for a lost one, if the plan would have that block the swap."""
+        moved = remap(self.head.fragments, newcomer.fragments)
+        lost = [one.name for one in moved if one.lost]
+        if lost and self._fragments().lost == "block":
+            if newcomer is not self._guest:
+                newcomer.engine.drain()
+            problem = f"{newcomer.name} has lost the fragment {' and '.join(lost)}: {in_words(moved)}"
+            raise GermlineError(problem, hint='fragments.lost = "warn" lets it answer all the same')
+        return moved
 
     def _load(self, lineage: Lineage, generation: Generation) -> Loaded:
         needed, free = generation.manifest.weights.size, self._free_bytes()
@@ -146,7 +169,9 @@ class Serving:
             problem = f"{generation.name} takes {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} are free"
             raise DoesNotFit(problem, hint="end something else, or serve with fewer --rows")
         speaker = Speaker.of(lineage, generation, self._on)
-        loaded = Loaded(generation, speaker, Engine(speaker.decoder, end=speaker.tokenizer.eos_id, rows=self.rows))
+        known = represent(speaker, generation.digest, self._fragments().named)
+        engine = Engine(speaker.decoder, end=speaker.tokenizer.eos_id, rows=self.rows)
+        loaded = Loaded(generation, speaker, engine, known)
         try:
             warm_up(loaded)
         except BaseException:

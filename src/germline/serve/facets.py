@@ -1,0 +1,55 @@
+"""A fragment speaks: its examples come before a conversation, as if they had been said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from germline.fragments import route, vector
+from germline.serve.prompts import PromptError, Prompts
+from germline.serve.requests import Message
+from germline.serve.swap import Loaded
+
+AUTO = "auto"
+
+
+@dataclass(slots=True)
+class Facet:
+    """What one request asks for, and which fragment it got."""
+
+    asked: str | None
+    name: str | None = None
+    similarities: dict[str, float] = field(default_factory=dict)
+    """Where it was routed."""
+
+    def ids(self, loaded: Loaded, prompts: Prompts, messages: Sequence[Message], room: int) -> list[int]:
+        """The prompt, with as many of the examples before it as fit into `room` tokens, the first left out first.
+
+        PromptError for a fragment that this generation has not.
+        """
+        known = loaded.fragments
+        if self.asked == AUTO:
+            said = next((one.text for one in reversed(messages) if one.role == "user"), "")
+            self.name, self.similarities = route(known, vector(loaded.speaker, said))
+        elif self.asked is not None:
+            if self.asked not in known.named:
+                there = ", ".join(sorted(known.named)) or "none"
+                raise PromptError(f"there is no fragment {self.asked!r}; there is: {there}")
+            self.name = self.asked
+        examples = known.named[self.name].examples if self.name else ()
+        for first in range(len(examples) + 1):
+            before = [
+                one
+                for asked, answered in examples[first:]
+                for one in (Message(role="user", content=asked), Message(role="assistant", content=answered))
+            ]
+            ids = prompts(loaded.speaker, [*before, *messages])
+            if len(ids) <= room:
+                return ids
+        return ids
+
+    def told(self) -> dict[str, object]:
+        """What an answer says of it; nothing where nothing was asked."""
+        if self.asked is None:
+            return {}
+        return {"fragment": {"name": self.name, **({"similarity": self.similarities} if self.similarities else {})}}
