@@ -21,6 +21,7 @@ FOLDERS = (
     "forge",
     "evals",
     "judge",
+    "karma",
     "export",
     "report",
     "serve",
