@@ -10,7 +10,21 @@ from germline.settings import Plan
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-FOLDERS = ("", "store", "corpus", "curriculum", "tokenizer", "ops", "model", "forge", "evals", "judge", "report", "serve", "cli")
+FOLDERS = (
+    "",
+    "store",
+    "corpus",
+    "curriculum",
+    "tokenizer",
+    "ops",
+    "model",
+    "forge",
+    "evals",
+    "judge",
+    "report",
+    "serve",
+    "cli",
+)
 
 
 def files_table() -> str:
