@@ -22,9 +22,10 @@ from germline.store.home import Home
 @options.home
 @options.as_json
 def command(path: Path, home: Home, as_json: bool) -> None:
-    """The lineage as one HTML file: the tree, and a card for every generation.
+    """The lineage as one HTML file.
 
-    It shows what the page of `germline serve` shows, without a server, a script or any other file.
+    The tree and a card for every generation, as the page of `germline serve` shows them, without a server, a script
+    or any other file.
     """
     data = static.html(Lineage.open(home), history.policy(home)).encode()
     try:

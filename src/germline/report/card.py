@@ -46,11 +46,11 @@ def _checks(verdict: Mapping[str, Any]) -> dict[str, Any]:
         )
         for check in verdict["checks"]
     ]  # fmt: skip
-    return _table("Every check of the gate", ("", "check", "value", "limit", "why"), rows)
+    return _table("What the gate asked, and what it found", ("", "check", "value", "limit", "why"), rows)
 
 
 def _exams(shown: Mapping[str, Any]) -> dict[str, Any]:
-    return _table(f"Exams: {exams.LEGEND}", exams.HEADER, [exams.row(one) for one in shown["exams"]])
+    return _table(exams.LEGEND, exams.HEADER, [exams.row(one) for one in shown["exams"]])
 
 
 def _weights(lineage: Lineage, meant: Generation) -> dict[str, Any] | None:

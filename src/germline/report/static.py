@@ -29,10 +29,15 @@ def style() -> str:
 
 def html(lineage: Lineage, policy: Maturity) -> str:
     """The whole file. Generations that are not here (see `archive`) stand in the tree and have no card."""
-    shown, css = tree.document(lineage, policy), style()
+    cards = [card.document(lineage, generation) for generation in reversed(lineage.born())]
+    return rendered(tree.document(lineage, policy), cards)
+
+
+def rendered(shown: Mapping[str, Any], cards: Iterable[Mapping[str, Any]]) -> str:
+    """The documents of `tree` and `card` as HTML. Of all that is in them only the pictures are markup."""
+    css = style()
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     allowed = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'"
-    cards = [_card(card.document(lineage, generation)) for generation in reversed(lineage.born())]
     head = element(
         "head", Markup('<meta charset="utf-8">'),
         Markup(f'<meta http-equiv="Content-Security-Policy" content="{escape(allowed)}">'),
@@ -40,7 +45,7 @@ def html(lineage: Lineage, policy: Maturity) -> str:
         element("title", f"{shown['name']}: a lineage"), Markup(f"<style>{css}</style>"),
     )  # fmt: skip
     top = element("header", element("h1", shown["name"]), element("p", shown["maturity"], class_="quiet"))
-    body = element("body", top, element("main", _tree(shown), *cards, class_="static"))
+    body = element("body", top, element("main", _tree(shown), *map(_card, cards), class_="static"))
     return f'<!doctype html>\n<html lang="en">\n{head}\n{body}\n</html>\n'
 
 
@@ -79,20 +84,23 @@ def _card(one: Mapping[str, Any]) -> Markup:
         "article", element("h2", one["id"], " ", *_badges(one)),
         element("p", f"{descent}{one['time']}, {one['digest']}", class_="quiet"),
         *([element("p", one["verdict"], class_="verdict")] if one["verdict"] else []),
-        *([_table(one["checks"])] if one["checks"] else []),
-        *([_table(one["exams"])] if one["exams"] else []),
         *(_weights(one["weights"]) if one["weights"] else []),
+        *((element("h3", "Exams"), _table(one["exams"])) if one["exams"] else ()),
+        *([_folded("every check of the gate", _table(one["checks"]))] if one["checks"] else []),
         *_quotes("What it learned", one["learned"]), *_quotes("Facts it was taught", one["facts"]),
-        *(element("details", element("summary", part["name"]), element("pre", "\n".join(part["lines"])))
-          for part in one["told"]),
+        *(_folded(part["name"], element("pre", "\n".join(part["lines"]))) for part in one["told"]),
         id=one["id"], class_="card",
     )  # fmt: skip
 
 
 def _weights(change: Mapping[str, Any]) -> Sequence[Markup]:
     picture = Markup(f'<div class="picture">{change["picture"]}</div>')
-    layers = element("details", element("summary", "layer by layer"), _table(change["layers"]))
+    layers = _folded("layer by layer", _table(change["layers"]))
     return element("h3", "How far its weights moved"), element("p", change["sentence"]), picture, layers
+
+
+def _folded(title: str, *inside: Markup) -> Markup:
+    return element("details", element("summary", title), *inside)
 
 
 def _table(table: Mapping[str, Any]) -> Markup:

@@ -76,6 +76,8 @@ def in_flight(home: Home) -> dict[str, Any]:
     path = home.root / PROGRESS
     try:
         told = foreign.parse_json(foreign.read(path, _PROGRESS_BYTES))
+        if not isinstance(told, dict):
+            raise ValueError("not an object")
         ago = max(0.0, time.time() - path.stat().st_mtime)
     except FileNotFoundError:
         return {"in_flight": None}

@@ -90,7 +90,9 @@ function node(one) {
 }
 
 async function showCard() {
-  const one = await get(`/v1/generations/${chosen()}`);
+  const name = chosen();
+  const one = await get(`/v1/generations/${name}`);
+  if (name !== chosen()) return; // another was chosen meanwhile
   for (const link of $("generations").querySelectorAll("a")) {
     if (link.hash === `#${one.id}`) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
@@ -108,13 +110,13 @@ function card(one) {
     back.addEventListener("click", guarded(() => moveHead(one.id)));
     parts.push(back);
   }
-  if (one.checks) parts.push(table(one.checks));
-  if (one.exams) parts.push(table(one.exams));
   if (one.weights) {
     const drawn = make("img", { src: picture(one.weights.picture), alt: `${one.weights.sentence}. The table below has the numbers.` });
     parts.push(make("h3", {}, "How far its weights moved"), make("p", {}, one.weights.sentence),
       make("div", { className: "picture" }, drawn), folded("layer by layer", table(one.weights.layers)));
   }
+  if (one.exams) parts.push(make("h3", {}, "Exams"), table(one.exams));
+  if (one.checks) parts.push(folded("every check of the gate", table(one.checks)));
   parts.push(...quotes("What it learned", one.learned), ...quotes("Facts it was taught", one.facts));
   parts.push(...one.told.map((part) => folded(part.name, make("pre", { tabIndex: 0 }, part.lines.join("\n")))));
   return parts;
@@ -177,8 +179,8 @@ function showTraining(now, ago) {
   const [least, most] = [Math.min(...losses.map(([, y]) => y)), Math.max(...losses.map(([, y]) => y))];
   $("curve").setAttribute("points", losses.map(([x, y]) =>
     `${(100 * x) / now.steps},${38 - (36 * (y - least)) / (most - least || 1)}`).join(" "));
-  const told_pace = ago > 60 ? `Silent for ${duration(ago)}: it may have been stopped; germline evolve goes on.` : "";
-  if ($("pace").textContent !== told_pace) $("pace").textContent = told_pace;
+  const silent = ago > 60 ? `Silent for ${duration(ago)}: it may have been stopped; germline evolve goes on.` : "";
+  if ($("pace").textContent !== silent) $("pace").textContent = silent;
 }
 
 const duration = (s) => (s === undefined || s === null ? "" : s < 90 ? `${Math.round(s)} s` : `${Math.round(s / 60)} min`);
@@ -247,19 +249,20 @@ async function begin(side, words, signal) {
 }
 
 async function hear(side, { shown, messages, answer }) {
-  let id = "";
+  let [id, said] = ["", ""];
   try {
     for await (const piece of events(answer.body)) {
       if (piece.error) throw new Error(piece.error.message);
       id = piece.id;
-      shown.append(piece.choices[0]?.delta?.content ?? "");
+      said += piece.choices[0]?.delta?.content ?? "";
+      shown.textContent = said.trimStart();
       side.box.scrollTop = side.box.scrollHeight;
     }
   } finally {
     shown.setAttribute("aria-busy", "false");
-    if (shown.textContent) side.messages = [...messages, { role: "assistant", content: shown.textContent }];
+    if (said) side.messages = [...messages, { role: "assistant", content: said }];
     const generation = answer.headers.get("x-germline-generation");
-    side.box.append(make("p", { className: "quiet" }, `${generation}`), ...(thumbs && id ? [feedback(id, generation)] : []));
+    side.box.append(make("p", { className: "quiet" }, generation), ...(thumbs && id ? [feedback(id, generation)] : []));
     side.box.scrollTop = side.box.scrollHeight;
   }
 }
