@@ -71,11 +71,16 @@ def tried(browser: Browser, where: str, server: Server, name: str) -> str:
     context = browser.new_context()
     page = context.new_page()
     page.goto(where)
+    answers: list[str] = []
+    context.on(
+        "response", lambda answer: answers.append(f"{answer.status}") if str(server.port) in answer.url else None
+    )
     known = {"URL": server.url, "TOKEN": server.token, "HEAD": server.head(), "name": name}
     attempt = f"known => Promise.resolve(({SCRIPTS})(known)[known.name]()).catch(error => error.name)"
     outcome = str(page.evaluate(attempt, known))
+    page.wait_for_timeout(100)
     context.close()
-    return outcome
+    return f"{outcome} ({', '.join(answers)})" if answers else outcome
 
 
 def posted(browser: Browser, where: str, server: Server, encoding: str) -> int:

@@ -32,11 +32,11 @@ def walk(browser: Browser, server: Server, proof: Proof, shots: Path) -> None:
     for name, scheme, size in (("dark", "dark", DESKTOP), ("phone", "light", PHONE), ("phone_dark", "dark", PHONE)):
         other = browser.new_context(viewport=size, color_scheme=scheme, device_scale_factor=1)
         looked = opened(other, server, complaints)
+        if name == "phone_dark":
+            looked.locator("#card").evaluate("card => card.scrollIntoView()")
         looked.screenshot(path=shots / f"page_{name}.png")
         wide = looked.evaluate("document.documentElement.scrollWidth")
         proof.tell("walk", f"{name}, {size['width']} pixels wide", f"takes {wide}", wide <= size["width"])
-        if name == "phone":
-            looked.screenshot(path=shots / "page_phone_whole.png", full_page=True)
         other.close()
     proof.tell("walk", "what the browser's console complained of", "; ".join(complaints) or "nothing", not complaints)
     context.close()
@@ -89,12 +89,25 @@ def chat(page: Page, proof: Proof, shots: Path) -> None:
     heard = [side.inner_text() for side in page.locator(".side").all()]
     told = " | ".join(" / ".join(filter(None, side.splitlines())) for side in heard)
     proof.tell("chat", "HEAD and g0, side by side, by keyboard", told[:160], len(heard) == 2 and heard[0] != heard[1])
+    thumbs(page, proof)
     page.locator("#chat").screenshot(path=shots / "page_chat.png")
     ask(page, "Tell me a long story.")
     expect(page.locator(".said[aria-busy=true]").last).to_contain_text(re.compile(".{5}"), timeout=ANSWER_MS)
     page.locator("#stop").press("Enter")
     expect(page.locator("#said")).to_have_text("Stopped.", timeout=ANSWER_MS)
     proof.tell("chat", "Stop, by keyboard, amid an answer", "stopped", page.locator("#send").is_enabled())
+
+
+def thumbs(page: Page, proof: Proof) -> None:
+    """Where the server takes feedback, each answer has thumbs; where it does not, none has."""
+    taken = page.evaluate("""fetch('/openapi.json', {headers: {Authorization: 'Bearer ' +
+        sessionStorage.getItem('germline token')}}).then(a => a.json()).then(d => '/v1/feedback' in d.paths)""")
+    found = page.locator(".thumbs")
+    if taken:
+        found.first.locator("button").first.press("Enter")
+        expect(found.first.locator("[role=status]")).to_have_text("Noted.")
+    proof.tell("chat", f"the server {'takes' if taken else 'has no'} feedback: thumbs", f"{found.count()}",
+               found.count() == (2 if taken else 0))  # fmt: skip
 
 
 def ask(page: Page, words: str) -> None:

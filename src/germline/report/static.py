@@ -45,7 +45,7 @@ def rendered(shown: Mapping[str, Any], cards: Iterable[Mapping[str, Any]]) -> st
         element("title", f"{shown['name']}: a lineage"), Markup(f"<style>{css}</style>"),
     )  # fmt: skip
     top = element("header", element("h1", shown["name"]), element("p", shown["maturity"], class_="quiet"))
-    body = element("body", top, element("main", _tree(shown), *map(_card, cards), class_="static"))
+    body = element("body", top, element("main", _tree(shown), *map(_card, cards)), class_="static")
     return f'<!doctype html>\n<html lang="en">\n{head}\n{body}\n</html>\n'
 
 

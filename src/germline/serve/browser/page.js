@@ -28,7 +28,8 @@ function takeToken() {
 }
 
 async function call(path, body, signal) {
-  const headers = { Authorization: `Bearer ${sessionStorage.getItem(KEY) ?? ""}` };
+  const token = sessionStorage.getItem(KEY) ?? "";
+  const headers = { Authorization: `Bearer ${token}` };
   const asked = { headers, signal };
   if (body !== undefined) {
     headers["Content-Type"] = "application/json";
@@ -36,6 +37,7 @@ async function call(path, body, signal) {
   }
   const answer = await fetch(path, asked);
   if (answer.ok) return answer;
+  if (answer.status === 401 && sessionStorage.getItem(KEY) === token) sessionStorage.removeItem(KEY);
   const told = await answer.json().catch(() => null);
   throw Object.assign(new Error(told?.error?.message ?? `the server answered ${answer.status}`), { status: answer.status });
 }
@@ -44,7 +46,7 @@ const get = async (path) => (await call(path)).json();
 
 /** What goes wrong is said where everybody can read and hear it. */
 function tell(error) {
-  if (error?.status === 401) return askForToken();
+  if (error?.status === 401) askForToken();
   $("notice").textContent = error ? `${error.message ?? error}` : "";
 }
 
