@@ -71,10 +71,10 @@ def tried(browser: Browser, where: str, server: Server, name: str) -> str:
     context = browser.new_context()
     page = context.new_page()
     page.goto(where)
-    answers: list[str] = []
-    context.on(
-        "response", lambda answer: answers.append(f"{answer.status}") if str(server.port) in answer.url else None
-    )
+    answers: list[str] = []  # also those that the page does not get to see
+    network = context.new_cdp_session(page)
+    network.on("Network.responseReceivedExtraInfo", lambda answer: answers.append(str(answer["statusCode"])))
+    network.send("Network.enable")
     known = {"URL": server.url, "TOKEN": server.token, "HEAD": server.head(), "name": name}
     attempt = f"known => Promise.resolve(({SCRIPTS})(known)[known.name]()).catch(error => error.name)"
     outcome = str(page.evaluate(attempt, known))

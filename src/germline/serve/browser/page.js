@@ -292,7 +292,7 @@ function feedback(id, generation) {
     }));
     return button;
   };
-  box.append(thumb("👍", "Good answer", 1), thumb("👎", "Bad answer", -1), told);
+  box.append(thumb("👍 good", "Good answer", 1), thumb("👎 bad", "Bad answer", -1), told);
   return box;
 }
 
