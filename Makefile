@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_HOME ?= demo
 
-.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream judge-proof heredity parity soak bench bench-speech clean
+.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream proof-page judge-proof heredity parity soak bench bench-speech clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt
@@ -67,6 +67,12 @@ proof-fit: $(STAMP)  ## predicted against measured peak memory, over a grid of s
 
 proof-stream: $(STAMP)  ## everything before training, on 100 MB of text and on 1 GB: the same memory
 	$(BIN)/python benchmarks/stream_proof.py
+
+proof-page: $(STAMP)  ## the page in headless Chromium, which is to be installed: walked, looked at, attacked
+	$(PYTHON) -m venv .venv-page
+	.venv-page/bin/python -m pip install --quiet playwright schemathesis pillow
+	.venv-page/bin/python benchmarks/page_proof.py --home $(DEMO_HOME) --config $${GERMLINE_CONFIG:-$$HOME/.config} \
+		--germline $(BIN)/germline
 
 proof-resume: $(STAMP)  ## kill a real evolve at random moments: the child must be the same
 	$(BIN)/python benchmarks/resume_proof.py

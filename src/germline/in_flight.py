@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from germline.store.home import Home
 
 FILE = "progress.json"
 EVERY_SECONDS = 1.0
+KEYS = {"kind", "text", "data", "process", "memory_bytes", "time"}
 
 
 @contextmanager
@@ -49,7 +49,8 @@ def shown(home: Home, on_event: OnEvent) -> Iterator[OnEvent]:
 def look(home: Home) -> dict[str, Any] | None:
     """The last event of an age-up in flight; None where there is none, or its process has died."""
     try:
-        found = json.loads(foreign.read(home.runs / FILE))
-        return found if psutil.pid_exists(found["process"]) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        found = foreign.parse_json(foreign.read(home.runs / FILE))
+        known = isinstance(found, dict) and found.keys() == KEYS and isinstance(found["data"], dict)
+        return found if known and psutil.pid_exists(found["process"]) else None
+    except (OSError, ValueError, TypeError):
+        return None  # it is there to be looked at, and vouches for nothing

@@ -17,7 +17,7 @@ import uvicorn
 
 from germline.forge.machine import Arithmetic
 from germline.records import Event
-from germline.serve import server
+from germline.serve import page, server
 from germline.serve.api import application
 from germline.serve.guard import Guard, Rules
 from germline.serve.notes import Notes
@@ -78,7 +78,7 @@ def started(home: Home) -> Iterator[Callable[..., Running]]:
         serving = Serving(home, ON, rows=rows, on_event=events.append, fragments=lambda: facets)
         sock = server.listening(0)
         port, token = sock.getsockname()[1], server.token(home)
-        held = Rules(token=token, hosts=server.names(port, ()), **rules)
+        held = Rules(token=token, hosts=server.names(port, ()), public=page.PUBLIC, **rules)
         notes = None if keep is None else Notes(home, keep=keep)
         runner = _runner(serving, notes, held)
         thread = threading.Thread(target=runner.run, kwargs={"sockets": [sock]})

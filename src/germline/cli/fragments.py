@@ -18,8 +18,9 @@ from germline.store.home import Home
 @options.home
 @options.as_json
 def command(before: str | None, after: str | None, home: Home, as_json: bool) -> None:
-    """How far the plan's fragments moved from one generation to another, and whether each still knows itself.
+    """What became of the plan's fragments.
 
+    How far each moved from one generation to another, and whether it still knows its own examples from the others'.
     From HEAD's parent to HEAD if left out. What a server does where a fragment is lost is `fragments.lost`.
     """
     from germline.forge.machine import arithmetic, machine

@@ -7,7 +7,6 @@ import click
 from germline.cli import options, output
 from germline.lineage import Lineage
 from germline.report import history
-from germline.settings import Maturity, load_plan
 from germline.store.home import Home
 
 
@@ -22,7 +21,7 @@ def command(home: Home, as_json: bool) -> None:
     The last line tells whether the lineage still grows, stands still or is mature, as `[maturity]` in the
     plan has it.
     """
-    record = history.document(Lineage.open(home), load_plan(home.plan).maturity if home.plan.exists() else Maturity())
+    record = history.document(Lineage.open(home), history.policy(home))
     if as_json:
         output.say_json(record)
     else:

@@ -44,7 +44,7 @@ def command(
     Every request needs the token; the page at the printed address has it already. Ctrl-C ends it.
     """
     try:
-        from germline.serve import server
+        from germline.serve import page, server
     except ImportError as error:
         hint = "pip install 'germline[serve]'"
         raise PlanError(f"{error.name}, which serving needs, is not installed", hint=hint) from error
@@ -61,7 +61,7 @@ def command(
     prompts = templated(template, template_sha256) if template else raw
     secret, sock = server.token(home), server.listening(port)
     taken = sock.getsockname()[1]
-    rules = Rules(token=secret, hosts=server.names(taken, hosts), public=frozenset({"/", "/page.js", "/page.css"}))
+    rules = Rules(token=secret, hosts=server.names(taken, hosts), public=page.PUBLIC)
     karma = _plan(home).karma
     notes = Notes(home, keep=karma.keep_conversations) if karma.threshold or karma.keep_conversations else None
     on, _ = arithmetic(Training(), machine())

@@ -12,8 +12,8 @@ from germline.report.tables import MISSING, Symbols, columns, decimals, of, quot
 PAPERS = ("recall", "wording", "heldout", "spoken", "style", "card")
 """What `--answers` can list."""
 
-_HEADER = ("exam", "sat by", "recall", "wording", "held-out", "spoken", "passages", "style", "laws", "cards")
-_LEGEND = "right of asked, bits per byte of the right answers; passages: bits per byte; style: probes that drift"
+HEADER = ("exam", "sat by", "recall", "wording", "held-out", "spoken", "passages", "style", "laws", "cards")
+LEGEND = "right of asked, bits per byte of the right answers; passages: bits per byte; style: probes that drift"
 
 
 def authors(lineage: Lineage) -> dict[Digest, str]:
@@ -55,8 +55,8 @@ def sitting(exam: Digest, author: str, sat_by: str, marks: Marks) -> dict[str, A
 
 def lines(sittings: Iterable[Mapping[str, Any]]) -> list[str]:
     """The marks table; a line that says so when there is nothing in it."""
-    rows = [_row(one) for one in sittings]
-    return [*columns([_HEADER, *rows]), f"({_LEGEND})"] if rows else ["no exam was sat"]
+    rows = [row(one) for one in sittings]
+    return [*columns([HEADER, *rows]), f"({LEGEND})"] if rows else ["no exam was sat"]
 
 
 def sealed_lines(sealed: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -89,7 +89,8 @@ def answer_lines(found: Sequence[Mapping[str, Any]], symbols: Symbols) -> list[s
     return told or ["nothing was asked on this paper"]
 
 
-def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
+def row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    """A sitting's marks in words, as under HEADER."""
     marks = one["marks"]
     style = marks["style"]
     return (

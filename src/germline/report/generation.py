@@ -34,27 +34,31 @@ def document(lineage: Lineage, generation: Generation) -> dict[str, Any]:
 
 def lines(shown: Mapping[str, Any], symbols: Symbols) -> Iterator[str]:
     """The document in sections, each under a line of its own."""
-    body = shown["body"]
     head = "  (HEAD)" if shown["head"] else ""
     yield f"{shown['id']}  {shown['generation']}{head}"
     descent = f", child of {shown['parent']['id']}" if shown["parent"] else ""
     yield f"{shown['kind']} {shown['time']}{descent}"
     if shown["waiting"]:
         yield f"waits for `germline approve {shown['id']}`"
-    sections = (
-        ("verdict", _verdict(shown["id"], body["verdict"], symbols) if "verdict" in body else []),
-        ("signatures", [_signature(one) for one in shown["signed"]]),
-        ("origin", _origin(body)),
-        ("delta", _delta(body["delta"]) if "delta" in body else []),
-        ("exams", exams.lines(shown["exams"]) if shown["parent"] else []),
-        ("training", _training(body, shown["trained"])),
-        ("spent", _spent(body["spent"]) if "spent" in body else []),
-        ("environment", [", ".join(f"{key} {value}" for key, value in body.get("environment", {}).items())]),
-        ("files", _files(shown)),
-    )
-    for name, told in sections:
+    for name, told in sections(shown, symbols).items():
         if any(told):
             yield from ("", name, *indented(told))
+
+
+def sections(shown: Mapping[str, Any], symbols: Symbols) -> dict[str, list[str]]:
+    """What is told under each heading; nothing under those that a generation has nothing for."""
+    body = shown["body"]
+    return {
+        "verdict": _verdict(shown["id"], body["verdict"], symbols) if body.get("verdict") else [],
+        "signatures": [_signature(one) for one in shown["signed"]],
+        "origin": _origin(body),
+        "delta": _delta(body["delta"]) if "delta" in body else [],
+        "exams": exams.lines(shown["exams"]) if shown["parent"] else [],
+        "training": _training(body, shown["trained"]),
+        "spent": _spent(body["spent"]) if "spent" in body else [],
+        "environment": [", ".join(f"{key} {value}" for key, value in body.get("environment", {}).items())],
+        "files": _files(shown),
+    }
 
 
 def _verdict(name: str, verdict: Mapping[str, Any], symbols: Symbols) -> list[str]:

@@ -9,16 +9,21 @@ from germline.judge.maturity import age
 from germline.lineage import Lineage
 from germline.records import plain
 from germline.report.tables import MISSING, columns, decimals, of, percent, share, short
-from germline.settings import Maturity
+from germline.settings import Maturity, load_plan
 from germline.store import ledger
 from germline.store.entry import Entry
-from germline.store.home import Charter
+from germline.store.home import Charter, Home
 
-_HEADER = (
+HEADER = (
     "id", "from", "verdict", "rows", "facts", "steps", "loss", "recall", "general", "spoken", "style",
     "laws", "cards", "moved", "date",
 )  # fmt: skip
 _NUMBERS = range(3, 14)
+
+
+def policy(home: Home) -> Maturity:
+    """When the lineage counts as mature, by its owner's plan. PlanError for a plan that cannot be followed."""
+    return load_plan(home.plan).maturity if home.plan.exists() else Maturity()
 
 
 def document(lineage: Lineage, policy: Maturity) -> dict[str, Any]:
@@ -37,13 +42,13 @@ def document(lineage: Lineage, policy: Maturity) -> dict[str, Any]:
 def lines(history: Mapping[str, Any]) -> list[str]:
     """One line per entry, 100 columns at most for up to 99 generations. `*` marks HEAD."""
     entries: Sequence[Mapping[str, Any]] = history["entries"]
-    rows = [_row(entry) if entry["birth"] else _remark(entry) for entry in entries]
+    rows = [row(entry) if entry["birth"] else remark(entry) for entry in entries]
     born = sum(entry["birth"] for entry in entries)
     counted = "1 generation" if born == 1 else f"{born} generations"
     return [
         f"{history['lineage']}: {counted}, HEAD is {history['head']} (*)",
         "",
-        *columns([_HEADER, *rows], right=_NUMBERS, gap=1),
+        *columns([HEADER, *rows], right=_NUMBERS, gap=1),
         "",
         f"{history['maturity']['stage']}: {history['maturity']['reason']}",
         *(f"{name} waits for `germline approve {name}`" for name in history["waiting"]),
@@ -60,7 +65,8 @@ def _entry(charter: Charter, entry: Entry, head: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+def row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """A birth in words, as under HEADER."""
     body = entry["body"]
     delta, training, scores = (body.get(name) or {} for name in ("delta", "training", "scores"))
     laws = scores.get("laws")
@@ -83,7 +89,7 @@ def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _remark(entry: Mapping[str, Any]) -> str:
+def remark(entry: Mapping[str, Any]) -> str:
     """An entry that bears nothing, on a line of its own."""
     left, signers = entry["body"].get("from"), " and ".join(entry["signed_by"])
     said = {

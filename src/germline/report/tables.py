@@ -116,7 +116,7 @@ def checks(verdict: Mapping[str, Any], symbols: Symbols) -> list[str]:
         [
             (
                 symbols.mark(check["passed"], check.get("undecided", False)), check["name"],
-                _number(check["value"]), f"limit {_number(check['limit'])}", check["reason"],
+                number(check["value"]), f"limit {number(check['limit'])}", check["reason"],
             )
             for check in verdict["checks"]
         ],
@@ -147,5 +147,6 @@ def _listed(reasons: Sequence[str]) -> str:
     return "; ".join(reasons)
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A check's value or limit, four digits of it."""
     return "no number" if value is None or math.isnan(value) else f"{value:.4g}"

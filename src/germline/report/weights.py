@@ -14,7 +14,7 @@ from germline.report.tables import MISSING, Symbols, columns
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
 _ELSEWHERE = {"embed_tokens": "embeddings", "lm_head": "output head", "norm": "final norm"}
 _BAR = 30
-_HEADER = ("layer", "parent", "founder", "rank", "way", "")
+HEADER = ("layer", "parent", "founder", "rank", "way")
 
 
 def document(lineage: Lineage, generation: Generation) -> dict[str, Any] | None:
@@ -51,22 +51,35 @@ def layers(tensors: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[
 
 def lines(change: Mapping[str, Any], symbols: Symbols) -> list[str]:
     """A bar per layer, the longest for the layer that moved most from its parent."""
-    found, total = change["layers"], change["total"]
+    found = change["layers"]
     largest = max((layer["parent"] for layer in found.values()), default=0.0)
-    rows = [
+    bars = [symbols.bar * round(_BAR * layer["parent"] / largest) if largest else "" for layer in found.values()]
+    rows = [(*row, bar) for row, bar in zip(table(change), bars, strict=True)]
+    return [
+        sentence(change),
+        "means of a layer's tensors; rank: stable rank of the step; way: its cosine with all steps before it",
+        *columns([(*HEADER, ""), *rows], right=(1, 2, 3, 4)),
+    ]
+
+
+def table(change: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Each layer's numbers in words, as under HEADER."""
+    return [
         (
             name, f"{layer['parent']:.2%}", f"{layer['founder']:.2%}", _decimals(layer["stable_rank"], 1),
-            _decimals(layer["cosine"], 2), symbols.bar * round(_BAR * layer["parent"] / largest) if largest else "",
+            _decimals(layer["cosine"], 2),
         )
-        for name, layer in found.items()
+        for name, layer in change["layers"].items()
     ]  # fmt: skip
-    return [
+
+
+def sentence(change: Mapping[str, Any]) -> str:
+    total = change["total"]
+    return (
         f"weights of {change['id']} moved by {total['parent']:.2%} from {change['from']} "
         f"and are {total['founder']:.2%} from the founder's; {change['changed_tensors']} of {change['tensors']} "
-        "tensors changed",
-        "means of a layer's tensors; rank: stable rank of the step; way: its cosine with all steps before it",
-        *columns([_HEADER, *rows], right=(1, 2, 3, 4)),
-    ]
+        "tensors changed"
+    )
 
 
 def _decimals(value: float | None, places: int) -> str:

@@ -19,10 +19,12 @@ from fastapi.requests import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from germline import __version__
-from germline.errors import DataError, DoesNotFit, GermlineError, PlanError, StoreDamaged
+from germline.errors import DataError, DoesNotFit, GermlineError, Locked, PlanError, StoreDamaged
 from germline.karma.book import Conflict, Unknown
 from germline.lineage import Lineage
 from germline.records import plain
+from germline.rollback import CannotMove
+from germline.serve import page
 from germline.serve.answers import Form, Kind, Shown, event
 from germline.serve.engine import Answer, Busy, Ended, Gone, Piece, Said
 from germline.serve.facets import Facet
@@ -36,7 +38,8 @@ from germline.serve.swap import Loaded, Serving
 STATUS: tuple[tuple[type[GermlineError], int, str], ...] = (
     (Unknown, 404, "unknown_answer"), (Conflict, 409, "conflict"),
     (Busy, 429, "busy"), (Gone, 503, "gone"), (DoesNotFit, 503, "does_not_fit"), (StoreDamaged, 503, "store_damaged"),
-    (PromptError, 400, "prompt"), (DataError, 400, "prompt"), (PlanError, 404, "model_not_found"),
+    (CannotMove, 409, "conflict"), (Locked, 409, "locked"), (PromptError, 400, "prompt"), (DataError, 400, "prompt"),
+    (PlanError, 404, "model_not_found"),
 )  # fmt: skip
 """What an error is over HTTP. Any other is the server's own: 500."""
 
@@ -84,6 +87,7 @@ def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) 
     """
     app = FastAPI(title="germline", version=__version__, docs_url=None, redoc_url=None)
     _errors(app)
+    page.add(app, serving.home)
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:

@@ -1,0 +1,38 @@
+"""`germline report`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from germline.cli import options, output
+from germline.errors import PlanError
+from germline.lineage import Lineage
+from germline.report import history, static
+from germline.store import disk
+from germline.store.home import Home
+
+
+@click.command("report", epilog=options.examples("germline report", "germline report -o lineage.html"))
+@click.option(
+    "-o", "--output", "path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    default=Path("report.html"), show_default=True, help="A new file; one that is there is not written over.",
+)  # fmt: skip
+@options.home
+@options.as_json
+def command(path: Path, home: Home, as_json: bool) -> None:
+    """The lineage as one HTML file.
+
+    The tree and a card for every generation, as the page of `germline serve` shows them, without a server, a script
+    or any other file.
+    """
+    data = static.html(Lineage.open(home), history.policy(home)).encode()
+    try:
+        disk.write_new(path, data)
+    except FileExistsError:
+        raise PlanError(f"{path} exists already", hint="name another file, or remove that one") from None
+    if as_json:
+        output.say_json({"report": path, "bytes": len(data)})
+    else:
+        output.say(f"{path}, {len(data):,} bytes")
