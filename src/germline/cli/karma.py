@@ -28,7 +28,9 @@ SHOWN = 8
 @options.as_json
 @click.pass_context
 def command(context: click.Context, home: Home, as_json: bool) -> None:
-    """What HEAD's answers have earned, and what is missing for the next age-up.
+    """What HEAD's answers have earned.
+
+    And what is missing for the next age-up that karma pays for.
 
     The policy is [karma] in the plan. Without threshold nothing is due.
     """
