@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_HOME ?= demo
 
-.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream proof-page judge-proof heredity parity soak bench bench-speech clean
+.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream proof-page proof-karma judge-proof heredity parity soak bench bench-speech clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt
@@ -51,6 +51,9 @@ heredity: $(STAMP)  ## ten generations, five ways, invented and real: a day; goe
 
 parity: $(STAMP)  ## every export format of every family, opened by transformers, peft and llama.cpp
 	$(BIN)/python benchmarks/parity.py --out benchmarks/parity_$$(date +%F).md
+
+proof-karma: $(STAMP)  ## 10,000 feedback posts to a server that is killed 100 times
+	$(BIN)/python benchmarks/karma_proof.py --out benchmarks/karma_proof.md
 
 soak: $(STAMP)  ## 64 streams, 1,000 swaps of HEAD; then SmolLM2 with 20: a quarter of an hour
 	$(BIN)/python benchmarks/soak.py --out benchmarks/soak_$$(date +%F).md
