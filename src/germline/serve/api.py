@@ -72,7 +72,10 @@ class Begun:
 
 def application(serving: Serving, prompts: Prompts) -> FastAPI:
     """All routes. Nothing here asks who it is that asks: that is the guard's business, before this."""
-    app = FastAPI(title="germline", version=__version__, docs_url=None, redoc_url=None)
+    errors: dict[int | str, dict[str, Any]] = {
+        kind: {"description": "An error in OpenAI's form"} for kind in ("4XX", "5XX")
+    }
+    app = FastAPI(title="germline", version=__version__, docs_url=None, redoc_url=None, responses=errors)
     _errors(app)
     page.add(app, serving.home)
 
@@ -88,7 +91,9 @@ def application(serving: Serving, prompts: Prompts) -> FastAPI:
         return {"head": head.name, "generation": head.generation.digest, "under_way": head.engine.load,
                 "swaps": serving.swaps, "problem": serving.problem}  # fmt: skip
 
-    @app.post("/v1/completions")
+    streamed: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+
+    @app.post("/v1/completions", responses=streamed)
     async def completions(asked: Completion, request: Request) -> Response:
         """Go on with a text."""
 
@@ -98,7 +103,7 @@ def application(serving: Serving, prompts: Prompts) -> FastAPI:
 
         return await _answered(serving, asked, "completion", ids, asked.logprobs, request)
 
-    @app.post("/v1/chat/completions")
+    @app.post("/v1/chat/completions", responses=streamed)
     async def chat(asked: Chat, request: Request) -> Response:
         """Answer a conversation."""
         top = (asked.top_logprobs or 0) if asked.logprobs else None
