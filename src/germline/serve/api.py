@@ -85,7 +85,10 @@ def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) 
 
     With `notes`, answers can be rated.
     """
-    app = FastAPI(title="germline", version=__version__, docs_url=None, redoc_url=None)
+    errors: dict[int | str, dict[str, Any]] = {
+        kind: {"description": "An error in OpenAI's form"} for kind in ("4XX", "5XX")
+    }
+    app = FastAPI(title="germline", version=__version__, docs_url=None, redoc_url=None, responses=errors)
     _errors(app)
     page.add(app, serving.home)
 
@@ -108,7 +111,9 @@ def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) 
         return {"generation": serving.head.name, "moved": [{**plain(one), "lost": one.lost} for one in serving.moved],
                 "fragments": [{"name": one.name, "description": one.description} for one in named]}  # fmt: skip
 
-    @app.post("/v1/completions")
+    streamed: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+
+    @app.post("/v1/completions", responses=streamed)
     async def completions(asked: Completion, request: Request) -> Response:
         """Go on with a text."""
 
@@ -119,7 +124,7 @@ def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) 
         remember = notes.of(None) if notes else _forget
         return await _answered(serving, asked, "completion", ids, asked.logprobs, request, remember)
 
-    @app.post("/v1/chat/completions")
+    @app.post("/v1/chat/completions", responses=streamed)
     async def chat(asked: Chat, request: Request) -> Response:
         """Answer a conversation."""
         top = (asked.top_logprobs or 0) if asked.logprobs else None

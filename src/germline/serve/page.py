@@ -7,7 +7,7 @@ import time
 from importlib import resources
 from typing import Any
 
-from fastapi import FastAPI, Path
+from fastapi import FastAPI
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -20,13 +20,12 @@ from germline.store.home import Home
 
 PUBLIC = frozenset({"/", "/page.js", "/page.css"})
 """What holds nothing of the owner's, and a browser must get before it can know a token."""
-NAME = Path(min_length=1, max_length=80, description="HEAD, g7, HEAD~1 or the beginning of a hash")
 
 
 class Rollback(Request):
     to: GENERATION
     """Which generation HEAD shall be."""
-    source: str = Field(alias="from", min_length=1, max_length=80)
+    source: GENERATION = Field(alias="from")
     """Which it is now, as far as the asker knows; if it is not, nothing is done."""
 
 
@@ -51,7 +50,7 @@ def add(app: FastAPI, home: Home) -> None:
         return await asyncio.to_thread(lambda: tree.document(Lineage.open(home), history.policy(home)))
 
     @app.get("/v1/generations/{name}")
-    async def generation(name: str = NAME) -> dict[str, Any]:
+    async def generation(name: GENERATION) -> dict[str, Any]:
         """One generation: its data, exams, verdict and weights."""
         return await asyncio.to_thread(_card, home, name)
 

@@ -17,7 +17,8 @@ LONGEST_ANSWER, DEFAULT_ANSWER = 8192, 256
 """Tokens."""
 LONGEST_TEXT = 400_000
 """Characters of a prompt or message; the model's context is far shorter."""
-GENERATION = Annotated[str, Field(min_length=1, max_length=80)]
+GENERATION = Annotated[str, Field(min_length=1, max_length=80, examples=["HEAD", "g0"])]
+"""HEAD, g7, HEAD~1 or the beginning of a hash."""
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Stop = Annotated[str, Field(min_length=1, max_length=64)]
 Id = Annotated[int, Field(ge=0, lt=2**31)]
