@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_HOME ?= demo
 
-.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream proof-page proof-karma judge-proof heredity parity soak bench bench-speech clean
+.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream proof-page proof-circle proof-karma judge-proof heredity parity soak bench bench-speech clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt
@@ -76,6 +76,11 @@ proof-page: $(STAMP)  ## the page in headless Chromium, which is to be installed
 	.venv-page/bin/python -m pip install --quiet playwright schemathesis pillow
 	.venv-page/bin/python benchmarks/page_proof.py --home $(DEMO_HOME) --config $${GERMLINE_CONFIG:-$$HOME/.config} \
 		--germline $(BIN)/germline
+
+proof-circle: $(STAMP)  ## chat, thumbs, threshold, age-up, gate, swap, and the child answers: in headless Chromium
+	$(PYTHON) -m venv .venv-page
+	.venv-page/bin/python -m pip install --quiet playwright
+	.venv-page/bin/python benchmarks/page_circle.py --germline $(BIN)/germline
 
 proof-resume: $(STAMP)  ## kill a real evolve at random moments: the child must be the same
 	$(BIN)/python benchmarks/resume_proof.py

@@ -59,7 +59,6 @@ def main() -> int:
     asked.add_argument("--germline", nargs="+", default=["germline"], help="the command")
     asked.add_argument("--chromium", default=shutil.which("chromium") or "")
     asked.add_argument("--out", type=Path, default=Path("benchmarks/page_circle.md"))
-    asked.add_argument("--shots", type=Path, default=Path("docs"))
     given = asked.parse_args()
     told: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +73,7 @@ def main() -> int:
             browser = play.chromium.launch(executable_path=given.chromium, args=["--no-sandbox"])
             context = browser.new_context(viewport=DESKTOP, color_scheme="light")
             try:
-                circle(opened(context, server, []), server, told, given.shots)
+                circle(opened(context, server, []), server, told)
             finally:
                 watcher.terminate()
                 browser.close()
@@ -100,7 +99,7 @@ def founded(germline: list[str], folder: Path) -> Path:
     return home
 
 
-def circle(page: Page, server: Server, told: list[str], shots: Path) -> None:
+def circle(page: Page, server: Server, told: list[str]) -> None:
     began = time.monotonic()
 
     def tell(what: str) -> None:
@@ -118,7 +117,6 @@ def circle(page: Page, server: Server, told: list[str], shots: Path) -> None:
     expect(page.locator("#training")).to_be_visible(timeout=ANSWER_MS)
     tell("the threshold is reached: the page shows an age-up under way")
     expect(page.locator("#numbers")).to_contain_text(re.compile(r"\d+ of \d+"), timeout=ANSWER_MS)
-    page.screenshot(path=shots / "page_circle.png")
     tell(f"it shows {' '.join(page.locator('#numbers').inner_text().split())}")
     expect(page.locator("#generations")).to_contain_text("g1", timeout=ANSWER_MS)
     tell(f"the tree shows g1; HEAD is {server.head()}")
