@@ -20,6 +20,7 @@ from germline.export.consumers import Germline, LlamaCpp, Transformers
 from germline.export.gguf_shape import ARCHITECTURES, context
 from germline.export.parity import Parity, compare
 from germline.export.source import Source
+from germline.export.texts import strings
 from germline.model import weights
 from germline.model.adapter import LoraConfig, attach
 from tests.model.test_families import LONGROPE, VARIANTS, Model, saved
@@ -202,3 +203,17 @@ def test_a_dropped_added_token_is_found(model: Get, tmp_path: Path) -> None:
         gguf_file.write(wrong, file, "f16")
     with LlamaCpp(tmp_path / "dropped.gguf", 64, given.end) as theirs:
         assert "texts differently" in held(given, theirs, "f16").failed[0]
+
+
+def test_llamacpp_ends_at_every_token_that_is_called_like_an_end(model: Get, tmp_path: Path) -> None:
+    """A mistral of random weights says `<|endoftext|>`, which is not its end, and goes on; llama.cpp does not."""
+    given = source(model("mistral without window"))
+    ours = Germline(given)
+    with (tmp_path / "f16.gguf").open("wb") as file:
+        gguf_file.write(given, file, "f16")
+    with LlamaCpp(tmp_path / "f16.gguf", 64, given.end) as theirs:
+        texts = [text[:13] for text in ours.encode(strings(80, seed=11)) if text]
+        prompt = next(text for text in texts if ours.go_on(text, 3)[2:] == [0])
+        said = theirs.go_on(prompt, 8)
+        assert said == ours.go_on(prompt, 3) and theirs.ends == {0}
+        assert not held(given, theirs, "f16").failed

@@ -10,7 +10,7 @@ import http.client
 import json
 import urllib.parse
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +32,10 @@ class Consumer(Protocol):
 
     name: str
 
+    @property
+    def ends(self) -> Collection[int]:
+        """Ids besides the end of a document at which it has ended an answer."""
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text as it stands: nothing added, the names of special tokens are text."""
 
@@ -46,6 +50,7 @@ class Germline:
     """Ourselves, in fp32: what every other is held against."""
 
     name = "germline"
+    ends: Collection[int] = ()
 
     def __init__(self, source: Source) -> None:
         self._tokenizer = source.tokenizer()
@@ -74,7 +79,7 @@ class Transformers:
         self.name = f"transformers {version('transformers')}"
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
         self._model = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
-        self._end = end
+        self._end, self.ends = end, frozenset[int]()
         if adapter is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of what these two packages think of each other
@@ -106,7 +111,7 @@ class LlamaCpp:
     """A GGUF as llama.cpp's server holds it, in a context of so many tokens; closed at the end of a `with`."""
 
     def __init__(self, path: Path, context: int, end: int) -> None:
-        self._end = end
+        self._end, self.ends = end, set[int]()
         xllamacpp = _needed("xllamacpp")
         self.name = f"llama.cpp of xllamacpp {version('xllamacpp')}"
         told = xllamacpp.CommonParams()
@@ -144,7 +149,10 @@ class LlamaCpp:
             yield found
 
     def go_on(self, prompt: Ids, limit: int) -> list[int]:
-        ids: list[int] = self._complete(prompt, limit, return_tokens=True)["tokens"]
+        answer = self._complete(prompt, limit, return_tokens=True)
+        ids: list[int] = answer["tokens"]
+        if answer["stop_type"] == "eos" and ids[-1] != self._end:
+            self.ends.add(ids[-1])  # llama.cpp takes every token that is called like an end for one
         return ids[:-1] if ids[-1:] == [self._end] else ids  # it tells the id that ended it, too
 
     def template(self, messages: Sequence[dict[str, str]]) -> str:

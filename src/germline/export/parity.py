@@ -120,7 +120,7 @@ def _prompts(texts: Sequence[Sequence[int]], count: int, longest: int) -> list[S
 def _parts(ours: Consumer, theirs: Consumer, prompt: Sequence[int], limit: int) -> str:
     """Where the greedy words part for more than a near tie; empty if nowhere."""
     mine, other = ours.go_on(prompt, limit), theirs.go_on(prompt, limit)
-    if mine == other:
+    if mine == other or (other[-1:] and other[-1] in theirs.ends and mine[: len(other)] == other):
         return ""
     place = next((n for n, (a, b) in enumerate(zip(mine, other, strict=False)) if a != b), min(len(mine), len(other)))
     (after,) = ours.predict([[*prompt, *mine[:place]]])
