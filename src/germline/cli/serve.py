@@ -64,6 +64,7 @@ def command(
     rules = Rules(token=secret, hosts=server.names(taken, hosts), public=page.PUBLIC)
     karma = _plan(home).karma
     notes = Notes(home, keep=karma.keep_conversations) if karma.threshold or karma.keep_conversations else None
+    server.few_heaps()
     on, _ = arithmetic(Training(), machine())
     with progress.report(as_json=as_json) as on_event:
         serving = Serving(home, on, rows=rows, on_event=on_event, fragments=lambda: _plan(home).fragments)
