@@ -6,8 +6,9 @@
 A server process answers greedy streams of a lineage of four generations that say different things; this process asks,
 compares every answer with what the generation that it names says alone, and moves HEAD by rollbacks in the ledger. An
 answer is mixed if another generation's words are nearer to it than those of the one that it names; where it is nearest
-to its own but not the same, products of another batch rounded otherwise (bf16), and that is told apart. Time to the first token is told for requests within
-half a second of a swap, and for those far from one; memory is the server's resident set, sampled through the run.
+to its own but not the same, products of another batch rounded otherwise (bf16), and that is told apart. Time to the
+first token is told for requests within half a second of a swap, and for those far from one; memory is the server's
+resident set, sampled through the run.
 """
 
 from __future__ import annotations
@@ -178,11 +179,16 @@ async def _ask(
         if answer.status_code != 200:
             seen.failed.append(f"{answer.status_code}")
         elif text != expected[name, prompt]:
-            near = {other: len(os.path.commonprefix([text, expected[other, prompt]])) for other in ("g1", "g2", "g3")}
+            near = {other: _alike(text, expected[other, prompt]) for other in ("g1", "g2", "g3")}
             if near[name] == max(near.values()):
                 seen.rounded += 1
             else:
                 seen.mixed.append(f"{name} does not say {text!r} to {prompt!r}")
+
+
+def _alike(text: str, other: str) -> int:
+    """How many letters are the same from the beginning on."""
+    return next((n for n, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), min(len(text), len(other)))
 
 
 def _text(event: dict[str, Any]) -> str:

@@ -69,9 +69,11 @@ def names(port: int, allowed: tuple[str, ...]) -> frozenset[str]:
 
 
 def few_heaps() -> None:
-    """Before any thread computes: on Linux each would get a heap of its own, and each engine is a new thread. After 100
-    swaps under load the server held 3.7% more than at first, and 12.7% without this (LOG.md)."""
-    with suppress(AttributeError, OSError):  # there is no mallopt, and no such heaps, elsewhere
+    """Before any thread computes: on Linux each would get a heap of its own, and each engine is a new thread.
+
+    After 100 swaps under load the server held 3.7% more than at first, and 12.7% without this (LOG.md).
+    """
+    with suppress(AttributeError, OSError, TypeError):  # elsewhere there is no mallopt, and no such heaps
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
