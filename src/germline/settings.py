@@ -224,8 +224,8 @@ class Fragment(Section):
 class Fragments(Section):
     named: tuple[Fragment, ...] = Field(default=(), max_length=32)
     """Facets of the persona, `[[fragments.named]]` each: name, description, examples."""
-    lost: Literal["block", "warn"] = "block"
-    """A successor that no longer tells a fragment from the others: it does not answer (block), or it is said (warn)."""
+    lost: Literal["block", "warn"] = "warn"
+    """A successor that no longer tells a fragment from the others: it is said (warn), or it does not answer (block)."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

@@ -99,7 +99,7 @@ def test_a_request_picks_a_fragment_or_lets_it_be_found(home: Home, started: Sta
 def test_a_successor_that_lost_a_fragment_is_kept_out_or_let_in_as_the_plan_has_it(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy, events = [Fragments(named=NAMED, lost="warn")], []
+    policy, events = [Fragments(named=NAMED)], []
     serving = Serving(home, ON, rows=2, on_event=events.append, fragments=lambda: policy[0])
     move(home, "g2")
     serving.follow()
@@ -112,11 +112,11 @@ def test_a_successor_that_lost_a_fragment_is_kept_out_or_let_in_as_the_plan_has_
         return [replace(one, recognized=0.0, recognized_before=1.0) for one in remap(before, after)]
 
     monkeypatch.setattr("germline.serve.swap.remap", lost)
-    policy[0] = Fragments(named=NAMED)
+    policy[0] = Fragments(named=NAMED, lost="block")
     move(home, "g1")
     serving.follow()
     assert serving.head.name == "g2" and "g1 has lost the fragment lamps and gulls" in serving.problem
-    policy[0] = Fragments(named=NAMED, lost="warn")
+    policy[0] = Fragments(named=NAMED)
     serving._retry_at = 0.0
     serving.follow()
     assert serving.head.name == "g1" and not serving.problem and all(one.lost for one in serving.moved)
