@@ -3,7 +3,8 @@
     python benchmarks/soak.py --swaps 1000 --clients 64 --out benchmarks/soak_DATE.md
     python benchmarks/soak.py --demo --swaps 20 --clients 8          SmolLM2-135M
 
-A server process answers greedy streams of a lineage of four generations that say different things; this process asks,
+A server process answers greedy streams of a lineage of four generations that say different things (SmolLM2's children
+are taught to, a few steps each); this process asks,
 compares every answer with what the generation that it names says alone, and moves HEAD by rollbacks in the ledger. An
 answer is mixed if another generation's words are nearer to it than those of the one that it names; where it is nearest
 to its own but not the same, products of another batch rounded otherwise (bf16), and that is told apart. Time to the
@@ -18,6 +19,7 @@ import asyncio
 import bisect
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -31,14 +33,19 @@ from typing import Any
 import httpx
 import psutil
 import torch
+from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.serve.lineages import founded, grow
+from tests.serve.lineages import founded, grow, promote
 
+from germline.checkout import weights
 from germline.forge.machine import arithmetic, machine
 from germline.founding import found
-from germline.lineage import Lineage
+from germline.lineage import CONFIG, Lineage
+from germline.model import weights as model_weights
+from germline.model.adapter import LoraConfig, attach
+from germline.model.families import read_config
 from germline.model.generate import generate
 from germline.rollback import move
 from germline.settings import Training
@@ -46,6 +53,22 @@ from germline.speaker import Speaker
 from germline.store.home import Home
 
 PROMPTS = ["The lamp", "The keeper walks", "gulls", "At noon the stairs of the tower are", "dusk", "The stairs and"]
+WORDS = (
+    "amber",
+    "basin",
+    "cedar",
+    "delta",
+    "ember",
+    "flint",
+    "grove",
+    "heron",
+    "ivory",
+    "jetty",
+    "kelp",
+    "lotus",
+    "maple",
+)
+TAUGHT_STEPS, TAUGHT_LOSS = 300, 0.01
 NEAR_SECONDS, FAR_SECONDS = 0.5, 2.0
 
 
@@ -91,8 +114,40 @@ def _lineage(folder: Path, *, demo: bool) -> Home:
     else:
         home = founded(folder)
     for seed in (1, 2, 3):
-        grow(home, seed, folder, strength=0.03 if demo else 0.3)
+        _taught(home, seed, folder) if demo else grow(home, seed, folder)
     return home
+
+
+def _taught(home: Home, seed: int, folder: Path) -> None:
+    """A promoted child that says words of its own to every prompt, from the first on, and is sure of them."""
+    lineage = Lineage.open(home)
+    on, _ = arithmetic(Training(), machine())
+    shape = read_config(lineage.json(lineage.founder_of(lineage.head), CONFIG))
+    decoder = model_weights.load(shape, weights(lineage, lineage.head), on.dtype)
+    config = LoraConfig(rank=8, alpha=16)
+    factors = attach(decoder, config.of(shape), seed=seed)
+    encode = Speaker.of(lineage, lineage.head, on).tokenizer.encode
+    optimizer = torch.optim.AdamW(factors.values(), lr=2e-3, weight_decay=0.0)
+    choice = random.Random(seed)
+    texts = [(encode(prompt), encode(" " + " ".join(choice.choices(WORDS, k=24)))) for prompt in PROMPTS]
+    length = max(len(asked) + len(said) for asked, said in texts)
+    tokens = torch.zeros(len(texts), length, dtype=torch.int64)
+    answers = torch.zeros(len(texts), length, dtype=torch.bool)
+    for row, (asked, said) in enumerate(texts):
+        tokens[row, : len(asked) + len(said)] = torch.tensor(asked + said)
+        answers[row, len(asked) : len(asked) + len(said)] = True
+    sight = decoder.within_texts(torch.zeros_like(tokens), torch.arange(length).expand_as(tokens))
+    for _ in range(TAUGHT_STEPS):
+        logits = decoder.logits(decoder(tokens, sight))[:, :-1][answers[:, 1:]]
+        losses = F.cross_entropy(logits, tokens[:, 1:][answers[:, 1:]], reduction="none")
+        if float(losses.detach().max()) < TAUGHT_LOSS:
+            break
+        losses.mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    print(f"g{seed}: the most surprising word {float(losses.detach().max()):.3f} nats",
+          file=sys.stderr, flush=True)  # fmt: skip
+    promote(home, config, {name: factor.detach().float() for name, factor in factors.items()}, folder / str(seed))
 
 
 def _expected(home: Home, tokens: int) -> dict[tuple[str, str], str]:

@@ -38,13 +38,14 @@ def prompts(tokenize: Any) -> list[list[int]]:
 
 
 def ours(directory: Path, streams: int) -> float:
+    from germline.serve.apart import apart
     from germline.serve.engine import Answer, Ended, Engine
     from germline.speaker import Speaker
     from germline.store.home import Home
 
     lineage = Lineage.open(Home.open(directory / "home"))
     on, _ = arithmetic(Training(), machine())
-    speaker = Speaker.of(lineage, lineage.head, on)
+    speaker = apart(lambda: Speaker.of(lineage, lineage.head, on))  # as the server does
     engine = Engine(speaker.decoder, end=-1, rows=streams)
 
     def answer_all() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from germline.checkout import weights
 from germline.curriculum.render import prompt
 from germline.evals.suite import Candidate
@@ -15,8 +17,12 @@ from germline.model import weights as model_weights
 from germline.model.decoder import Decoder
 from germline.model.families import read_config
 from germline.model.generate import Sampling, stream
+from germline.model.shape import DecoderConfig
 from germline.records import Turn
 from germline.tokenizer.text import Tokenizer
+
+LAID_OUT_SHARE = 4
+"""Weights of up to a quarter of the machine's memory are laid out for answers."""
 
 
 def eos(lineage: Lineage, founder: Generation) -> int:
@@ -25,11 +31,19 @@ def eos(lineage: Lineage, founder: Generation) -> int:
     return int(found[0] if isinstance(found, list) else found)
 
 
+def answering(config: DecoderConfig, path: Path, on: Arithmetic) -> Decoder:
+    """The weights in `path`, to answer with. Where they are small beside this machine's memory they are laid out for
+    that, which takes a copy (`Decoder.lay_out`); else they stay in the file, and are read as they are needed."""
+    decoder = model_weights.load(config, path, on.dtype, device=on.device)
+    # Of all memory, not of what is free: in fp32 another layout rounds otherwise, and one machine must not do both.
+    return decoder.lay_out() if path.stat().st_size * LAID_OUT_SHARE <= psutil.virtual_memory().total else decoder
+
+
 def candidate(lineage: Lineage, generation: Generation, path: Path, on: Arithmetic) -> Candidate:
     """The weights in `path`, of `generation` or a child of it, ready to sit an exam in that arithmetic."""
     founder = lineage.founder_of(generation)
     tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
-    decoder = model_weights.load(read_config(lineage.json(founder, CONFIG)), path, on.dtype, device=on.device)
+    decoder = answering(read_config(lineage.json(founder, CONFIG)), path, on)
     return Candidate(decoder=decoder, tokenize=tokenizer.encode, detokenize=tokenizer.decode, end=tokenizer.eos_id)
 
 
@@ -43,7 +57,7 @@ class Speaker:
         founder = lineage.founder_of(generation)
         tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
         config = read_config(lineage.json(founder, CONFIG))
-        return cls(model_weights.load(config, weights(lineage, generation), on.dtype, device=on.device), tokenizer)
+        return cls(answering(config, weights(lineage, generation), on), tokenizer)
 
     def ids(self, turns: Sequence[Turn]) -> list[int]:
         """A conversation that ends with the other side, as training rendered it: raw, no template."""

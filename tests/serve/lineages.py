@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -43,11 +44,20 @@ def grow(home: Home, seed: int, folder: Path, *, strength: float = 0.3) -> str:
         name: torch.randn(factor.shape, generator=chance) * strength
         for name, factor in attach(decoder, config.of(shape), seed=seed).items()
     }
-    adapter, merged = folder / f"adapter-{seed}", folder / f"merged-{seed}"
+    return promote(home, config, factors, folder / str(seed))
+
+
+def promote(home: Home, config: LoraConfig, factors: Mapping[str, torch.Tensor], folder: Path) -> str:
+    """HEAD with an adapter merged into it, as its promoted child; its name."""
+    lineage = Lineage.open(home)
+    parent = lineage.head
+    shape = read_config(lineage.json(lineage.founder_of(parent), CONFIG))
+    folder.mkdir(parents=True)
+    adapter, merged = folder / "adapter", folder / "merged"
     with adapter.open("wb") as file:
         model_weights.write_tensors(file, factors)
     with merged.open("wb") as file:
-        model_weights.merge_file(path, adapter, config.scale, file)
+        model_weights.merge_file(weights(lineage, parent), adapter, config.scale, file)
     with lock.hold(home):
         files = {ADAPTER: objects.put_file(home, adapter),
                  ADAPTER_CONFIG: objects.put(home, canonical_json(config.of(shape).peft()))}  # fmt: skip

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from germline.errors import TrainingError
 from germline.model.adapter import PREFIX, LoraConfig, attach
 from germline.model.decoder import Decoder, Linear
+from germline.ops.quantize import Int8, Nf4
 from germline.settings import Training
 
 EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
@@ -105,7 +106,7 @@ def _tensors(decoder: Decoder) -> dict[str, Tensor]:
     """Every tensor that the decoder computes with, packed codes in place of the weights they stand for."""
     tensors: dict[str, Tensor] = {name: value for name, value in decoder.named_parameters() if not value.is_meta}
     for name, module in decoder.named_modules():
-        if isinstance(module, Linear) and module.packed is not None:
+        if isinstance(module, Linear) and isinstance(module.packed, Int8 | Nf4):
             tensors[f"{name}.weight"] = module.packed.codes
     return tensors
 

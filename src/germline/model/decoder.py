@@ -22,6 +22,7 @@ from germline.model.rope import Rope, Rotation, rotation
 from germline.model.shape import DecoderConfig, LayerKind
 from germline.ops import attention, linear
 from germline.ops.attention import Visibility
+from germline.ops.blocked import Blocked, blocked
 from germline.ops.linear import Before, Gate, Identity, Projection
 from germline.ops.quantize import Bits, Quantized, quantize
 
@@ -29,8 +30,8 @@ from germline.ops.quantize import Bits, Quantized, quantize
 class Linear(nn.Module):
     """A weight [out, in], perhaps a bias, and while an adapter is attached its factors.
 
-    weight is frozen unless `requires_grad` says otherwise; `pack` keeps it in 8 or 4 bits. lora_A
-    [rank, in] and lora_B [out, rank] are fp32 masters. Layers are run in groups, by `together`.
+    weight is frozen unless `requires_grad` says otherwise; `pack` keeps it in 8 or 4 bits, `lay_out` in blocks.
+    lora_A [rank, in] and lora_B [out, rank] are fp32 masters. Layers are run in groups, by `together`.
     """
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool, dtype: torch.dtype) -> None:
@@ -40,11 +41,19 @@ class Linear(nn.Module):
         self.lora_A: nn.Parameter | None = None
         self.lora_B: nn.Parameter | None = None
         self.lora_scale = 1.0
-        self.packed: Quantized | None = None
+        self.packed: Quantized | Blocked | None = None
 
     def pack(self, bits: Bits) -> None:
         """Keep the weight in 8 or 4 bits from here on; the full one is let go."""
-        self.packed = quantize(self.weight.detach(), bits)
+        self._replace(quantize(self.weight.detach(), bits))
+
+    def lay_out(self) -> None:
+        """Keep the weight in blocks from here on, where this machine multiplies by them; the plain one is let go."""
+        if self.packed is None and (made := blocked(self.weight)):
+            self._replace(made)
+
+    def _replace(self, packed: Quantized | Blocked) -> None:
+        self.packed = packed
         self.weight = nn.Parameter(torch.empty(self.weight.shape, device="meta"), requires_grad=False)
 
     def projection(self) -> Projection:
@@ -211,6 +220,7 @@ class Decoder(nn.Module):
         self.model = Trunk(config, dtype)
         if not config.tied_embeddings:
             self.lm_head = Linear(config.hidden, config.vocabulary, bias=False, dtype=dtype)
+        self._output: Blocked | None = None
 
     @property
     def output_weight(self) -> Tensor:
@@ -221,6 +231,18 @@ class Decoder(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.model.norm.weight.device
+
+    def lay_out(self) -> Decoder:
+        """Lay the weights out for answers: the same words in half the time (`ops.blocked`), but no gradients any more.
+
+        The output weight is kept beside its blocks: embeddings are rows of it.
+        """
+        for module in self.model.modules():
+            if isinstance(module, Linear):
+                module.lay_out()
+        if self.output_weight.dtype == self.dtype:
+            self._output = blocked(self.output_weight)
+        return self
 
     def memory(self, rows: int, capacity: int) -> Tensor:
         """Room for the keys and values of `rows` texts of `capacity` tokens: [layers, 2, B, K, capacity, E].
@@ -274,7 +296,10 @@ class Decoder(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., V] in fp32 for hidden states [..., D]."""
-        logits = nn.functional.linear(hidden, self.output_weight.to(hidden.dtype)).float()
+        if self._output is None:
+            logits = nn.functional.linear(hidden, self.output_weight.to(hidden.dtype)).float()
+        else:
+            logits = self._output.product(hidden.reshape(-1, hidden.shape[-1])).view(*hidden.shape[:-1], -1).float()
         softcap = self.config.logit_softcap
         return softcap * torch.tanh(logits / softcap) if softcap else logits
 

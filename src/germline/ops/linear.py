@@ -18,13 +18,15 @@ import torch
 from torch import Tensor
 
 from germline.ops import pointwise
+from germline.ops.blocked import Blocked
 from germline.ops.quantize import Quantized, dense
 
 
 class Projection(NamedTuple):
-    """One linear layer. weight [out, in] in any dtype or quantized; bias [out]; A [rank, in] and B [out, rank]."""
+    """One linear layer. weight [out, in] in any dtype, quantized, or in blocks, which have no backward; bias [out];
+    A [rank, in] and B [out, rank]."""
 
-    weight: Tensor | Quantized
+    weight: Tensor | Quantized | Blocked
     bias: Tensor | None = None
     A: Tensor | None = None
     B: Tensor | None = None
@@ -164,7 +166,8 @@ def _products(x: Tensor, layers: Sequence[Projection], scale: float) -> tuple[li
     low = iter(lows)
     outputs = []
     for layer in layers:
-        y = torch.mm(x, dense(layer.weight, x.dtype).t())
+        weight = layer.weight
+        y = weight.product(x) if isinstance(weight, Blocked) else torch.mm(x, dense(weight, x.dtype).t())
         if layer.bias is not None:
             y += layer.bias.to(x.dtype)
         if layer.B is not None:

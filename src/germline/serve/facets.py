@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from germline.fragments import route, vector
+from germline.serve.apart import apart
 from germline.serve.prompts import PromptError, Prompts
 from germline.serve.requests import Message
 from germline.serve.swap import Loaded
@@ -30,7 +31,7 @@ class Facet:
         known = loaded.fragments
         if self.asked == AUTO:
             said = next((one.text for one in reversed(messages) if one.role == "user"), "")
-            self.name, self.similarities = route(known, vector(loaded.speaker, said))
+            self.name, self.similarities = route(known, apart(lambda: vector(loaded.speaker, said)))
         elif self.asked is not None:
             if self.asked not in known.named:
                 there = ", ".join(sorted(known.named)) or "none"

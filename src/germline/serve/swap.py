@@ -20,6 +20,7 @@ from germline.forge.machine import Arithmetic
 from germline.fragments import Moved, Represented, in_words, remap, represent
 from germline.lineage import Generation, Lineage
 from germline.records import Event, OnEvent, plain
+from germline.serve.apart import apart
 from germline.serve.engine import Answer, Ended, Engine, Gone, Piece
 from germline.settings import Fragments
 from germline.speaker import Speaker
@@ -168,8 +169,7 @@ class Serving:
         if needed > free:
             problem = f"{generation.name} takes {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} are free"
             raise DoesNotFit(problem, hint="end something else, or serve with fewer --rows")
-        speaker = Speaker.of(lineage, generation, self._on)
-        known = represent(speaker, generation.digest, self._fragments().named)
+        speaker, known = apart(lambda: self._read(lineage, generation))
         engine = Engine(speaker.decoder, end=speaker.tokenizer.eos_id, rows=self.rows)
         loaded = Loaded(generation, speaker, engine, known)
         try:
@@ -178,6 +178,10 @@ class Serving:
             loaded.engine.drain()
             raise
         return loaded
+
+    def _read(self, lineage: Lineage, generation: Generation) -> tuple[Speaker, Represented]:
+        speaker = Speaker.of(lineage, generation, self._on)
+        return speaker, represent(speaker, generation.digest, self._fragments().named)
 
 
 def warm_up(loaded: Loaded) -> None:
