@@ -51,6 +51,7 @@ def command(
     if token_only:
         return output.say(server.token(home))
     from germline.forge.machine import arithmetic, machine
+    from germline.serve import heaps
     from germline.serve.api import application
     from germline.serve.guard import Rules
     from germline.serve.notes import Notes
@@ -64,7 +65,7 @@ def command(
     rules = Rules(token=secret, hosts=server.names(taken, hosts), public=page.PUBLIC)
     karma = _plan(home).karma
     notes = Notes(home, keep=karma.keep_conversations) if karma.threshold or karma.keep_conversations else None
-    server.few_heaps()
+    heaps.keep_few()
     on, _ = arithmetic(Training(), machine())
     with progress.report(as_json=as_json) as on_event:
         serving = Serving(home, on, rows=rows, on_event=on_event, fragments=lambda: _plan(home).fragments)

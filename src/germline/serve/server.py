@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import secrets
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -22,8 +21,6 @@ from germline.store.home import Home
 ADDRESS = "127.0.0.1"
 LOOK_SECONDS = 0.5
 """Between two looks at the ledger."""
-M_ARENA_MAX = -8
-"""Of glibc's malloc.h."""
 LAST_SECONDS = 10
 """How long answers that are under way may go on after Ctrl-C."""
 
@@ -66,15 +63,6 @@ def listening(port: int) -> socket.socket:
 def names(port: int, allowed: tuple[str, ...]) -> frozenset[str]:
     """The Host headers that are ours."""
     return frozenset({f"{ADDRESS}:{port}", f"localhost:{port}", *(name.lower() for name in allowed)})
-
-
-def few_heaps() -> None:
-    """Before any thread computes: on Linux each would get a heap of its own, and each engine is a new thread.
-
-    After 100 swaps under load the server held 3.7% more than at first, and 12.7% without this (LOG.md).
-    """
-    with suppress(AttributeError, OSError, TypeError):  # elsewhere there is no mallopt, and no such heaps
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 def run(app: App, rules: Rules, serving: Serving, sock: socket.socket) -> None:

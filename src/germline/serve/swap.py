@@ -20,6 +20,7 @@ from germline.forge.machine import Arithmetic
 from germline.fragments import Moved, Represented, in_words, remap, represent
 from germline.lineage import Generation, Lineage
 from germline.records import Event, OnEvent, plain
+from germline.serve import heaps
 from germline.serve.apart import apart
 from germline.serve.engine import Answer, Ended, Engine, Gone, Piece
 from germline.settings import Fragments
@@ -71,6 +72,7 @@ class Serving:
         self._on, self._on_event, self._free_bytes = on, on_event, free_bytes
         self._loading = threading.Lock()
         self._guest: Loaded | None = None
+        self._leaving: list[Engine] = []
         self._retry_at = 0.0
         self.problem = ""
         """Why HEAD is not the generation that answers, if it is not."""
@@ -93,7 +95,7 @@ class Serving:
                 return found
             before, self._guest = self._guest, None
             if before:
-                before.engine.drain()
+                self._let_go(before)
             self._guest = self._load(lineage, meant)
             return self._guest
 
@@ -114,6 +116,7 @@ class Serving:
 
     def follow(self) -> None:
         """Look at the ledger; if HEAD has moved, let the new one take over. Never raises for what may pass."""
+        self._sweep()
         length = ledger.length(self.home)
         if length == self._seen and not (self.problem and time.monotonic() >= self._retry_at):
             return
@@ -147,11 +150,23 @@ class Serving:
             moved = self._remapped(took_over)
             before, self.head = self.head, took_over
             self._guest = None if self._guest is took_over else self._guest
-        before.engine.drain()
+        self._let_go(before)
         self.swaps, self.moved = self.swaps + 1, moved
         data = {"from": before.name, "to": newcomer.name, "generation": newcomer.digest, "fragments": plain(moved)}
         text = f"{newcomer.name} answers from here on" + (f"; {in_words(moved)}" if moved else "")
         self._on_event(Event(kind="swap", text=text, data=data))
+
+    def _let_go(self, loaded: Loaded) -> None:
+        loaded.engine.drain()
+        self._leaving.append(loaded.engine)
+
+    def _sweep(self) -> None:
+        """Give the memory of those back to the system that have ended their last answer."""
+        before = len(self._leaving)
+        while self._leaving and self._leaving[0].join(0):
+            self._leaving.pop(0)
+        if len(self._leaving) < before:
+            heaps.give_back()
 
     def _remapped(self, newcomer: Loaded) -> list[Moved]:
         """What becomes of the fragments. GermlineError for a lost one, if the plan would have that block the swap."""
