@@ -13,6 +13,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -75,7 +76,7 @@ def _real(home: Path | None, folder: Path) -> list[tuple[str, Parity]]:
 
 
 def _small(folder: Path) -> list[tuple[str, Parity]]:
-    from tests.model.test_export import AS_RELEASED, LOST, REFUSED, source
+    from tests.model.test_export import AS_RELEASED, LOST, REFUSED, line, source
     from tests.model.test_families import VARIANTS, saved
 
     told = []
@@ -85,6 +86,9 @@ def _small(folder: Path) -> list[tuple[str, Parity]]:
         given = source(saved(variant, directory, config))
         huggingface.write_directory(given.config, given.tokenizer_json, given.weights, directory / "hf")
         told.append((variant, _compared(given, Transformers(directory / "hf", given.end), "hf", False)))
+        child = replace(given, weights=line(given, directory / "line"))
+        theirs = Transformers(directory / "line" / "founder", given.end, adapter=directory / "line" / "adapter")
+        told.append((variant, _compared(child, theirs, "adapter", False)))
         if variant in (*REFUSED, *LOST):
             continue
         for quantization in ("f16", "q8_0", "q4_k_m"):

@@ -120,12 +120,14 @@ def test_a_directory_answers_alike(model: Get, variant: str, tmp_path: Path) -> 
     assert not held(given, Transformers(tmp_path / "hf", given.end), "hf").failed
 
 
-@pytest.mark.parametrize("variant", ["llama", "qwen3", "phi3", "gemma2 as released"])
-def test_all_that_a_line_learned_as_one_adapter(model: Get, variant: str, tmp_path: Path) -> None:
-    """Three generations, the second of which trained only some of the layers."""
-    founder = source(model(variant))
+def line(founder: Source, folder: Path) -> Path:
+    """Three generations of chance, the second of which trained only some of the layers: the weights of the last.
+
+    In `folder` the founder as a directory, and as `adapter` all that they learned.
+    """
     fused = founder.shape.fused_projections
     some = ("qkv_proj", "o_proj") if fused else ("q_proj", "v_proj")
+    folder.mkdir(exist_ok=True)
     steps, path = [], founder.weights
     for place, targets in enumerate((("all-linear",), some, ("all-linear",))):
         config = LoraConfig(rank=2 + place, alpha=3.0, targets=targets)
@@ -133,18 +135,25 @@ def test_all_that_a_line_learned_as_one_adapter(model: Get, variant: str, tmp_pa
         decoder = weights.load(founder.shape, path, torch.float32)
         factors = {name: torch.randn(part.shape, generator=chance) * 0.2
                    for name, part in attach(decoder, config, seed=0).items()}  # fmt: skip
-        step, child = tmp_path / f"adapter-{place}", tmp_path / f"child-{place}"
+        step, child = folder / f"adapter-{place}", folder / f"child-{place}"
         with step.open("wb") as file:
             weights.write_tensors(file, factors)
         with child.open("wb") as file:
             weights.merge_file(path, step, config.scale, file)
         steps.append((step, config.scale))
         path = child
-    (tmp_path / "adapter").mkdir()
-    adapter.write(steps, founder.shape, "founder", tmp_path / "adapter")
-    huggingface.write_directory(founder.config, founder.tokenizer_json, founder.weights, tmp_path / "founder")
+    (folder / "adapter").mkdir()
+    adapter.write(steps, founder.shape, "founder", folder / "adapter")
+    huggingface.write_directory(founder.config, founder.tokenizer_json, founder.weights, folder / "founder")
+    return path
+
+
+@pytest.mark.parametrize("variant", ["llama", "qwen3", "phi3", "gemma2 as released"])
+def test_all_that_a_line_learned_as_one_adapter(model: Get, variant: str, tmp_path: Path) -> None:
+    founder = source(model(variant))
+    child = line(founder, tmp_path)
     theirs = Transformers(tmp_path / "founder", founder.end, adapter=tmp_path / "adapter")
-    assert not held(replace(founder, weights=path), theirs, "adapter").failed
+    assert not held(replace(founder, weights=child), theirs, "adapter").failed
     unlike = held(founder, theirs, "adapter")
     assert unlike.failed and unlike.mean_divergence > 0.01
 
