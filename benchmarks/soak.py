@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from datetime import date
@@ -171,6 +172,7 @@ async def _soak(home: Home, expected: dict[tuple[str, str], str], swaps: int, cl
         assert server.stdout is not None
         told = json.loads(server.stdout.readline())
         token = Path(told["token_file"]).read_text().strip()
+        threading.Thread(target=server.stdout.read, daemon=True).start()  # or its pipe is full after some 330 swaps
         seen, over = Seen(), asyncio.Event()
         limits = httpx.Limits(max_connections=clients + 4)
         headers = {"Authorization": f"Bearer {token}"}
@@ -188,7 +190,6 @@ async def _soak(home: Home, expected: dict[tuple[str, str], str], swaps: int, cl
             over.set()
             await asyncio.gather(*asking)
         server.terminate()
-        server.stdout.read()
     return seen
 
 

@@ -15,9 +15,11 @@ import pytest
 from germline.errors import GermlineError
 from germline.fragments import represent
 from germline.lineage import Lineage
+from germline.records import Event
 from germline.rollback import move
 from germline.serve import swap
 from germline.serve.engine import Answer, Ended, Engine, Gone, Piece
+from germline.serve.server import told_aside
 from germline.serve.swap import Loaded, Serving
 from germline.speaker import Speaker
 from germline.store import objects
@@ -141,3 +143,18 @@ def test_a_ledger_that_is_gone_does_not_end_the_server(home: Home, started: Star
     assert running.serving.problem
     with running.client() as client:
         assert client.post("/v1/completions", json={"prompt": "a", "max_tokens": 1}).status_code == 200
+
+
+def test_a_reader_that_does_not_read_holds_up_nothing() -> None:
+    told, read = [], threading.Event()
+
+    def stuck(event: Event) -> None:
+        read.wait(30)
+        told.append(event.text)
+
+    with told_aside(stuck) as on_event:
+        for place in range(1000):
+            on_event(Event(kind="note", text=str(place)))
+        assert not told
+        read.set()
+    assert told[:3] == ["0", "1", "2"]

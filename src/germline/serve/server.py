@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import secrets
 import socket
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 import uvicorn
 
 from germline.errors import PlanError
+from germline.records import Event, OnEvent
 from germline.serve.guard import App, Guard, Rules
 from germline.serve.swap import Serving
 from germline.store import disk, keys
@@ -63,6 +65,25 @@ def listening(port: int) -> socket.socket:
 def names(port: int, allowed: tuple[str, ...]) -> frozenset[str]:
     """The Host headers that are ours."""
     return frozenset({f"{ADDRESS}:{port}", f"localhost:{port}", *(name.lower() for name in allowed)})
+
+
+@contextmanager
+def told_aside(on_event: OnEvent) -> Iterator[OnEvent]:
+    """`on_event`, called in order by a thread of its own: a terminal that was stopped or a pipe that nobody reads holds
+    up what is told there, and no swap. What was not told a second after the end is not told."""
+    waiting: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+
+    def tell() -> None:
+        while event := waiting.get():
+            on_event(event)
+
+    thread = threading.Thread(target=tell, name="tell", daemon=True)
+    thread.start()
+    try:
+        yield waiting.put
+    finally:
+        waiting.put(None)
+        thread.join(1.0)
 
 
 def run(app: App, rules: Rules, serving: Serving, sock: socket.socket) -> None:
