@@ -10,7 +10,6 @@ from germline.lineage import Lineage
 from germline.records import canonical_json
 from germline.report import comparison, exams, generation, history
 from germline.report.tables import ASCII
-from germline.settings import Maturity
 from tests.unit.small_lineage import lighthouse
 
 
@@ -22,7 +21,7 @@ def lineage(tmp_path_factory: pytest.TempPathFactory) -> Lineage:
 def test_every_document_is_json(lineage: Lineage) -> None:
     one, other = lineage.resolve("g1"), lineage.resolve("g2")
     for document in (
-        history.document(lineage, Maturity()),
+        history.document(lineage),
         generation.document(lineage, other),
         comparison.document(lineage, one, other),
     ):
@@ -30,7 +29,7 @@ def test_every_document_is_json(lineage: Lineage) -> None:
 
 
 def test_the_history_is_one_line_per_entry_and_marks_head(lineage: Lineage) -> None:
-    told = history.lines(history.document(lineage, Maturity()))
+    told = history.lines(history.document(lineage))
     assert told[0] == "Östrel: 4 generations, HEAD is g1 (*)"
     assert [line.split()[0] for line in told[2:-2]] == ["id", "g0", "g1*", "g2", "g3", "--"]
     assert told[-3] == "-- rolled back to g1 from g2, 2030-01-02"
@@ -38,8 +37,17 @@ def test_the_history_is_one_line_per_entry_and_marks_head(lineage: Lineage) -> N
     assert told[6].split()[1:9] == ["g2", "refused", "2", "7", "120", "1.23", "0.400", "0.400"]
 
 
+def test_a_broken_plan_hides_none_of_the_history(tmp_path: Path) -> None:
+    lineage = Lineage.open(lighthouse(tmp_path / "home"))
+    whole = history.lines(history.document(lineage))
+    lineage.home.plan.write_text("[gate]\nrecal = 0.9\n", encoding="utf-8")
+    told = history.lines(history.document(lineage))
+    assert told[:-1] == whole[:-1]
+    assert told[-1].startswith("not told: ") and "unknown key gate.recal" in told[-1]
+
+
 def test_the_history_fits_100_columns_at_its_widest(lineage: Lineage) -> None:
-    document = history.document(lineage, Maturity())
+    document = history.document(lineage)
     entry = document["entries"][3]
     entry |= {"id": "g98", "parent": "g97", "kind": "inconclusive", "head": True}
     entry["body"]["delta"] |= {"rows": 123_456, "facts": 9_999}

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from germline.cli.commands import germline
 from germline.lineage import Lineage
 from germline.records import canonical_json
-from germline.report import card, history, static, tree
-from germline.settings import Maturity
+from germline.report import card, static, tree
 from tests.unit.small_lineage import lighthouse, two_keys
 
 VOID = ("meta",)
@@ -53,7 +52,7 @@ class Read(HTMLParser):
 
 
 def documents(lineage: Lineage) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    return tree.document(lineage, Maturity()), [card.document(lineage, one) for one in lineage.born()]
+    return tree.document(lineage), [card.document(lineage, one) for one in lineage.born()]
 
 
 def with_texts(value: Any, text: str, key: str = "") -> Any:
@@ -83,7 +82,7 @@ def test_no_text_changes_what_the_report_is_made_of(
 
 
 def test_the_report_is_whole_and_runs_and_loads_nothing(lineage: Lineage) -> None:
-    page = Read(static.html(lineage, Maturity()))
+    page = Read(static.html(lineage))
     assert not page.open
     assert {tag for tag, _ in page.elements}.isdisjoint({"script", "link", "iframe", "object", "form", "base"})
     assert not [
@@ -105,7 +104,7 @@ def texts(value: Any, key: str = "") -> Iterator[str]:
 
 
 def test_the_tree_tells_verdicts_marks_and_remarks(lineage: Lineage) -> None:
-    shown = tree.document(lineage, Maturity())
+    shown = tree.document(lineage)
     assert canonical_json(shown)
     nodes = {one["id"]: one for one in shown["generations"]}
     assert [*nodes] == ["g3", "g2", "g1", "g0"]
@@ -123,7 +122,7 @@ def test_the_tree_tells_verdicts_marks_and_remarks(lineage: Lineage) -> None:
 
 
 def test_a_proposal_waits(tmp_path: Path) -> None:
-    shown = tree.document(Lineage.open(two_keys(tmp_path / "two")), Maturity())
+    shown = tree.document(Lineage.open(two_keys(tmp_path / "two")))
     assert [(one["outcome"], one["waiting"]) for one in shown["generations"]] == [
         ("proposed", True),
         ("founded", False),
@@ -175,7 +174,7 @@ def test_the_command_writes_a_new_file_and_never_over_another(lineage: Lineage, 
     path = tmp_path / "report.html"
     asked = ["report", "--home", str(lineage.home.root), "-o", str(path)]
     assert CliRunner().invoke(germline, asked).exit_code == 0
-    assert path.read_text("utf-8") == static.html(lineage, history.policy(lineage.home))
+    assert path.read_text("utf-8") == static.html(lineage)
     path.write_text("mine")
     again = CliRunner().invoke(germline, asked)
     assert again.exit_code != 0 and path.read_text() == "mine"

@@ -21,7 +21,7 @@ def command(home: Home, as_json: bool) -> None:
     The last line tells whether the lineage still grows, stands still or is mature, as `[maturity]` in the
     plan has it.
     """
-    record = history.document(Lineage.open(home), history.policy(home))
+    record = history.document(Lineage.open(home))
     if as_json:
         output.say_json(record)
     else:

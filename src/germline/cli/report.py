@@ -9,7 +9,7 @@ import click
 from germline.cli import options, output
 from germline.errors import PlanError
 from germline.lineage import Lineage
-from germline.report import history, static
+from germline.report import static
 from germline.store import disk
 from germline.store.home import Home
 
@@ -27,7 +27,7 @@ def command(path: Path, home: Home, as_json: bool) -> None:
     The tree and a card for every generation, as the page of `germline serve` shows them, without a server, a script
     or any other file.
     """
-    data = static.html(Lineage.open(home), history.policy(home)).encode()
+    data = static.html(Lineage.open(home)).encode()
     try:
         disk.write_new(path, data)
     except FileExistsError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from germline.errors import PlanError
 from germline.judge.maturity import age
 from germline.lineage import Lineage
 from germline.records import plain
@@ -12,7 +13,7 @@ from germline.report.tables import MISSING, columns, decimals, of, percent, shar
 from germline.settings import Maturity, load_plan
 from germline.store import ledger
 from germline.store.entry import Entry
-from germline.store.home import Charter, Home
+from germline.store.home import Charter
 
 HEADER = (
     "id", "from", "verdict", "rows", "facts", "steps", "loss", "recall", "general", "spoken", "style",
@@ -21,19 +22,14 @@ HEADER = (
 _NUMBERS = range(3, 14)
 
 
-def policy(home: Home) -> Maturity:
-    """When the lineage counts as mature, by its owner's plan. PlanError for a plan that cannot be followed."""
-    return load_plan(home.plan).maturity if home.plan.exists() else Maturity()
-
-
-def document(lineage: Lineage, policy: Maturity) -> dict[str, Any]:
+def document(lineage: Lineage) -> dict[str, Any]:
     """The lineage with all its entries. `head` marks the entry of the birth of what HEAD is now."""
     head, charter = lineage.birth(ledger.head(lineage.entries)), lineage.home.charter
     return {
         "lineage": charter.name,
         "home": lineage.home.root.as_posix(),
         "head": f"g{head.number}",
-        "maturity": plain(age([entry.body for entry in lineage.entries if entry.is_birth], policy)),
+        "maturity": _maturity(lineage),
         "waiting": [f"g{entry.number}" for entry in ledger.waiting(lineage.home, lineage.entries)],
         "entries": [_entry(charter, entry, head.sequence) for entry in lineage.entries],
     }
@@ -53,6 +49,17 @@ def lines(history: Mapping[str, Any]) -> list[str]:
         f"{history['maturity']['stage']}: {history['maturity']['reason']}",
         *(f"{name} waits for `germline approve {name}`" for name in history["waiting"]),
     ]
+
+
+def _maturity(lineage: Lineage) -> dict[str, str]:
+    """The stage as the owner's plan draws it. A plan that cannot be followed hides none of the history."""
+    plan = lineage.home.plan
+    try:
+        policy = load_plan(plan).maturity if plan.exists() else Maturity()
+    except PlanError as error:
+        return {"stage": "not told", "reason": error.message}
+    told: dict[str, str] = plain(age([entry.body for entry in lineage.entries if entry.is_birth], policy))
+    return told
 
 
 def _entry(charter: Charter, entry: Entry, head: int) -> dict[str, Any]:

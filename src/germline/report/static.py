@@ -15,7 +15,6 @@ from typing import Any
 
 from germline.lineage import Lineage
 from germline.report import card, tree
-from germline.settings import Maturity
 
 
 class Markup(str):
@@ -27,10 +26,10 @@ def style() -> str:
     return resources.files("germline.report").joinpath("page.css").read_text("utf-8")
 
 
-def html(lineage: Lineage, policy: Maturity) -> str:
+def html(lineage: Lineage) -> str:
     """The whole file. Generations that are not here (see `archive`) stand in the tree and have no card."""
     cards = [card.document(lineage, generation) for generation in reversed(lineage.born())]
-    return rendered(tree.document(lineage, policy), cards)
+    return rendered(tree.document(lineage), cards)
 
 
 def rendered(shown: Mapping[str, Any], cards: Iterable[Mapping[str, Any]]) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 from germline.lineage import Lineage
 from germline.report import history
 from germline.report.tables import MISSING
-from germline.settings import Maturity
 from germline.store import generations
 
 ROW, LANE = 64, 20
@@ -21,9 +20,9 @@ _OTHER, _LINE = "#bf8700", "#8b949e"
 _MARKS = ("recall", "general", "spoken", "style", "laws", "cards", "moved")
 
 
-def document(lineage: Lineage, policy: Maturity) -> dict[str, Any]:
+def document(lineage: Lineage) -> dict[str, Any]:
     """Every birth with its verdict and marks in words; remarks are the ledger's other entries."""
-    told = history.document(lineage, policy)
+    told = history.document(lineage)
     births = [entry for entry in told["entries"] if entry["birth"]][::-1]
     return {
         "name": told["lineage"], "head": told["head"],

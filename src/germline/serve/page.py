@@ -13,7 +13,7 @@ from pydantic import Field
 
 from germline import in_flight
 from germline.lineage import Lineage
-from germline.report import card, history, static, tree
+from germline.report import card, static, tree
 from germline.rollback import move
 from germline.serve.requests import GENERATION, Request
 from germline.store.home import Home
@@ -47,7 +47,7 @@ def add(app: FastAPI, home: Home) -> None:
     @app.get("/v1/lineage")
     async def lineage() -> dict[str, Any]:
         """Every generation with its verdict and marks, the newest first."""
-        return await asyncio.to_thread(lambda: tree.document(Lineage.open(home), history.policy(home)))
+        return await asyncio.to_thread(lambda: tree.document(Lineage.open(home)))
 
     @app.get("/v1/generations/{name}")
     async def generation(name: GENERATION) -> dict[str, Any]:
