@@ -169,11 +169,18 @@ def _progress(event: Event) -> None:
 
 
 def measure(
-    lineage: Lineage, generation: Generation, volumes: Sequence[Volume], seed: int, *, general: bool
+    lineage: Lineage,
+    generation: Generation,
+    volumes: Sequence[Volume],
+    seed: int,
+    *,
+    general: bool,
+    path: Path | None = None,
 ) -> dict[str, Any]:
-    """What a generation knows of each volume. Only what its lineage was given to train on is asked."""
+    """What a generation knows of each volume; with a `path`, what these weights would know in its place. Only what
+    its lineage was given to train on is asked."""
     on, _ = arithmetic(Plan().training, machine("cpu"))
-    model = candidate(lineage, generation, weights(lineage, generation), on)
+    model = candidate(lineage, generation, path or weights(lineage, generation), on)
     truths = [truth for volume in volumes for truth in volume.truths]
     asked = _taught(lineage, generation, truths)
     began = time.monotonic()
