@@ -84,6 +84,35 @@ def test_an_answer_that_was_begun_is_ended_by_whom_it_was_begun(home: Home, star
     assert "".join(event["choices"][0]["text"] for event in said) == before
 
 
+def test_what_was_not_begun_is_answered_by_the_successor(home: Home, started: Start) -> None:
+    """Unless it asked for g3 by name: then it waits for g3."""
+    running = started(rows=1)
+    expected = {(name, prompt): spoken(home, name, prompt, 8) for name in ("g1", "g3") for prompt in PROMPTS[:2]}
+    go_on, told = threading.Event(), list[Piece]()
+
+    def slowly(piece: Piece) -> None:
+        told.append(piece)
+        go_on.wait(60)  # in the engine's thread, whose only place this answer has
+
+    def ask(prompt: str, **more: object) -> tuple[str, str]:
+        with running.client() as client:
+            body = {"prompt": prompt, "temperature": 0, "max_tokens": 8, **more}
+            answer = client.post("/v1/completions", json=body)
+            return answer.headers["x-germline-generation"], answer.json()["choices"][0]["text"]
+
+    before, _ = running.serving.submit("HEAD", lambda loaded: Answer([1], slowly, limit=2, of_anyone=True))
+    with ThreadPoolExecutor(2) as pool:
+        whoever, by_name = pool.submit(ask, PROMPTS[0]), pool.submit(ask, PROMPTS[1], model="g3")
+        while before.engine.load < 3:
+            threading.Event().wait(0.001)
+        move(home, "g1")
+        running.serving.follow()
+        assert whoever.result(60) == ("g1", expected["g1", PROMPTS[0]])
+        go_on.set()
+        assert by_name.result(60) == ("g3", expected["g3", PROMPTS[1]])
+    assert before.engine.join(60) and told[-1] != Ended("passed on")
+
+
 def test_a_newcomer_that_is_damaged_leaves_the_old_one_in_its_place(
     home: Home, started: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,10 +46,11 @@ STATUS: tuple[tuple[type[GermlineError], int, str], ...] = (
 
 @dataclass(slots=True)
 class Begun:
-    """An answer under way: who gives it, and the queue of its pieces."""
+    """An answer under way: who gives it, its first piece, and the queue of the others."""
 
     loaded: Loaded
     answer: Answer
+    first: Piece
     pieces: asyncio.Queue[Piece]
     spelling: Spelling
     form: Form
@@ -63,7 +64,8 @@ class Begun:
         """Text as it may be shown, with its tokens; the last is how it ended. Left early, the place is free."""
         held: tuple[Said, ...] = ()
         try:
-            while isinstance(piece := await self.pieces.get(), Said):
+            piece = self.first
+            while isinstance(piece, Said):
                 text = self.spelling.add(piece.token)
                 held = (*held, piece)
                 if self.spelling.stopped:
@@ -71,6 +73,7 @@ class Begun:
                 if text:
                     yield Shown(text, held)
                     held, text = (), ""
+                piece = await self.pieces.get()
             else:
                 text = self.spelling.rest()
             if text:
@@ -194,14 +197,27 @@ async def _begun(
         prompt = ids(loaded)
         limit = _limit(loaded, prompt, longest)
         sampling = asked.sampling(secrets.randbits(31))
-        return Answer(prompt, receive, limit=limit, sampling=sampling, log_probabilities=top)
+        return Answer(prompt, receive, limit=limit, sampling=sampling, log_probabilities=top,
+                      of_anyone=asked.model == "HEAD")  # fmt: skip
 
-    loaded, answer = await asyncio.to_thread(serving.submit, asked.model, made)
+    first: Piece = Ended("passed on")
+    while first == Ended("passed on"):  # by a generation that gave way while this one waited
+        loaded, answer = await asyncio.to_thread(serving.submit, asked.model, made)
+        first = await _first(answer, pieces)
     name = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{secrets.token_hex(12)}"
     tokenizer = loaded.speaker.tokenizer
     form = Form(kind=kind, id=name, generation=loaded.name, digest=loaded.generation.digest, tokenizer=tokenizer,
                 probabilities=top is not None)  # fmt: skip
-    return Begun(loaded, answer, pieces, Spelling(tokenizer.speller(), asked.stops), form, remember)
+    return Begun(loaded, answer, first, pieces, Spelling(tokenizer.speller(), asked.stops), form, remember)
+
+
+async def _first(answer: Answer, pieces: asyncio.Queue[Piece]) -> Piece:
+    """Who answers is said with the first piece, and not before: until then it may be another."""
+    try:
+        return await pieces.get()
+    except asyncio.CancelledError:
+        answer.given_up = True
+        raise
 
 
 def _limit(loaded: Loaded, prompt: list[int], longest: int | None) -> int:

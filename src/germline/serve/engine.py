@@ -39,9 +39,9 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The last of an answer."""
+    """The last of an answer; `passed on` is one that was never begun, and that the successor may be asked for."""
 
-    reason: Literal["stop", "length", "failed"]
+    reason: Literal["stop", "length", "failed", "passed on"]
     error: str = ""
 
 
@@ -49,7 +49,7 @@ Piece = Said | Ended
 
 
 class Answer:
-    """A prompt and what is wanted of its answer. `receive` is told every piece, in the engine's thread."""
+    """A prompt and what is wanted of its answer. `receive` is told every piece, from whichever thread."""
 
     def __init__(
         self,
@@ -59,10 +59,13 @@ class Answer:
         limit: int,
         sampling: Sampling | None = None,
         log_probabilities: int | None = None,
+        of_anyone: bool = False,
     ) -> None:
-        """At most `limit` tokens; with the `log_probabilities` likeliest words of each place, or none."""
+        """At most `limit` tokens; with the `log_probabilities` likeliest words of each place, or none. `of_anyone`:
+        while it is not begun, another generation may as well give it."""
         self.prompt, self.limit, self.sampling = tuple(prompt), limit, sampling
         self.log_probabilities, self.receive = log_probabilities, receive
+        self.of_anyone = of_anyone
         self.said: list[int] = []
         self.given_up = False
         """Set by whoever no longer listens: the place is free at the next token."""
@@ -121,6 +124,16 @@ class Engine:
         with self._change:
             self._draining = True
             self._change.notify()
+
+    def hand_over(self) -> None:
+        """`drain`, and pass on what was not begun: behind those that end here it would wait for half a machine."""
+        with self._change:
+            self._draining = True
+            passed_on = [answer for answer in self._waiting if answer.of_anyone]
+            self._waiting = deque(answer for answer in self._waiting if not answer.of_anyone)
+            self._change.notify()
+        for answer in passed_on:
+            answer.receive(Ended("passed on"))
 
     def join(self, seconds: float | None = None) -> bool:
         """Wait for the last answer after `drain`. False: it is not there yet."""

@@ -1,8 +1,8 @@
 """Which generations answer: HEAD, wherever the ledger puts it, and one guest that somebody asked for by name.
 
 When HEAD moves, the newcomer is loaded beside the one that answers, its weights verified, and made to say something;
-only then do new questions go to it, and the old one ends what it has begun. Each answer is one engine's from its first
-token to its last. Whatever goes wrong, the old one keeps answering, and says why.
+only then do new questions go to it, and those that were waiting; the old one ends what it has begun. Each answer is
+one engine's from its first token to its last. Whatever goes wrong, the old one keeps answering, and says why.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ class Serving:
                 return found
             before, self._guest = self._guest, None
             if before:
-                self._let_go(before)
+                before.engine.drain()
+                self._leaving.append(before.engine)
             self._guest = self._load(lineage, meant)
             return self._guest
 
@@ -150,15 +151,12 @@ class Serving:
             moved = self._remapped(took_over)
             before, self.head = self.head, took_over
             self._guest = None if self._guest is took_over else self._guest
-        self._let_go(before)
+        before.engine.hand_over()
+        self._leaving.append(before.engine)
         self.swaps, self.moved = self.swaps + 1, moved
         data = {"from": before.name, "to": newcomer.name, "generation": newcomer.digest, "fragments": plain(moved)}
         text = f"{newcomer.name} answers from here on" + (f"; {in_words(moved)}" if moved else "")
         self._on_event(Event(kind="swap", text=text, data=data))
-
-    def _let_go(self, loaded: Loaded) -> None:
-        loaded.engine.drain()
-        self._leaving.append(loaded.engine)
 
     def _sweep(self) -> None:
         """Give the memory of those back to the system that have ended their last answer."""
