@@ -100,7 +100,7 @@ def test_what_was_not_begun_is_answered_by_the_successor(home: Home, started: St
             answer = client.post("/v1/completions", json=body)
             return answer.headers["x-germline-generation"], answer.json()["choices"][0]["text"]
 
-    before, _ = running.serving.submit("HEAD", lambda loaded: Answer([1], slowly, limit=2, of_anyone=True))
+    before, _ = running.serving.submit("HEAD", lambda loaded: Answer([1], slowly, limit=8, of_anyone=True))
     with ThreadPoolExecutor(2) as pool:
         whoever, by_name = pool.submit(ask, PROMPTS[0]), pool.submit(ask, PROMPTS[1], model="g3")
         while before.engine.load < 3:
