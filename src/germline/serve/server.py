@@ -26,8 +26,7 @@ LOOK_SECONDS = 0.5
 """Between two looks at the ledger."""
 SWITCH_SECONDS = 0.0005
 """After which a thread that runs Python must let another, ten times as often as usual. An engine lets go with every
-operation, and while a successor is read it waited 5 ms to go on: p99 of the first token near a swap 3.3 times that far
-from one, 2.4 so (64 streams; LOG.md)."""
+operation, and while a successor is read it waited 5 ms to go on (LOG.md)."""
 LAST_SECONDS = 10
 """How long answers that are under way may go on after Ctrl-C."""
 

