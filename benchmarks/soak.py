@@ -92,6 +92,7 @@ def main() -> int:
     parser.add_argument("--swaps", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=16)
+    parser.add_argument("--rows", type=int, help="places of the server (default: one for each client)")
     parser.add_argument("--demo", action="store_true", help="SmolLM2-135M instead of a million random weights")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -100,7 +101,8 @@ def main() -> int:
         home = _lineage(Path(folder), demo=given.demo)
         expected = _expected(home, given.tokens)
         began = time.monotonic()
-        seen = asyncio.run(_soak(home, expected, given.swaps, given.clients, given.tokens))
+        given.rows = given.rows or given.clients
+        seen = asyncio.run(_soak(home, expected, given))
         lines = _report(seen, time.monotonic() - began, given)
     print("\n".join(lines))
     if given.out:
@@ -165,8 +167,10 @@ def _expected(home: Home, tokens: int) -> dict[tuple[str, str], str]:
     return told
 
 
-async def _soak(home: Home, expected: dict[tuple[str, str], str], swaps: int, clients: int, tokens: int) -> Seen:
-    command = [sys.executable, "-m", "germline", "serve", "--port", "0", "--json", "--home", str(home.root)]
+async def _soak(home: Home, expected: dict[tuple[str, str], str], given: argparse.Namespace) -> Seen:
+    clients, rows = given.clients, str(given.rows)
+    command = [sys.executable, "-m", "germline", "serve", "--port", "0", "--json", "--rows", rows,
+               "--home", str(home.root)]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as server:
         assert server.stdout is not None
@@ -179,9 +183,9 @@ async def _soak(home: Home, expected: dict[tuple[str, str], str], swaps: int, cl
         async with httpx.AsyncClient(
             base_url=told["url"], headers=headers, limits=limits, timeout=120, trust_env=False
         ) as client:
-            asking = [asyncio.create_task(_ask(client, seen, expected, tokens, over, n)) for n in range(clients)]
+            asking = [asyncio.create_task(_ask(client, seen, expected, given.tokens, over, n)) for n in range(clients)]
             await asyncio.sleep(3 * FAR_SECONDS)
-            for number in range(swaps):
+            for number in range(given.swaps):
                 await _swap(client, home, seen, f"g{1 + number % 3}", far=number % 8 == 7)
                 seen.memory.append(psutil.Process(server.pid).memory_info().rss)
                 if number % 50 == 49:
@@ -269,7 +273,7 @@ def _report(seen: Seen, seconds: float, given: argparse.Namespace) -> list[str]:
         ("server's resident memory, first tenth and last", f"{start / 2**20:.0f} and {end / 2**20:.0f} MiB, "
                                                           f"{end / start - 1:+.1%}"),
     ]  # fmt: skip
-    told = f"{given.clients} streaming clients, {model}, {seconds / 60:.1f} minutes, {machine().cores} cores"
+    told = f"{given.clients} streaming clients, {given.rows} places, {model}, {seconds / 60:.1f} minutes, {machine().cores} cores"
     head = [
         f"# Soak, {date.today()}",
         "",
