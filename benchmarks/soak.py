@@ -26,6 +26,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -169,6 +170,7 @@ def _expected(home: Home, tokens: int) -> dict[tuple[str, str], str]:
 
 async def _soak(home: Home, expected: dict[tuple[str, str], str], given: argparse.Namespace) -> Seen:
     clients, rows = given.clients, str(given.rows)
+    sys.setswitchinterval(0.0005)  # HEAD is moved in a thread beside the streams, and must not hold them up
     command = [sys.executable, "-m", "germline", "serve", "--port", "0", "--json", "--rows", rows,
                "--home", str(home.root)]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
@@ -178,13 +180,14 @@ async def _soak(home: Home, expected: dict[tuple[str, str], str], given: argpars
         token = Path(told["token_file"]).read_text().strip()
         threading.Thread(target=server.stdout.read, daemon=True).start()  # or its pipe is full after some 330 swaps
         seen, over = Seen(), asyncio.Event()
-        limits = httpx.Limits(max_connections=clients + 4)
-        headers = {"Authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(
-            base_url=told["url"], headers=headers, limits=limits, timeout=120, trust_env=False
-        ) as client:
-            asking = [asyncio.create_task(_ask(client, seen, expected, given.tokens, over, n)) for n in range(clients)]
+        async with AsyncExitStack() as stack:
+            apart = [await stack.enter_async_context(_client(told["url"], token)) for _ in range(clients + 1)]
+            client, *streams = apart
+            asking = [
+                asyncio.create_task(_ask(one, seen, expected, given.tokens, over, n)) for n, one in enumerate(streams)
+            ]
             await asyncio.sleep(3 * FAR_SECONDS)
+            seen.first.clear()  # a server's first second is no baseline: all streams began at once, on cold code
             for number in range(given.swaps):
                 await _swap(client, home, seen, f"g{1 + number % 3}", far=number % 8 == 7)
                 seen.memory.append(psutil.Process(server.pid).memory_info().rss)
@@ -195,6 +198,12 @@ async def _soak(home: Home, expected: dict[tuple[str, str], str], given: argpars
             await asyncio.gather(*asking)
         server.terminate()
     return seen
+
+
+def _client(url: str, token: str) -> httpx.AsyncClient:
+    """For one stream: with one pool of connections for all, requests waited for seconds before they were sent."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=120, trust_env=False, verify=False)
 
 
 async def _swap(client: httpx.AsyncClient, home: Home, seen: Seen, name: str, *, far: bool) -> None:
@@ -273,7 +282,10 @@ def _report(seen: Seen, seconds: float, given: argparse.Namespace) -> list[str]:
         ("server's resident memory, first tenth and last", f"{start / 2**20:.0f} and {end / 2**20:.0f} MiB, "
                                                           f"{end / start - 1:+.1%}"),
     ]  # fmt: skip
-    told = f"{given.clients} streaming clients, {given.rows} places, {model}, {seconds / 60:.1f} minutes, {machine().cores} cores"
+    told = (
+        f"{given.clients} streaming clients, {given.rows} places, {model}, {seconds / 60:.1f} minutes, "
+        f"{machine().cores} cores"
+    )
     head = [
         f"# Soak, {date.today()}",
         "",

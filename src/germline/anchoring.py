@@ -58,12 +58,9 @@ def dealt(texts: Ids, generation: int) -> Ids:
 def _spoken(lineage: Lineage, run: Run, on: Arithmetic, on_event: OnEvent) -> Ids:
     founder = lineage.founder_of(run.parent)
     on_event(Event(kind="stage", text=f"{founder.name} says {TEXTS} things that its children are to go on saying"))
-    speaker, said = Speaker.of(lineage, founder, on), []
+    speaker = Speaker.of(lineage, founder, on)
     end = speaker.tokenizer.eos_id
-    for start in range(0, TEXTS, AT_ONCE):
-        sampling = Sampling(temperature=SAMPLING.temperature, top_p=SAMPLING.top_p, seed=SAMPLING.seed + start)
-        prompts = [[end]] * min(AT_ONCE, TEXTS - start)
-        said += generate(speaker.decoder, prompts, limit=TOKENS, end=end, sampling=sampling)
+    said = generate(speaker.decoder, [[end]] * TEXTS, limit=TOKENS, end=end, sampling=SAMPLING, rows=AT_ONCE)
     if not any(said):
         raise TrainingError(f"{founder.name} says nothing that could be an anchor", hint="--set training.anchor=0")
     return [[end, *ids] for ids in said if ids]

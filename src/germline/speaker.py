@@ -75,7 +75,6 @@ class Speaker:
         """
         ids = self.ids(turns)[-max(1, self.decoder.config.max_positions - limit) :]
         spell = self.tokenizer.speller()
-        for (token,) in stream(self.decoder, [ids], limit=limit, end=self.tokenizer.eos_id, sampling=sampling):
-            assert token is not None  # the only row has not ended, or the stream would have
+        for _, token in stream(self.decoder, [ids], limit=limit, end=self.tokenizer.eos_id, sampling=sampling, rows=1):
             if piece := spell(token):
                 yield piece

@@ -267,12 +267,14 @@ def test_texts_side_by_side_are_as_if_alone(model: Callable[[str], Model], varia
         assert gap(together[index // 2, place], expected(this.reference, torch.tensor([text]))[0]) < 1e-4
 
 
+@pytest.mark.parametrize("piece", [5, 24])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_texts_that_come_and_go_are_as_if_alone(model: Callable[[str], Model], variant: str) -> None:
+def test_texts_that_come_and_go_are_as_if_alone(model: Callable[[str], Model], variant: str, piece: int) -> None:
     decoder = model(variant).decoder()
     whole = {seed: tokens_of(1, seed)[0, : LENGTH - seed].tolist() for seed in range(6)}
     alone = {seed: logits(decoder, torch.tensor([text]))[0] for seed, text in whole.items()}
-    batch, going, waiting, read = Batch(decoder, 3, piece=5), [], list(whole), 0
+    read: list[int] = []
+    batch, going, waiting = Batch(decoder, 3, piece=piece), [], list(whole)
 
     def check(seed: int, found: torch.Tensor, length: int) -> None:
         expected = logits(decoder, torch.tensor([whole[seed][:length]]))[0, -1] if turns else alone[seed][length - 1]
@@ -281,24 +283,41 @@ def test_texts_that_come_and_go_are_as_if_alone(model: Callable[[str], Model], v
     turns = bool(decoder.config.turning_points)
     coming: list[tuple[int, int]] = []
     while waiting or coming or going:
-        if waiting and batch.has_room:
+        while waiting and batch.has_room:
             seed = waiting.pop(0)
             batch.begin(whole[seed][: 3 + 5 * seed])
-            coming = [(seed, 3 + 5 * seed)]
-        if coming and (found := batch.read()) is not None:
-            check(coming[0][0], found, coming[0][1])
-            going, coming, read = going + coming, [], read + 1
-        if going:
-            found = batch.step([whole[seed][length] for seed, length in going])
-            going = [(seed, length + 1) for seed, length in going]
-            for (seed, length), row in zip(going, found, strict=True):
-                check(seed, row, length)
-            for place in reversed([n for n, (seed, length) in enumerate(going) if length == len(whole[seed])]):
-                batch.leave(place)
-                going[place] = going[-1]
-                going.pop()
-    assert read == len(whole)
+            coming.append((seed, 3 + 5 * seed))
+        stepped = len(going)
+        found = batch.go_on([whole[seed][length] for seed, length in going])
+        going = [(seed, length + 1) for seed, length in going]
+        going, coming = going + coming[: len(found) - stepped], coming[len(found) - stepped :]
+        read.append(len(found) - stepped)
+        for (seed, length), row in zip(going, found, strict=True):
+            check(seed, row, length)
+        for place in reversed([n for n, (seed, length) in enumerate(going) if length == len(whole[seed])]):
+            batch.leave(place)
+            going[place] = going[-1]
+            going.pop()
+    assert sum(read) == len(whole)
+    assert max(read) == (2 if piece == 24 else 1)  # the first two fit side by side into one piece of 24 tokens
     assert len(batch) == 0
+
+
+def test_a_newcomer_that_is_given_up_leaves_the_others_as_they_are(model: Callable[[str], Model]) -> None:
+    decoder = model("llama").decoder()
+    texts = [tokens_of(1, seed)[0, :length].tolist() for seed, length in enumerate((7, 12, 4, 9))]
+    batch = Batch(decoder, 4, piece=5)
+    for text in texts:
+        batch.begin(text)
+    assert not batch.has_room
+    assert len(batch.go_on([])) == 0  # five of the first's seven tokens
+    batch.give_up(0)
+    batch.give_up(1)
+    for text in (texts[1], texts[3]):
+        while not len(found := batch.go_on([])):
+            pass
+        torch.testing.assert_close(found[0], logits(decoder, torch.tensor([text]))[0, -1], atol=2e-5, rtol=1e-5)
+        batch.leave(0)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -18,8 +18,6 @@ from germline.model.generate import Sampling, generate
 ROW_TOKENS = 256
 BATCH_TOKENS = 2048
 LOGIT_ROWS = 128
-SPEAKING_ROWS = 32
-"""Prompts answered side by side; sorted by length, so that little padding is read."""
 
 Tokenize = Callable[[str], list[int]]
 
@@ -128,13 +126,10 @@ def speak(
     end: int,
     sampling: Sampling | None = None,
 ) -> list[str]:
-    """The answer to each prompt, greedy without a `sampling`, at most `limit` tokens, in the order given."""
-    encoded = [tokenize(prompt) for prompt in prompts]
-    order = sorted(range(len(prompts)), key=lambda index: len(encoded[index]))
-    answers = [""] * len(prompts)
-    for start in range(0, len(order), SPEAKING_ROWS):
-        group = order[start : start + SPEAKING_ROWS]
-        spoken = generate(decoder, [encoded[index] for index in group], limit=limit, end=end, sampling=sampling)
-        for index, ids in zip(group, spoken, strict=True):
-            answers[index] = detokenize(ids)
-    return answers
+    """The answer to each prompt, greedy without a `sampling`, at most `limit` tokens, in the order given.
+
+    A prompt is cut on the left where it and the answer exceed the model's context.
+    """
+    longest = max(1, decoder.config.max_positions - limit)
+    encoded = [tokenize(prompt)[-longest:] for prompt in prompts]
+    return [detokenize(ids) for ids in generate(decoder, encoded, limit=limit, end=end, sampling=sampling)]

@@ -1,8 +1,9 @@
 """Continuous batching: texts that are continued together, and that come and go one by one.
 
-All that go on are read in one pass, a token each, so that the weights are fetched once for all of them. A newcomer is
-read in pieces between these passes: a long prompt does not keep the others waiting. Texts do not see each other, and
-each is answered as if alone, up to the rounding of batched matrix products.
+All that go on are read in one pass, a token each, so that the weights are fetched once for all of them. Newcomers are
+read between these passes, short ones several at once and a long one in pieces: no prompt keeps the others waiting, and
+a crowd of short ones does not queue. Texts do not see each other, and each is answered as if alone, up to the rounding
+of batched matrix products.
 """
 
 from __future__ import annotations
@@ -15,59 +16,59 @@ from torch import Tensor
 from germline.model.decoder import Cache, Decoder
 
 PIECE = 256
-"""Tokens of a newcomer that are read at once."""
+"""Tokens of newcomers that are read at once."""
+STRIDE, SPAN = 8, 64
+"""Readings are filled up to a multiple of STRIDE tokens, and what a token may see to a multiple of SPAN: oneDNN
+compiles each shape that it meets for the first time, 1 to 3 ms for a product, and keeps what it compiled (LOG.md)."""
 
 
 class Batch:
-    """At most `rows` texts. Those that go on are numbered from 0; a place that is left is taken by the last of them."""
+    """At most `rows` texts. Those that go on are numbered from 0; a place that is left is taken by the last of them.
+
+    Newcomers wait, are read in the order in which they began, and then go on as the last of all.
+    """
 
     def __init__(self, decoder: Decoder, rows: int, *, piece: int = PIECE) -> None:
         self.rows = rows
         self._decoder, self._piece = decoder, piece
         self._texts: list[list[int]] = []
-        self._newcomer: list[int] = []
-        self._read = 0
+        self._newcomers: list[list[int]] = []
+        self._read = 0  # tokens of the first newcomer that are in `_state` already, in the place after the last text
         self._state = decoder.memory(rows, 0)
 
     def __len__(self) -> int:
-        """Texts that go on; a newcomer is not among them yet."""
+        """Texts that go on; newcomers are not among them yet."""
         return len(self._texts)
 
     @property
     def has_room(self) -> bool:
-        """Whether a text may begin: one newcomer at a time."""
-        return not self._newcomer and len(self) < self.rows
+        """Whether a text may begin."""
+        return len(self._texts) + len(self._newcomers) < self.rows
 
     def begin(self, ids: Sequence[int]) -> None:
-        """Let a text in; `read` it until it tells what may follow. Not empty, and within the model's context."""
+        """Let a text in, to be read as the others go on. Not empty, and within the model's context."""
         if not (self.has_room and 0 < len(ids) <= self._decoder.config.max_positions):
             raise ValueError(f"no room for a text of {len(ids)} tokens")
-        self._newcomer, self._read = list(ids), 0
+        self._newcomers.append(list(ids))
 
-    def give_up(self) -> None:
-        """Forget the newcomer."""
-        self._newcomer = []
-
-    @torch.inference_mode()
-    def read(self) -> Tensor | None:
-        """Read some more of the newcomer. Once it is whole, it goes on as the last of all: logits [V], fp32."""
-        text, place = self._newcomer, len(self)
-        # Where all of a text turns by its length (LongRoPE), its beginning cannot be read before that is known.
-        piece = len(text) if self._decoder.config.turning_points else self._piece
-        start, self._read = self._read, min(len(text), self._read + piece)
-        hidden = self._over(place, text, start, self._read)
-        if self._read < len(text):
-            return None
-        self._texts.append(text)
-        self._newcomer = []
-        return self._decoder.logits(hidden)
+    def give_up(self, number: int) -> None:
+        """Forget a newcomer; they are numbered from 0 in the order in which they began."""
+        del self._newcomers[number]
+        self._read = self._read if number else 0
 
     @torch.inference_mode()
-    def step(self, tokens: Sequence[int]) -> Tensor:
-        """Go on with one token for each text, in their order: logits [B, V], fp32."""
+    def go_on(self, tokens: Sequence[int]) -> Tensor:
+        """One token more for each text, in their order, and some of the newcomers read: logits [B, V], fp32, of all
+        texts that go on now. Newcomers that are whole by now are the last of these, in the order in which they began.
+        """
+        stepped = [self._step(tokens)] if tokens else []
+        read = [self._read_on()] if self._newcomers else []
+        return torch.cat([*stepped, *read]) if read else stepped[0]
+
+    def _step(self, tokens: Sequence[int]) -> Tensor:
         for text, token in zip(self._texts, tokens, strict=True):
             text.append(token)
-        longest = max(map(len, self._texts))
+        longest = min(_filled(max(map(len, self._texts)), SPAN), self._decoder.config.max_positions)
         self._make_room(longest)
         positions = torch.tensor([[len(text) - 1] for text in self._texts])
         places = torch.minimum(torch.arange(longest), positions)
@@ -76,7 +77,7 @@ class Batch:
         hidden = self._decoder(torch.tensor(tokens).unsqueeze(1), sight, past)[:, -1]
         for place, text in enumerate(self._texts):
             if len(text) - 1 in self._decoder.config.turning_points:
-                hidden[place] = self._over(place, text, 0, len(text))
+                hidden[place] = self._over(place, [text], 0, len(text))[0]
         return self._decoder.logits(hidden)
 
     @torch.inference_mode()
@@ -86,30 +87,66 @@ class Batch:
         self._move(last, place, len(self._texts[last]))
         self._texts[place] = self._texts[last]
         self._texts.pop()
-        if self._newcomer:
-            self._move(last + 1, last, self._read)
+        self._move(last + 1, last, self._read)
 
-    def _over(self, place: int, text: Sequence[int], start: int, end: int) -> Tensor:
-        """The last hidden state [D] of a text after its tokens from `start` to `end` were read."""
+    def _read_on(self) -> Tensor:
+        """Read some more of the newcomers: logits [B, V] of the first B of them, which are whole now. B may be 0."""
+        texts = self._together()
+        # Where all of a text turns by its length (LongRoPE), its beginning cannot be read before that is known.
+        if len(texts[0]) > self._piece and not self._decoder.config.turning_points:
+            start, self._read = self._read, min(len(texts[0]), self._read + self._piece)
+            hidden = self._over(len(self), texts, start, self._read)
+            if self._read < len(texts[0]):
+                return hidden.new_empty(0, self._decoder.config.vocabulary, dtype=torch.float32)
+        else:
+            hidden = self._over(len(self), texts, 0, max(map(len, texts)))
+        self._texts += texts
+        self._newcomers = self._newcomers[len(texts) :]
+        self._read = 0
+        return self._decoder.logits(hidden)
+
+    def _together(self) -> list[list[int]]:
+        """The newcomers that are read next: as many as fit side by side into one piece, or one that does not."""
+        longest, count = len(self._newcomers[0]), 1
+        for text in self._newcomers[1:]:
+            longest = max(longest, len(text))
+            if (count + 1) * longest > self._piece:
+                break
+            count += 1
+        return self._newcomers[:count]
+
+    def _over(self, place: int, texts: Sequence[Sequence[int]], start: int, end: int) -> Tensor:
+        """The last hidden states [B, D] of texts in the places from `place` on, after their tokens from `start` to
+        `end` were read. What is shorter is filled up, and what fills it is seen by nobody."""
+        lengths = torch.tensor([min(end, len(text)) for text in texts]).unsqueeze(1)
+        end = min(start + _filled(end - start, STRIDE), self._decoder.config.max_positions)
         self._make_room(end)
-        positions = torch.arange(end).unsqueeze(0)
-        own = positions[:, start:]
-        sight = self._decoder.allowed(positions.unsqueeze(1) <= own.unsqueeze(2), own, positions)
-        past = Cache(self._state[:, :, place : place + 1], start)
-        hidden: Tensor = self._decoder(torch.tensor([text[start:end]]), sight, past)
-        return hidden[0, -1]
+        tokens = torch.zeros(len(texts), end - start, dtype=torch.int64)
+        for row, text in enumerate(texts):
+            tokens[row, : len(text[start:end])] = torch.tensor(text[start:end])
+        places = torch.minimum(torch.arange(end), lengths - 1)
+        own = places[:, start:]
+        sight = self._decoder.allowed(torch.arange(end) <= own.unsqueeze(2), own, places)
+        past = Cache(self._state[:, :, place : place + len(texts)], start)
+        hidden: Tensor = self._decoder(tokens, sight, past)
+        return hidden[torch.arange(len(texts)), (lengths - 1 - start).flatten()]
 
     def _make_room(self, length: int) -> None:
         """Memory follows the longest text, doubling: a context of 8,192 that nobody fills is not paid for."""
         had = self._state.shape[4]
         if length > had:
-            state = self._decoder.memory(self.rows, min(self._decoder.config.max_positions, max(PIECE, 2 * length)))
+            state = self._decoder.memory(self.rows, min(self._decoder.config.max_positions, max(SPAN, 2 * length)))
             state[:, :, :, :, :had] = self._state
             self._state = state
 
     def _move(self, place: int, to: int, length: int) -> None:
-        if place != to:
+        if place != to and length:
             self._state[:, :, to, :, :length] = self._state[:, :, place, :, :length]
+
+
+def _filled(length: int, unit: int) -> int:
+    """The next multiple of `unit`."""
+    return -(-length // unit) * unit
 
 
 class _Rows:

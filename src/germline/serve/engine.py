@@ -75,7 +75,9 @@ class Answer:
         """Choose the next token by logits [V]; `likeliest` is the greedy choice, made for the whole batch."""
         if not bool(torch.isfinite(logits).all()):
             return Ended("failed", "what the model expects to follow is not a number")
-        token = likeliest if self.sampling is None else int(choose(logits[None], self.sampling, self._random))
+        token = likeliest
+        if self.sampling is not None:
+            token = int(choose(logits[None], self.sampling, torch.rand(1, 1, generator=self._random)))
         if token == end:
             return Ended("stop")
         self.said.append(token)
@@ -87,9 +89,6 @@ class Answer:
         return Said(token=token, log_probability=float(probabilities[token]), likeliest=tuple(pairs))
 
 
-Pieces = list[tuple[Answer, Piece]]
-
-
 class Engine:
     """Answers are begun in the order in which they were asked for, and go on side by side."""
 
@@ -97,7 +96,7 @@ class Engine:
         """At most `rows` answers go on at once; `end` is the id that ends them."""
         self._batch, self._end = Batch(decoder, rows), end
         self._waiting: deque[Answer] = deque()
-        self._reading: Answer | None = None
+        self._reading: list[Answer] = []
         self._going: list[Answer] = []
         self._change = threading.Condition()
         self._draining, self._failure = False, ""
@@ -107,7 +106,7 @@ class Engine:
     @property
     def load(self) -> int:
         """Answers that are not at their end."""
-        return len(self._waiting) + len(self._going) + (self._reading is not None)
+        return len(self._waiting) + len(self._reading) + len(self._going)
 
     def submit(self, answer: Answer) -> None:
         """Busy or Gone where it cannot be taken."""
@@ -143,13 +142,13 @@ class Engine:
     def _run(self) -> None:
         try:
             while self._admit():
-                for answer, piece in [*self._read(), *self._step()]:
+                for answer, piece in self._go_on():
                     answer.receive(piece)
         except Exception as error:  # memory, most likely: every listener has to hear of it
             self._fail(f"{type(error).__name__}: {error}")
 
     def _admit(self) -> bool:
-        """Let the next one in, where there is room; wait where there is nothing to do. False: all is done."""
+        """Let the next ones in, where there is room; wait where there is nothing to do. False: all is done."""
         with self._change:
             while not (self._waiting or self._reading or self._going):
                 if self._draining:
@@ -159,43 +158,31 @@ class Engine:
                 answer = self._waiting.popleft()
                 if not answer.given_up:
                     self._batch.begin(answer.prompt)
-                    self._reading = answer
+                    self._reading.append(answer)
         return True
 
-    def _read(self) -> Pieces:
-        answer = self._reading
-        if answer is None:
-            return []
-        if answer.given_up:
-            self._batch.give_up()
-            self._reading = None
-            return []
-        logits = self._batch.read()
-        if logits is None:
-            return []
-        self._reading = None
-        self._going.append(answer)
-        return self._pieces(len(self._going) - 1, logits[None])
-
-    def _step(self) -> Pieces:
+    def _go_on(self) -> list[tuple[Answer, Piece]]:
+        """What the answers say next. Those at their end leave, and those that nobody listens to any more."""
+        for number in reversed(range(len(self._reading))):
+            if self._reading[number].given_up:
+                self._batch.give_up(number)
+                del self._reading[number]
         for place in reversed(range(len(self._going))):
             if self._going[place].given_up:
                 self._leave(place)
-        if not self._going:
+        if not (self._reading or self._going):
             return []
-        return self._pieces(0, self._batch.step([answer.said[-1] for answer in self._going]))
-
-    def _pieces(self, first: int, logits: Tensor) -> Pieces:
-        """What the answers from place `first` on say next, by their logits [B, V]. Those at their end leave."""
-        logits = logits.cpu()
-        told: Pieces = []
-        for row, likeliest in reversed([*enumerate(logits.argmax(-1).tolist())]):
-            answer = self._going[first + row]
-            piece = answer.go_on(logits[row], likeliest, self._end)
+        logits = self._batch.go_on([answer.said[-1] for answer in self._going]).cpu()
+        whole = len(logits) - len(self._going)
+        self._going, self._reading = self._going + self._reading[:whole], self._reading[whole:]
+        told: list[tuple[Answer, Piece]] = []
+        for place, likeliest in reversed([*enumerate(logits.argmax(-1).tolist())]):
+            answer = self._going[place]
+            piece = answer.go_on(logits[place], likeliest, self._end)
             ending = [(answer, Ended("length"))] if len(answer.said) == answer.limit else []
             told = [(answer, piece), *(ending if isinstance(piece, Said) else []), *told]
             if ending or isinstance(piece, Ended):
-                self._leave(first + row)
+                self._leave(place)
         return told
 
     def _leave(self, place: int) -> None:
@@ -206,7 +193,7 @@ class Engine:
     def _fail(self, problem: str) -> None:
         with self._change:
             self._failure = problem
-            left = [*self._going, *([self._reading] if self._reading else []), *self._waiting]
+            left = [*self._going, *self._reading, *self._waiting]
             self._waiting.clear()
         for answer in left:
             answer.receive(Ended("failed", problem))
