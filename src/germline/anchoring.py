@@ -21,7 +21,7 @@ from germline.settings import Training
 from germline.speaker import Speaker
 from germline.store import disk
 
-TEXTS, TOKENS, AT_ONCE = 256, 128, 128
+TEXTS, TOKENS, AT_ONCE = 768, 128, 128
 SAMPLING = Sampling(temperature=1.0, top_p=1.0, seed=0)
 Ids = list[list[int]]
 
