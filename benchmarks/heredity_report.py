@@ -2,7 +2,8 @@
 
     python benchmarks/heredity_report.py heredity --out benchmarks/heredity_2026-11-23.md
 
-Reads every *.jsonl in the folder. The picture lies beside the page, as .svg.
+Reads every *.jsonl in the folders. The picture lies beside the page, as .svg. `--keep DIR` writes what was measured
+there, without the single answers: arms that ran on different days are put on one page from such files.
 """
 
 from __future__ import annotations
@@ -31,10 +32,17 @@ COLUMNS = (
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--keep", type=Path, metavar="DIR")
     given = parser.parse_args()
-    runs = {path.stem: read(path) for path in sorted(given.folder.glob("*.jsonl"))}
+    paths = sorted(path for folder in given.folders for path in folder.glob("*.jsonl"))
+    runs = {path.stem: read(path) for path in paths}
+    if given.keep:
+        given.keep.mkdir(exist_ok=True)
+        for name, lines in runs.items():
+            slim = ({key: value for key, value in line.items() if key != "answers"} for line in lines)
+            (given.keep / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in slim))
     given.out.write_text("\n".join(page(runs, given.out.with_suffix(".svg").name)) + "\n", encoding="utf-8")
     draw(runs, given.out.with_suffix(".svg"))
     return 0
@@ -53,8 +61,8 @@ def read(path: Path) -> list[Line]:
         if answer["exact"]
     }
     for line in lines:
-        new = [answer["exact"] for answer in line.get("answers", ()) if _asked(answer) not in known]
-        line["exact_unknown"] = statistics.mean(new) if new else None
+        if new := [answer["exact"] for answer in line.get("answers", ()) if _asked(answer) not in known]:
+            line["exact_unknown"] = statistics.mean(new)
     return sorted(lines, key=lambda line: int(line["generation"]))
 
 

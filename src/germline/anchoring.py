@@ -1,13 +1,15 @@
 """What all generations of a lineage are held to their founder on: texts that the founder wrote itself.
 
-Sampled once, before the first child is trained, and inherited by every descendant. No corpus need be shipped or
-trusted, they suit any model and language, and what a model is likely to say is where it is worth keeping.
+Each generation inherits its parent's and has the founder say some more, until there are enough: what few texts hold is
+learned by heart in a few generations, and stands for nothing then (LOG.md). No corpus need be shipped or trusted, they
+suit any model and language, and what a model is likely to say is where it is worth keeping.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 from germline import foreign
 from germline.errors import TrainingError
@@ -21,20 +23,21 @@ from germline.settings import Training
 from germline.speaker import Speaker
 from germline.store import disk
 
-TEXTS, TOKENS, AT_ONCE = 768, 128, 128
-SAMPLING = Sampling(temperature=1.0, top_p=1.0, seed=0)
+TEXTS, NEW, TOKENS, AT_ONCE = 768, 192, 127, 96
+"""With the token that begins it a text fills one row of those that short texts are dealt into."""
+SAMPLING = Sampling(temperature=1.0, top_p=1.0)
 Ids = list[list[int]]
 
 
 def texts(lineage: Lineage, run: Run, on: Arithmetic, on_event: OnEvent) -> Ids:
-    """The lineage's anchor texts: the parent's, or where it has none what the founder says now. Kept in the run."""
+    """The anchor texts of a generation: its parent's, and what the founder says now. Kept in the run."""
     kept = run.directory / ANCHOR
     if not run.plan.training.anchor:
         return []
     if not kept.exists():
-        inherited = ANCHOR in run.parent.manifest.files
-        found = lineage.json(run.parent, ANCHOR) if inherited else _spoken(lineage, run, on, on_event)
-        disk.replace(kept, canonical_json(found))
+        inherited = lineage.json(run.parent, ANCHOR) if ANCHOR in run.parent.manifest.files else []
+        spoken = _spoken(lineage, run, on, on_event) if len(inherited) < TEXTS else []
+        disk.replace(kept, canonical_json([*inherited, *spoken]))
     return [list(map(int, ids)) for ids in json.loads(foreign.read(kept, LARGEST))]
 
 
@@ -57,10 +60,10 @@ def dealt(texts: Ids, generation: int) -> Ids:
 
 def _spoken(lineage: Lineage, run: Run, on: Arithmetic, on_event: OnEvent) -> Ids:
     founder = lineage.founder_of(run.parent)
-    on_event(Event(kind="stage", text=f"{founder.name} says {TEXTS} things that its children are to go on saying"))
+    on_event(Event(kind="stage", text=f"{founder.name} says {NEW} things that its descendants are to go on saying"))
     speaker = Speaker.of(lineage, founder, on)
-    end = speaker.tokenizer.eos_id
-    said = generate(speaker.decoder, [[end]] * TEXTS, limit=TOKENS, end=end, sampling=SAMPLING, rows=AT_ONCE)
+    end, sampling = speaker.tokenizer.eos_id, replace(SAMPLING, seed=TEXTS * run.number)
+    said = generate(speaker.decoder, [[end]] * NEW, limit=TOKENS, end=end, sampling=sampling, rows=AT_ONCE)
     if not any(said):
         raise TrainingError(f"{founder.name} says nothing that could be an anchor", hint="--set training.anchor=0")
     return [[end, *ids] for ids in said if ids]

@@ -13,7 +13,7 @@ from germline.errors import Interrupted
 from germline.forge import loop
 from germline.forge.anchor import Anchor, anchored
 from germline.model.decoder import Decoder
-from germline.model.rows import predict
+from germline.model.rows import Text, pack, predict
 from germline.records import Event
 from germline.settings import Training
 from tests.model.training_runs import QUIET, Listed, batches, fitted, ignore, load, plan
@@ -64,16 +64,42 @@ def test_each_generation_meets_the_texts_in_an_order_of_its_own() -> None:
 
 def test_the_founder_is_at_no_distance_and_its_gradient_is_that_of_plain_torch(small_weights: Path) -> None:
     founder, other, anchor = load(small_weights), load(small_weights, plan(method="full")), of(small_weights, 2.0)
-    assert float(anchor.loss(founder, 0)) == pytest.approx(0.0, abs=1e-5)
+
+    def loss(decoder: Decoder, step: int) -> torch.Tensor:
+        return anchor.loss(decoder, predict(decoder, anchor.batch(step))[0], step)
+
+    assert float(loss(founder, 0)) == pytest.approx(0.0, abs=1e-5)
     for parameter in other.parameters():
         parameter.data += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
         parameter.requires_grad_(True)
-    (found,) = torch.autograd.grad(anchor.loss(other, 1), other.model.norm.weight)
+    (found,) = torch.autograd.grad(loss(other, 1), other.model.norm.weight)
     hidden, _ = predict(other, anchor.batches[1])
     truth = torch.log_softmax(founder.logits(anchor.wanted[1]), 1)
     plain = 2.0 * F.kl_div(torch.log_softmax(other.logits(hidden), 1), truth, log_target=True, reduction="batchmean")
     (wanted,) = torch.autograd.grad(plain, other.model.norm.weight)
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_beside_the_lesson_or_by_itself_it_gives_the_same_gradients(small_weights: Path) -> None:
+    def text(seed: int) -> list[int]:
+        return torch.randint(1, 97, (16,), generator=torch.Generator().manual_seed(seed)).tolist()
+
+    lesson = pack([[Text(tuple(text(seed)), (True,) * 16)] for seed in (1, 2, 3)], 16)
+    anchor = anchored(load(small_weights), [text(4)], batch_tokens=16, weight=2.0, steps=1)
+    found = []
+    for micro_tokens, passes in ((64, 1), (48, 2), (16, 4)):
+        decoder = load(small_weights, plan(method="full"))
+        for parameter in decoder.parameters():
+            parameter.data += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+            parameter.requires_grad_(True)
+        rows: list[int] = []
+        decoder.register_forward_hook(lambda module, given, made, rows=rows: rows.append(len(made)))
+        loss = loop._backward(decoder, lesson, anchor, 0, micro_tokens)
+        assert len(rows) == passes and sum(rows) == 4
+        found.append((loss, [parameter.grad for parameter in decoder.parameters()]))
+    for loss, gradients in found[1:]:
+        assert loss == pytest.approx(found[0][0], rel=1e-5)
+        torch.testing.assert_close(gradients, found[0][1], rtol=1e-3, atol=1e-6)
 
 
 def test_an_anchored_model_stays_nearer_to_its_founder(small_weights: Path, tmp_path: Path) -> None:

@@ -37,10 +37,13 @@ class Anchor:
         rounds, rest = divmod(last - first, len(sizes))
         return rounds * sum(sizes) + sum(sizes[(first + step) % len(sizes)] for step in range(rest))
 
-    def loss(self, decoder: Decoder, step: int) -> Tensor:
-        """Mean KL(founder || decoder) on the anchor of this step, nats, times its weight."""
-        batch, wanted = self.batches[step % len(self.batches)], self.wanted[step % len(self.batches)]
-        hidden, _ = predict(decoder, batch)
+    def batch(self, step: int) -> Batch:
+        """What this step reads of it."""
+        return self.batches[step % len(self.batches)]
+
+    def loss(self, decoder: Decoder, hidden: Tensor, step: int) -> Tensor:
+        """Mean KL(founder || decoder), nats, times its weight, where `predict` found `hidden` [N, D] in that batch."""
+        wanted = self.wanted[step % len(self.batches)]
         total = divergence_sum(hidden, decoder.output_weight, wanted, self.output_weight, decoder.config.logit_softcap)
         return total * (self.weight / len(hidden))
 

@@ -74,6 +74,14 @@ def pack(rows: Sequence[Sequence[Text]], length: int) -> Batch:
     return Batch(tokens, segments, positions, learned)
 
 
+def beside(one: Batch, other: Batch) -> Batch:
+    """The rows of both, which are of one length: the first's first."""
+    return Batch(
+        torch.cat((one.tokens, other.tokens)), torch.cat((one.segments, other.segments)),
+        torch.cat((one.positions, other.positions)), torch.cat((one.learned, other.learned)),
+    )  # fmt: skip
+
+
 def predict(decoder: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
     """(hidden [N, D], targets [N]) at the N positions that carry loss, in row order."""
     hidden = decoder(batch.tokens, decoder.within_texts(batch.segments, batch.positions))

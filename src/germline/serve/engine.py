@@ -179,9 +179,11 @@ class Engine:
         for place, likeliest in reversed([*enumerate(logits.argmax(-1).tolist())]):
             answer = self._going[place]
             piece = answer.go_on(logits[place], likeliest, self._end)
-            ending = [(answer, Ended("length"))] if len(answer.said) == answer.limit else []
-            told = [(answer, piece), *(ending if isinstance(piece, Said) else []), *told]
-            if ending or isinstance(piece, Ended):
+            told.append((answer, piece))
+            if isinstance(piece, Said) and len(answer.said) == answer.limit:
+                piece = Ended("length")
+                told.append((answer, piece))
+            if isinstance(piece, Ended):
                 self._leave(place)
         return told
 

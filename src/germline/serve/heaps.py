@@ -6,8 +6,8 @@ import ctypes
 import os
 from contextlib import suppress
 
-M_ARENA_MAX = -8
-"""As malloc.h has it."""
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
+"""As malloc.h has them."""
 NOT_GLIBC = (AttributeError, OSError, TypeError)
 PRODUCTS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 
@@ -22,7 +22,9 @@ def keep_few() -> None:
     """
     os.environ.setdefault(PRODUCTS, "128")
     with suppress(*NOT_GLIBC):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_ARENA_MAX, 1)
+        mallopt(M_MMAP_THRESHOLD, 1 << 20)
 
 
 def give_back() -> None:
