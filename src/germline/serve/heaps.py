@@ -13,14 +13,15 @@ PRODUCTS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 
 
 def keep_few() -> None:
-    """Before anything is multiplied: two heaps for all threads, and 128 compiled products.
+    """Before anything is multiplied: one heap for all threads, large blocks by themselves, and 64 compiled products.
 
-    On Linux each thread would get a heap of its own, and each engine is a new thread: after 100 swaps under load the
-    server held 3.7% more than at first, and 12.7% without this. oneDNN keeps the last 1,024 products that it compiled,
-    one for each shape that was ever multiplied: 640 MiB for a tiny model under 64 streams, 380 with 128 of them, and
-    as many answers a second. What the owner has set in the environment is left as it is (LOG.md).
+    On Linux each thread would get a heap of its own, and each engine is a new thread: with those, a server held 12.7%
+    more after 100 swaps under load. What is larger than 1 MiB (a generation's weights, an engine's memory) would land
+    in a heap, too, once one such block was freed, and leave a hole there. oneDNN keeps the last 1,024 products that it
+    compiled, one for each shape that was ever multiplied: 640 MiB for a tiny model under 64 streams, 380 with 128 or
+    64 of them, and as many answers a second. What the owner has set in the environment is left as it is (LOG.md).
     """
-    os.environ.setdefault(PRODUCTS, "128")
+    os.environ.setdefault(PRODUCTS, "64")
     with suppress(*NOT_GLIBC):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_ARENA_MAX, 1)

@@ -149,6 +149,7 @@ class Serving:
         with self._loading:
             took_over = self._answering(newcomer) or self._load(lineage, newcomer)
             moved = self._remapped(took_over)
+            heaps.give_back()  # what reading its weights took
             before, self.head = self.head, took_over
             self._guest = None if self._guest is took_over else self._guest
         before.engine.hand_over()
