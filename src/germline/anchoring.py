@@ -23,7 +23,9 @@ from germline.settings import Training
 from germline.speaker import Speaker
 from germline.store import disk
 
-TEXTS, NEW, TOKENS, AT_ONCE = 768, 192, 127, 96
+TEXTS, NEW, AT_ONCE = 768, 192, 96
+"""A generation has NEW texts said, so many side by side, where it inherits fewer than TEXTS."""
+TOKENS = 127
 """With the token that begins it a text fills one row of those that short texts are dealt into."""
 SAMPLING = Sampling(temperature=1.0, top_p=1.0)
 Ids = list[list[int]]

@@ -42,6 +42,16 @@ def test_an_answer_ends_at_its_end(small: Decoder) -> None:
         assert part == (whole[: whole.index(end)] if end in whole else whole)
 
 
+def test_an_answer_ends_where_the_context_does(small: Decoder) -> None:
+    context = small.config.max_positions
+    ids = torch.randint(1, 96, (context,), generator=torch.Generator().manual_seed(0)).tolist()
+    for left in (0, 1, 5):
+        (answer,) = generate(small, [ids[: context - left]], limit=50, end=-1)
+        assert len(answer) == left + 1  # the last of them follows a context that is full
+    with pytest.raises(ValueError, match="no room"):
+        generate(small, [[*ids, 1]], limit=1, end=-1)
+
+
 def test_sampling_is_a_function_of_its_seed(small: Decoder) -> None:
     def sample(seed: int) -> list[list[int]]:
         return generate(small, PROMPTS, limit=12, end=96, sampling=Sampling(temperature=1.5, seed=seed))

@@ -128,7 +128,7 @@ def speak(
 ) -> list[str]:
     """The answer to each prompt, greedy without a `sampling`, at most `limit` tokens, in the order given.
 
-    A prompt is cut on the left where it and the answer exceed the model's context.
+    A prompt is cut on the left where it and so long an answer exceed the model's context.
     """
     longest = max(1, decoder.config.max_positions - limit)
     encoded = [tokenize(prompt)[-longest:] for prompt in prompts]

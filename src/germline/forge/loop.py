@@ -102,18 +102,18 @@ def share_of_peak(step: int, steps: int, warmup: float) -> float:
 def _backward(decoder: Decoder, batch: Batch, anchor: Anchor | None, step: int, micro_tokens: int) -> float:
     """Gradients of one step; the mean loss per learned token, nats, without the anchor's.
 
-    The anchor's rows go through the decoder with the lesson's where they are of one length and fit: a weight is laid
-    out for each pass, which for 128 tokens by themselves takes a fifth of the time.
+    The anchor's rows go through the decoder with the lesson's where they are of one length and few enough: each pass
+    lays out every weight anew (`benchmarks/anchor_step.md`).
     """
     counted, loss_sum = batch.learned_tokens, 0.0
     aside = anchor.batch(step) if anchor else None
     for part in _parts(batch, micro_tokens):
-        joined = aside is not None and _fit(part, aside, micro_tokens)
-        hidden, targets = predict(decoder, beside(part, aside) if joined and aside else part)
+        joined = _joined(part, aside, micro_tokens) if aside else None
+        hidden, targets = predict(decoder, joined or part)
         own = part.learned_tokens
         total = cross_entropy_sum(hidden[:own], decoder.output_weight, targets[:own], decoder.config.logit_softcap)
         loss = total / counted
-        if joined and anchor:
+        if anchor and joined:
             loss, aside = loss + anchor.loss(decoder, hidden[own:], step), None
         loss.backward()  # type: ignore[no-untyped-call]
         loss_sum += float(total.detach())
@@ -122,9 +122,9 @@ def _backward(decoder: Decoder, batch: Batch, anchor: Anchor | None, step: int, 
     return loss_sum / counted
 
 
-def _fit(part: Batch, aside: Batch, micro_tokens: int) -> bool:
-    same = part.tokens.shape[1] == aside.tokens.shape[1]
-    return same and part.tokens.numel() + aside.tokens.numel() <= micro_tokens
+def _joined(part: Batch, aside: Batch, micro_tokens: int) -> Batch | None:
+    alike = part.tokens.shape[1] == aside.tokens.shape[1]
+    return beside(part, aside) if alike and part.tokens.numel() + aside.tokens.numel() <= micro_tokens else None
 
 
 def _parts(batch: Batch, micro_tokens: int) -> Iterator[Batch]:

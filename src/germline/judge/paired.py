@@ -42,9 +42,10 @@ def difference(pairs: Sequence[float]) -> Difference:
     """What paired differences in [-1, 1] say of their mean. NaN among them makes every number NaN.
 
     The interval is Bonett and Price's for paired proportions (J. Educ. Behav. Stat. 37, 2012), but that two units
-    that were lost and two that were won are added to what was seen, where they add one of each: a child that had
-    lost 5 points of 80 units passed a margin of 5 points in 9% of 400 trials, and passes in 3.5% now. So no number of
-    units that all stayed as they were proves more than it can: with 60, a drop of 5 points is still possible.
+    that were lost and two that were won are added to what was seen, where they add one of each: by that,
+    a child that had lost 5 points of 80 units passed a margin of 5 points in 9% of trials, by this in 3.5% (LOG.md).
+    So no number of units that all stayed as they were proves more than it can: with 60, a drop of 5 points is still
+    possible.
     """
     count = len(pairs)
     squares = math.fsum(one * one for one in pairs)

@@ -37,15 +37,17 @@ def stream(
     sampling: Sampling | None = None,
     rows: int = ROWS,
 ) -> Iterator[tuple[int, int]]:
-    """(which prompt, its next token) as they come, until each has said `end`, which is not told, or `limit` tokens.
+    """(which prompt, its next token) as they come, until each has said `end`, which is not told, or `limit` tokens, or
+    has filled the model's context, which a prompt must fit.
 
     `rows` prompts go on side by side, each as if alone (up to the rounding of batched matrix products); one that ends
-    makes room for the next. Prompt n is sampled with seed + n. With its answer, a prompt must fit the model's context.
+    makes room for the next. Prompt n is sampled with seed + n.
     """
     batch, waiting = Batch(decoder, rows), deque(range(len(prompts)))
     reading: list[int] = []
     going: list[int] = []
-    last, left = [0] * len(prompts), [limit] * len(prompts)
+    last = [0] * len(prompts)
+    left = [min(limit, decoder.config.max_positions + 1 - len(prompt)) for prompt in prompts]
     luck = [torch.Generator().manual_seed(sampling.seed + n) for n in range(len(prompts))] if sampling else []
     while waiting or reading or going:
         while waiting and batch.has_room:
@@ -54,8 +56,10 @@ def stream(
         logits = batch.go_on([last[n] for n in going]).cpu()
         whole = len(logits) - len(going)
         going, reading = going + reading[:whole], reading[whole:]
-        drawn = torch.stack([torch.rand(1, generator=luck[n]) for n in going]) if sampling and going else None
-        for place, token in reversed([*enumerate(choose(logits, sampling, drawn).tolist())]):
+        tokens = logits.argmax(-1)
+        if sampling and going:
+            tokens = choose(logits, sampling, torch.stack([torch.rand(1, generator=luck[n]) for n in going]))
+        for place, token in reversed([*enumerate(tokens.tolist())]):
             n = going[place]
             last[n], left[n] = token, left[n] - 1
             if token != end:
@@ -82,10 +86,8 @@ def generate(
     return answers
 
 
-def choose(logits: Tensor, sampling: Sampling | None, luck: Tensor | None) -> Tensor:
-    """The next token of each row [B] for logits [B, V], fp32: the likeliest, or drawn by `luck` [B, 1] in [0, 1)."""
-    if sampling is None or luck is None:
-        return logits.argmax(-1)
+def choose(logits: Tensor, sampling: Sampling, luck: Tensor) -> Tensor:
+    """The next token of each row [B] for logits [B, V], fp32, drawn by `luck` [B, 1] in [0, 1)."""
     probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
     if sampling.top_p >= 1:  # sorting a vocabulary costs more than the model does
         return _drawn(probabilities.cumsum(-1), luck)

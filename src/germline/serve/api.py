@@ -95,25 +95,7 @@ def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) 
     _errors(app)
     page.add(app, serving.home)
 
-    @app.get("/v1/models")
-    async def models() -> dict[str, Any]:
-        """Every generation that can be named; HEAD first."""
-        return await asyncio.to_thread(_models, serving)
-
-    @app.get("/v1/status")
-    async def status() -> dict[str, Any]:
-        """Who answers, how much is under way, and why HEAD does not answer, if it does not."""
-        head = serving.head
-        return {"head": head.name, "generation": head.generation.digest, "under_way": head.engine.load,
-                "swaps": serving.swaps, "problem": serving.problem}  # fmt: skip
-
-    @app.get("/v1/fragments")
-    async def fragments() -> dict[str, Any]:
-        """The persona's facets, as HEAD has them, and what the last swap did to them."""
-        named = serving.head.fragments.named.values()
-        return {"generation": serving.head.name, "moved": [{**plain(one), "lost": one.lost} for one in serving.moved],
-                "fragments": [{"name": one.name, "description": one.description} for one in named]}  # fmt: skip
-
+    _looks(app, serving)
     streamed: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
     @app.post("/v1/completions", responses=streamed)
@@ -149,6 +131,29 @@ def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) 
             return await asyncio.to_thread(notes.rate, told)
 
     return app
+
+
+def _looks(app: FastAPI, serving: Serving) -> None:
+    """The routes that tell how things stand."""
+
+    @app.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        """Every generation that can be named; HEAD first."""
+        return await asyncio.to_thread(_models, serving)
+
+    @app.get("/v1/status")
+    async def status() -> dict[str, Any]:
+        """Who answers, how much is under way, and why HEAD does not answer, if it does not."""
+        head = serving.head
+        return {"head": head.name, "generation": head.generation.digest, "under_way": head.engine.load,
+                "swaps": serving.swaps, "problem": serving.problem}  # fmt: skip
+
+    @app.get("/v1/fragments")
+    async def fragments() -> dict[str, Any]:
+        """The persona's facets, as HEAD has them, and what the last swap did to them."""
+        named = serving.head.fragments.named.values()
+        return {"generation": serving.head.name, "moved": [{**plain(one), "lost": one.lost} for one in serving.moved],
+                "fragments": [{"name": one.name, "description": one.description} for one in named]}  # fmt: skip
 
 
 def _forget(name: str, generation: str, text: str) -> None:
