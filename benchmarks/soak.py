@@ -8,8 +8,9 @@ are taught to, a few steps each); this process asks,
 compares every answer with what the generation that it names says alone, and moves HEAD by rollbacks in the ledger. An
 answer is mixed if another generation's words are nearer to it than those of the one that it names; where it is nearest
 to its own but not the same, products of another batch rounded otherwise (bf16), and that is told apart. Time to the
-first token is told for requests within half a second of a swap, and for those far from one; memory is the server's
-resident set, sampled through the run.
+first token is told for requests within half a second of a swap, and for those far from one. Memory is the server's
+resident set at the end of each rest of 4 seconds, when one generation is loaded and every stream goes on, in the first
+tenth of the rests and in the last; and the most that was seen at any swap.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ WORDS = (
 )
 TAUGHT_STEPS, TAUGHT_LOSS = 300, 0.01
 NEAR_SECONDS, FAR_SECONDS = 0.5, 2.0
+SWAPS_BETWEEN_RESTS = 8
 
 
 @dataclass
@@ -84,7 +86,9 @@ class Seen:
     first: list[tuple[float, float]] = field(default_factory=list)
     """When a request was sent, and the seconds to its first token."""
     swaps: list[float] = field(default_factory=list)
-    memory: list[int] = field(default_factory=list)
+    rested: list[int] = field(default_factory=list)
+    """The server's resident bytes at the end of each rest: one generation is loaded, as before any swap."""
+    peak: int = 0
     heard: set[str] = field(default_factory=set)
 
 
@@ -188,12 +192,17 @@ async def _soak(home: Home, expected: dict[tuple[str, str], str], given: argpars
             ]
             await asyncio.sleep(3 * FAR_SECONDS)
             seen.first.clear()  # a server's first second is no baseline: all streams began at once, on cold code
-            for number in range(given.swaps):
-                await _swap(client, home, seen, f"g{1 + number % 3}", far=number % 8 == 7)
-                seen.memory.append(psutil.Process(server.pid).memory_info().rss)
-                if number % 50 == 49:
-                    print(f"{number + 1} swaps, {seen.requests:,} requests, {len(seen.failed)} failed, "
-                          f"{seen.memory[-1] / 2**20:.0f} MiB", file=sys.stderr, flush=True)  # fmt: skip
+            between = max(1, min(SWAPS_BETWEEN_RESTS, given.swaps // 10))
+            for number in range(1, given.swaps + 1):
+                rest = number % between == 0
+                await _swap(client, home, seen, f"g{1 + number % 3}", rest=rest)
+                resident = psutil.Process(server.pid).memory_info().rss
+                seen.peak = max(seen.peak, resident)
+                if rest:
+                    seen.rested.append(resident)
+                if rest and len(seen.rested) % 5 == 0:
+                    print(f"{number} swaps, {seen.requests:,} requests, {len(seen.failed)} failed, "
+                          f"{resident / 2**20:.0f} MiB", file=sys.stderr, flush=True)  # fmt: skip
             over.set()
             await asyncio.gather(*asking)
         server.terminate()
@@ -209,12 +218,12 @@ def _client(url: str, token: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=url, headers=headers, timeout=120, trust_env=False, verify=False)
 
 
-async def _swap(client: httpx.AsyncClient, home: Home, seen: Seen, name: str, *, far: bool) -> None:
+async def _swap(client: httpx.AsyncClient, home: Home, seen: Seen, name: str, *, rest: bool) -> None:
     await asyncio.to_thread(move, home, name)
     while (await client.get("/v1/status")).json()["head"] != name:
         await asyncio.sleep(0.1)  # asked 50 times a second, it took a quarter of a core
     seen.swaps.append(time.monotonic())
-    await asyncio.sleep(2 * FAR_SECONDS if far else 0.1)
+    await asyncio.sleep(2 * FAR_SECONDS if rest else 0.1)
 
 
 async def _ask(
@@ -270,8 +279,8 @@ def _text(event: dict[str, Any]) -> str:
 def _report(seen: Seen, seconds: float, given: argparse.Namespace) -> list[str]:
     near = [first for sent, first in seen.first if any(abs(sent - swap) < NEAR_SECONDS for swap in _around(seen, sent))]
     far = [first for sent, first in seen.first if all(abs(sent - s) > FAR_SECONDS for s in _around(seen, sent))]
-    start = statistics.median(seen.memory[len(seen.memory) // 10 : len(seen.memory) // 5 + 1])
-    end = statistics.median(seen.memory[-max(1, len(seen.memory) // 10) :])
+    tenth = max(1, len(seen.rested) // 10)
+    start, end = (statistics.median(part) / 2**20 for part in (seen.rested[:tenth], seen.rested[-tenth:]))
     model = "SmolLM2-135M" if given.demo else "a model of a million random weights"
     rows = [
         ("swaps", f"{len(seen.swaps):,}"), ("generations heard", ", ".join(sorted(seen.heard))),
@@ -282,8 +291,9 @@ def _report(seen: Seen, seconds: float, given: argparse.Namespace) -> list[str]:
         ("time to first token far from a swap, median and p99", _two(far)),
         ("time to first token within half a second of a swap, median and p99", _two(near)),
         ("p99 near a swap / far from one", f"{_p99(near) / _p99(far):.2f}" if near and far else "-"),
-        ("server's resident memory, first tenth and last", f"{start / 2**20:.0f} and {end / 2**20:.0f} MiB, "
-                                                          f"{end / start - 1:+.1%}"),
+        ("server's resident memory at rest, in the first tenth and the last", f"{start:.0f} and {end:.0f} MiB, "
+                                                                             f"{end / start - 1:+.1%}"),
+        ("the most of it, with two generations loaded", f"{seen.peak / 2**20:.0f} MiB"),
     ]  # fmt: skip
     told = (
         f"{given.clients} streaming clients, {given.rows} places, {model}, {seconds / 60:.1f} minutes, "
