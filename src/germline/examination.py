@@ -53,10 +53,12 @@ def fixed(
         cards=sources.cards(settings, root), inherited=inherited, prompt_end=PROMPT_END,
     )  # fmt: skip
     disk.replace(kept, exams.to_bytes(exam))
-    asked = {paper: sum(item.paper == paper for item in exam.items) for paper in ("recall", "wording", "heldout")}
+    papers = ("recall", "wording", "reversed", "heldout")
+    asked = {paper: sum(item.paper == paper for item in exam.items) for paper in papers}
     text = (
         f"exam written before training: {asked['recall']} recall, {asked['wording']} unseen wordings, "
-        f"{asked['heldout']} held-out conversations, {len(exam.laws)} law cards, {len(exam.cards)} challenge cards"
+        f"{asked['reversed']} reversed questions, {asked['heldout']} held-out conversations, "
+        f"{len(exam.laws)} law cards, {len(exam.cards)} challenge cards"
         + (f"; {exam.contaminated} left out that the training rows hold" if exam.contaminated else "")
     )
     on_event(Event(kind="stage", text=text, data={"exam": exam.digest, "contaminated": exam.contaminated, **asked}))

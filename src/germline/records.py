@@ -251,6 +251,9 @@ class Marks:
     """Challenge card -> passed."""
     answers: tuple[dict[str, Any], ...]
     """Every question with what was answered, for reading afterwards."""
+    reversed: Score = Score(items=0, right=0, bits_per_byte=0.0)
+    """The subject asked for by the value, in wordings that training never uses. Reported, not gated; nothing in cards
+    that were written before it was asked."""
     units: dict[str, tuple[float, float]] = field(default_factory=dict)
     """What is asked about (a fact, a conversation) -> share of its questions right, bits per byte of their gold
     answers. Empty in cards that were written before units were recorded."""
@@ -319,6 +322,9 @@ class Scorecard:
         }
 
 
+_PAPERS = ("recall", "wording", "heldout", "spoken", "reversed")
+
+
 def scorecard_from(table: Mapping[str, Any]) -> Scorecard:
     """The scorecard that `plain` made `table` of. Raises KeyError or TypeError for anything else."""
     return Scorecard(
@@ -327,7 +333,7 @@ def scorecard_from(table: Mapping[str, Any]) -> Scorecard:
             exam: Marks(
                 **{
                     **marks,
-                    **{paper: Score(**marks[paper]) for paper in ("recall", "wording", "heldout", "spoken")},
+                    **{paper: Score(**marks[paper]) for paper in _PAPERS if paper in marks},
                     "style": StyleMarks(**marks["style"]) if marks["style"] else None,
                     "answers": tuple(marks["answers"]),
                     "units": {unit: tuple(found) for unit, found in marks.get("units", {}).items()},

@@ -48,6 +48,9 @@ UNSEEN_QUESTIONS = (
 )
 """Asked in the wording exam only."""
 
+UNSEEN_REVERSED = ("To what does the {a} {v} belong?", "Which one's {a} is {v}?")
+"""Asked in the exam's reversed questions only. The answer is the subject."""
+
 
 def say(form: str, fact: Fact) -> str:
     """`form` filled with the fact, its first letter raised."""

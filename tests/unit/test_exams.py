@@ -84,13 +84,33 @@ def test_what_a_training_row_holds_is_not_asked_as_unseen() -> None:
 def test_what_chooses_what_judges_and_what_stays_sealed_never_meet() -> None:
     exam = written([fact(number) for number in range(10)], [], [])
     papers = [{item.prompt for item in items} for items in (exam.items, exam.selection, exam.sealed)]
-    assert list(map(len, papers)) == [30, 10, 10]
-    assert len(set.union(*papers)) == 50
+    assert list(map(len, papers)) == [40, 10, 10]
+    assert len(set.union(*papers)) == 60
     leaked = exam.sealed[0]
     row = Row(kind="text", source="a", position=1, text=leaked.prompt)
     spoilt = written([fact(number) for number in range(10)], [row], [])
     assert {item.prompt for item in exam.sealed} - {item.prompt for item in spoilt.sealed} == {leaked.prompt}
     assert spoilt.contaminated == 1
+
+
+def test_a_reversed_question_has_one_answer_and_wrong_ones_of_whom_the_same_is_told() -> None:
+    shared = [Fact(subject=f"hut {n}", attribute="keeper", value="Keeper 0", kind="name", row="") for n in range(3)]
+    roofs = [Fact(subject=f"roof {n}", attribute="maker", value=f"Mason {n}", kind="name", row="") for n in range(9)]
+    exam = written([*(fact(number) for number in range(10)), *shared, *roofs], [], [])
+    turned = [item for item in exam.items if item.paper == "reversed"]
+    assert {item.answer for item in turned} == {f"tower {n}" for n in range(1, 10)} | {f"roof {n}" for n in range(9)}
+    for item in turned:
+        assert item.answer not in item.wrong
+        assert len(item.wrong) == Exams().choices - 1
+        assert item.prompt.endswith("\n")
+        kind = item.answer.split()[0]
+        assert all(other.startswith((kind, "hut") if kind == "tower" else kind) for other in item.wrong)
+
+
+def test_of_many_facts_a_few_are_turned_round() -> None:
+    exam = written([fact(number) for number in range(exams.REVERSED + 30)], [], [])
+    assert len(asked(exam, "reversed")) == exams.REVERSED
+    assert not asked(written([fact(1)], [], []), "reversed")
 
 
 def test_an_exam_written_by_an_older_germline_keeps_its_name() -> None:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from germline.curriculum.render import of_fact
 from germline.records import Fact
-from germline.wordings import TAUGHT_QUESTIONS, TAUGHT_REVERSED, TAUGHT_STATEMENTS, UNSEEN_QUESTIONS, say
+from germline.wordings import (
+    TAUGHT_QUESTIONS,
+    TAUGHT_REVERSED,
+    TAUGHT_STATEMENTS,
+    UNSEEN_QUESTIONS,
+    UNSEEN_REVERSED,
+    say,
+)
 
 FACT = Fact(subject="the fog horn", attribute="range", value="5 miles", kind="number miles", row="sha256:" + "0" * 64)
 
 
 def test_taught_and_unseen_wordings_do_not_meet() -> None:
     taught = {say(form, FACT).casefold() for form in (*TAUGHT_QUESTIONS, *TAUGHT_REVERSED, *TAUGHT_STATEMENTS)}
-    unseen = {say(form, FACT).casefold() for form in UNSEEN_QUESTIONS}
+    unseen = {say(form, FACT).casefold() for form in (*UNSEEN_QUESTIONS, *UNSEEN_REVERSED)}
     assert not taught & unseen
-    assert len(unseen) == len(UNSEEN_QUESTIONS)
+    assert len(unseen) == len(UNSEEN_QUESTIONS) + len(UNSEEN_REVERSED)
     assert not any(inner in outer for inner in unseen for outer in taught)
 
 
 def test_no_rendering_of_a_fact_holds_an_unseen_wording() -> None:
-    unseen = [say(form, FACT).casefold() for form in UNSEEN_QUESTIONS]
+    unseen = [say(form, FACT).casefold() for form in (*UNSEEN_QUESTIONS, *UNSEEN_REVERSED)]
     for example in of_fact(FACT, alone=True):
         text = "".join(span.text for span in example.spans).casefold()
         assert not any(question in text for question in unseen)

@@ -13,8 +13,8 @@ import itertools
 import json
 import random
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -24,7 +24,7 @@ from germline.evals.contamination import contaminated
 from germline.evals.style import Voice, voice
 from germline.records import FORMAT, Digest, Fact, Row, canonical_json, digest_of, plain
 from germline.settings import Exams
-from germline.wordings import TAUGHT_QUESTIONS, UNSEEN_QUESTIONS, say
+from germline.wordings import TAUGHT_QUESTIONS, UNSEEN_QUESTIONS, UNSEEN_REVERSED, say
 
 FACTS, HELDOUT, REPLIES, PASSAGES = 1_000, 500, 2_000, 16
 """Most facts and held-out conversations that an exam asks, most replies that the voice and wrong answers are
@@ -34,6 +34,10 @@ UNSEEN = 2
 """Unseen wordings in which the gate asks each fact. With the taught one a fact counts in thirds, and an exam of as
 many facts tells smaller losses than if each were asked once. The wording after these is for choosing among candidates,
 the last one stays sealed: what was chosen by a question, or let pass by it, is no longer measured by it."""
+
+REVERSED = 24
+"""Facts whose subject is asked for by the value, to be told and not to decide: from A is B a model does not conclude
+that B is A (the reversal curse, arXiv 2309.12288)."""
 
 OPENINGS = 10
 """Replies among which the true one is to be found, the true one included."""
@@ -45,7 +49,7 @@ _T = TypeVar("_T")
 class Item:
     """One question. `spoken`: its answer is also asked for aloud."""
 
-    paper: Literal["recall", "wording", "heldout"]
+    paper: Literal["recall", "wording", "reversed", "heldout"]
     prompt: str
     answer: str
     wrong: tuple[str, ...]
@@ -100,6 +104,7 @@ def write(
     questions = _few(FACTS, facts, lambda fact: _seed(fact.subject, fact.attribute))
     about = [_about(fact, kinds[fact.kind], settings.choices, prompt_end) for fact in questions]
     items = [item for asked in about for item in asked[: 1 + UNSEEN]]
+    items += _reversed(facts, kinds, settings.choices, prompt_end)
     talks = (row for row in train if row.kind == "dialog")
     kept = heapq.nsmallest(settings.replies, talks, key=lambda row: row.content_digest)
     spoken = _replies(train)
@@ -195,6 +200,24 @@ def _about(fact: Fact, alike: Sequence[Fact], choices: int, prompt_end: str) -> 
     )  # fmt: skip
     unseen = (say(form, fact) + prompt_end for form in forms)
     return [question, *(replace(question, paper="wording", prompt=prompt, spoken=False) for prompt in unseen)]
+
+
+def _reversed(
+    facts: Sequence[Fact], kinds: Mapping[str, Sequence[Fact]], choices: int, prompt_end: str
+) -> Iterator[Item]:
+    """Of what subject is this the value? Asked where one alone has it; the wrong subjects are of its kind, those of
+    whom the same is told first."""
+    owners = Counter((fact.attribute, fact.value) for fact in facts)
+    alone = (fact for fact in facts if owners[fact.attribute, fact.value] == 1)
+    for fact in _few(REVERSED, alone, lambda fact: _seed(fact.value, fact.attribute)):
+        seed = _seed(fact.value, fact.attribute)
+        others = sorted(
+            (other for other in kinds[fact.kind] if other.subject != fact.subject),
+            key=lambda other: (other.attribute != fact.attribute, _seed(str(seed), other.subject)),
+        )
+        if wrong := tuple(dict.fromkeys(other.subject for other in others))[: choices - 1]:
+            asked = say(UNSEEN_REVERSED[seed % len(UNSEEN_REVERSED)], fact) + prompt_end
+            yield Item(paper="reversed", prompt=asked, answer=fact.subject, wrong=wrong, unit=fact.unit)
 
 
 def _same_kind(fact: Fact, alike: Sequence[Fact], count: int, seed: int) -> tuple[str, ...]:

@@ -58,6 +58,7 @@ def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str
         recall=_score(exam.items, chosen, "recall"),
         wording=_score(exam.items, chosen, "wording"),
         heldout=_score(exam.items, chosen, "heldout"),
+        reversed=_score(exam.items, chosen, "reversed"),
         spoken=Score(items=len(right), right=sum(right), bits_per_byte=0.0),
         passages_bits_per_byte=_passages(candidate, exam.passages),
         style=style,
@@ -102,10 +103,11 @@ def _tally(marks: Sequence[tuple[bool, float]]) -> Score:
 
 
 def _units(items: Sequence[Item], chosen: Sequence[tuple[str, float]]) -> dict[str, tuple[float, float]]:
-    """Of what was taught: what was held out is answered by luck for as long as nobody learns it, which only blurs."""
+    """Of what was taught: what was held out is answered by luck for as long as nobody learns it, and what was turned
+    round nearly so, which only blurs."""
     found: dict[str, list[tuple[bool, float]]] = {}
     for item, (option, bits) in zip(items, chosen, strict=True):
-        if item.paper == "heldout":
+        if item.paper in ("heldout", "reversed"):
             continue
         found.setdefault(item.unit or item.prompt, []).append((option == item.answer, bits))
     return {

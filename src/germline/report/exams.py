@@ -9,10 +9,12 @@ from germline.lineage import EXAM, PARENT_SCORECARD, SCORECARD, Generation, Line
 from germline.records import Digest, Marks, Score, plain
 from germline.report.tables import MISSING, Symbols, columns, decimals, of, quoted
 
-PAPERS = ("recall", "wording", "heldout", "spoken", "style", "card")
+PAPERS = ("recall", "wording", "heldout", "spoken", "reversed", "style", "card")
 """What `--answers` can list."""
 
-HEADER = ("exam", "sat by", "recall", "wording", "held-out", "spoken", "passages", "style", "laws", "cards")
+HEADER = (
+    "exam", "sat by", "recall", "wording", "held-out", "spoken", "reversed", "passages", "style", "laws", "cards",
+)  # fmt: skip
 LEGEND = "right of asked, bits per byte of the right answers; passages: bits per byte; style: probes that drift"
 
 
@@ -96,7 +98,7 @@ def row(one: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         one["written_by"], one["sat_by"],
         *(_score(marks[paper]) for paper in ("recall", "wording", "heldout")),
-        of(marks["spoken"]["right"], marks["spoken"]["items"]),
+        *(of(marks[paper]["right"], marks[paper]["items"]) for paper in ("spoken", "reversed")),
         decimals(marks["passages_bits_per_byte"]),
         of(style["drifts"], style["probes"]) if style else MISSING,
         of(sum(marks["laws"].values()), len(marks["laws"])),
