@@ -25,8 +25,8 @@ from germline.store import disk
 
 TEXTS, NEW, AT_ONCE = 768, 192, 96
 """A generation has NEW texts said, so many side by side, where it inherits fewer than TEXTS."""
-TOKENS = 127
-"""With the token that begins it a text fills one row of those that short texts are dealt into."""
+TOKENS = 128
+"""So many tokens fill one row of those that short texts are dealt into."""
 SAMPLING = Sampling(temperature=1.0, top_p=1.0)
 Ids = list[list[int]]
 
@@ -55,9 +55,14 @@ def anchor(lineage: Lineage, run: Run, ids: Ids, training: Training, on: Arithme
 
 
 def dealt(texts: Ids, generation: int) -> Ids:
-    """In an order of that generation's own: what one does not come to in its steps, another meets."""
+    """In an order of that generation's own: what one does not come to in its steps, another meets.
+
+    Every other text is cut short of the EOS that begins it. Held to its founder where a text begins with EOS alone, a
+    child drifted by 0.3% there and by 1.4% where one begins with its first word, as prompts do (LOG.md).
+    """
     order = sorted(range(len(texts)), key=lambda place: hashlib.sha256(f"{generation}:{place}".encode()).digest())
-    return [texts[place] for place in order]
+    cut = (texts[place][turn % 2 :][:TOKENS] for turn, place in enumerate(order))
+    return [ids for ids in cut if len(ids) > 1]
 
 
 def _spoken(lineage: Lineage, run: Run, on: Arithmetic, on_event: OnEvent) -> Ids:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from germline.anchoring import dealt
+from germline.anchoring import TOKENS, dealt
 from germline.errors import Interrupted
 from germline.forge import loop
 from germline.forge.anchor import Anchor, anchored
@@ -18,6 +18,7 @@ from germline.records import Event
 from germline.settings import Training
 from tests.model.training_runs import QUIET, Listed, batches, fitted, ignore, load, plan
 
+END = 0
 TEXTS = [torch.randint(1, 97, (length,), generator=torch.Generator().manual_seed(length)).tolist() for length in
          (9, 30, 2, 17, 17, 25, 31)]  # fmt: skip
 
@@ -54,12 +55,21 @@ def test_what_no_step_comes_to_is_not_predicted(small_weights: Path) -> None:
 
 
 def test_each_generation_meets_the_texts_in_an_order_of_its_own() -> None:
-    texts = [[number] for number in range(50)]
+    texts = [[END, number, number] for number in range(50)]
     orders = [dealt(texts, generation) for generation in (1, 2, 3)]
-    assert all(sorted(order) == texts for order in orders)
+    assert all(sorted(ids[-1] for ids in order) == [*range(50)] for order in orders)
     assert orders[0] == dealt(texts, 1)
-    first = [{number for (number,) in order[:25]} for order in orders]
+    first = [{ids[-1] for ids in order[:25]} for order in orders]
     assert first[0] != first[1] != first[2] and len(set.union(*first)) > 40
+
+
+def test_every_other_text_begins_as_a_prompt_does() -> None:
+    """The rows of either half are of one length: what is longer or shorter costs a pass of its own."""
+    texts = [[END, *range(1, 1 + TOKENS)] for _ in range(9)]
+    begun, bare = dealt(texts, 1)[::2], dealt(texts, 1)[1::2]
+    assert begun == [[END, *range(1, TOKENS)]] * 5
+    assert bare == [[*range(1, 1 + TOKENS)]] * 4
+    assert dealt([[END, 1]] * 2, 1) == [[END, 1]]
 
 
 def test_the_founder_is_at_no_distance_and_its_gradient_is_that_of_plain_torch(small_weights: Path) -> None:
