@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from germline.anchoring import NEW
+from germline.anchoring import NEW, TOKENS
 from germline.checkout import weights
 from germline.cli import main
 from germline.errors import Interrupted, PlanError, StoreDamaged
@@ -61,7 +61,7 @@ def test_what_the_founder_said_is_inherited_and_added_to(grown: Path) -> None:
     first, second = (lineage.resolve(name) for name in ("g1", "g2"))
     texts, more = lineage.json(first, ANCHOR), lineage.json(second, ANCHOR)
     assert more[: len(texts)] == texts and 2 * NEW - 60 < len(more) <= 2 * NEW  # some are empty
-    assert all(2 <= len(ids) <= 128 for ids in more)
+    assert all(2 <= len(ids) <= 1 + TOKENS for ids in more)
     assert len(set(map(tuple, more))) > 0.8 * len(more)
 
 
