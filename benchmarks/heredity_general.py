@@ -23,13 +23,10 @@ PASSAGES, QUESTIONS = 80, 300
 
 
 def measure(model: Candidate) -> dict[str, Any]:
-    """Bits per byte of passages, after their first quarter, and the share of common-sense questions that are right;
-    nothing where the wheel is not at hand."""
+    """Bits per byte of passages, after their first quarter, bare and behind EOS, and the share of common-sense
+    questions that are right; nothing where the wheel is not at hand."""
     if not WHEEL.exists():
         return {}
-    halves = [(text[: len(text) // 4], text[len(text) // 4 :]) for text in passages()]
-    scores = log_likelihoods(model.decoder, [Question(head, (rest,)) for head, rest in halves], model.tokenize)
-    bits = -sum(score for (score,) in scores) / math.log(2) / sum(len(rest.encode()) for _, rest in halves)
     questions = [
         Question(f"Question: {asked}\nAnswer:", tuple(f" {option}" for option in options))
         for asked, options in choices()
@@ -38,7 +35,23 @@ def measure(model: Candidate) -> dict[str, Any]:
     for question, liking in zip(questions, log_likelihoods(model.decoder, questions, model.tokenize), strict=True):
         per_byte = [score / len(option.encode()) for score, option in zip(liking, question.options, strict=True)]
         right += all(per_byte[0] > other for other in per_byte[1:])
-    return {"general_bits_per_byte": round(bits, 5), "common_sense": round(right / len(questions), 4)}
+    return {
+        "general_bits_per_byte": round(_bits_per_byte(model, ()), 5),
+        "general_bits_per_byte_after_eos": round(_bits_per_byte(model, (model.end,)), 5),
+        "common_sense": round(right / len(questions), 4),
+    }
+
+
+def _bits_per_byte(model: Candidate, before: tuple[int, ...]) -> float:
+    """With these tokens before each passage: a child may have learned to be its founder behind EOS alone."""
+    halves = [(text[: len(text) // 4], text[len(text) // 4 :]) for text in passages()]
+    heads = {head for head, _ in halves}
+
+    def tokenize(text: str) -> list[int]:
+        return [*(before if text in heads else ()), *model.tokenize(text)]
+
+    scores = log_likelihoods(model.decoder, [Question(head, (rest,)) for head, rest in halves], tokenize)
+    return -sum(score for (score,) in scores) / math.log(2) / sum(len(rest.encode()) for _, rest in halves)
 
 
 @cache
