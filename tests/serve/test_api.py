@@ -20,6 +20,7 @@ from germline.store.home import Home
 from tests.serve.conftest import ON, Running
 
 Start = Callable[..., Running]
+HELLO = [{"role": "user", "content": "a"}]
 PROMPTS = ["The lamp", "The keeper walks", "gulls", "At noon the stairs of the tower are"]
 
 
@@ -71,6 +72,13 @@ def test_the_openai_package_streams_chats_and_counts(home: Home, started: Start)
     assert told and told.content and len(told.content) == 10
     assert all(word.logprob == max(other.logprob for other in word.top_logprobs) <= 0 for word in told.content)
     assert {model.id for model in client.models.list()} == {"g0", "g1", "g2", "g3"}
+    assert client.models.retrieve("HEAD").id == "g3" and client.models.retrieve("g1").id == "g1"
+    with pytest.raises(openai.NotFoundError, match="no generation 'g99'"):
+        client.models.retrieve("g99")
+    unset = client.chat.completions.create(
+        model="HEAD", messages=asked, temperature=None, top_p=None, n=None, stream=None, max_tokens=1
+    )
+    assert unset.choices[0].finish_reason == "length"
     client.close()
 
 
@@ -79,6 +87,11 @@ def test_a_stop_sequence_is_never_shown_not_even_in_part(started: Start) -> None
         body: dict[str, Any] = {"prompt": "The lamp", "temperature": 0, "max_tokens": 24}
         free = client.post("/v1/completions", json=body).json()["choices"][0]["text"]
         stop = free[5:8]
+        counted = {
+            client.post("/v1/completions", json={**body, "stop": [stop]}).json()["usage"]["completion_tokens"]
+            for _ in range(4)
+        }
+        assert len(counted) == 1 and counted.pop() < 24  # what the engine said beyond the stop is nobody's
         for stream in (False, True):
             answer = client.post("/v1/completions", json={**body, "stop": [stop, "never there"], "stream": stream})
             text = answer.text if stream else answer.json()["choices"][0]["text"]
@@ -110,6 +123,8 @@ def test_a_seed_repeats_and_another_does_not(started: Start) -> None:
         ("completions", {"prompt": "a", "max_tokens": 10**9}, 400, "max_tokens"),
         ("completions", {"prompt": "a", "model": "g99"}, 404, "no generation 'g99'"),
         ("completions", {"prompt": "a", "model": "../../etc/passwd"}, 404, "no generation"),
+        ("completions", {"prompt": "a", "stream_options": {}}, 400, "stream must be true"),
+        ("chat/completions", {"messages": HELLO, "top_logprobs": 2}, 400, "logprobs must be true"),
         ("completions", {"prompt": ""}, 400, "the prompt is empty"),
         ("completions", {"prompt": [1 << 30]}, 400, "no token"),
         ("completions", {"prompt": "a " * 9000}, 400, "the context of this model is"),

@@ -8,17 +8,18 @@ import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from germline.errors import GermlineError
+from germline.errors import DoesNotFit, GermlineError
 from germline.fragments import represent
 from germline.lineage import Lineage
 from germline.records import Event
 from germline.rollback import move
 from germline.serve import swap
-from germline.serve.engine import Answer, Ended, Engine, Gone, Piece
+from germline.serve.engine import Answer, Busy, Ended, Engine, Piece, Said
 from germline.serve.server import told_aside
 from germline.serve.swap import Loaded, Serving
 from germline.speaker import Speaker
@@ -158,11 +159,65 @@ def test_what_cannot_speak_fails_at_its_warm_up_and_tells_each_listener(home: Ho
     engine = Engine(speaker.decoder, end=speaker.tokenizer.eos_id, rows=2)
     with pytest.raises(GermlineError, match="g3 cannot answer: what the model expects to follow is not a number"):
         swap.warm_up(Loaded(lineage.head, speaker, engine, represent(speaker, lineage.head.digest, ())))
+
+
+def test_a_pass_that_fails_costs_what_was_under_way_and_nothing_after_it(home: Home) -> None:
+    lineage = Lineage.open(home)
+    speaker = Speaker.of(lineage, lineage.head, ON)
+    engine = Engine(speaker.decoder, end=-1, rows=2)
     told: queue.Queue[Piece] = queue.Queue()
-    engine.submit(Answer([10**9], told.put, limit=4))  # no such token: the engine breaks, and says so
+    engine.submit(Answer([10**9], told.put, limit=4))  # no such token
     assert told.get(timeout=20) == Ended("failed", "IndexError: index out of range in self")
-    with pytest.raises(Gone, match="index out of range"):
-        engine.submit(Answer([1], told.put, limit=4))
+    engine.submit(Answer([1], told.put, limit=2))
+    assert isinstance(told.get(timeout=20), Said)
+    assert isinstance(told.get(timeout=20), Said) and told.get(timeout=20) == Ended("length")
+    engine.drain()
+    assert engine.join(20) and engine.load == 0
+
+
+def test_a_text_that_memory_does_not_hold_is_not_begun(home: Home) -> None:
+    lineage = Lineage.open(home)
+    speaker = Speaker.of(lineage, lineage.head, ON)
+    free = [1 << 40]
+    engine = Engine(speaker.decoder, end=-1, rows=2, free_bytes=lambda: free[0])
+    free[0] = 1000
+    with pytest.raises(DoesNotFit, match="so long a text takes"):
+        engine.submit(Answer([1] * 20, lambda piece: None, limit=4))
+
+
+def test_of_guests_one_may_still_be_leaving(home: Home) -> None:
+    go_on, serving = threading.Event(), Serving(home, ON, rows=2, on_event=lambda event: None)
+
+    def slowly(piece: Piece) -> None:
+        go_on.wait(30)
+
+    serving.submit("g1", lambda loaded: Answer([1], slowly, limit=4))
+    assert serving.named("g2").name == "g2"  # beside g1, which has not ended
+    with pytest.raises(Busy, match="g1 has not ended its answers"):
+        serving.named("g0")
+    assert serving.named("HEAD").name == "g3"
+    go_on.set()
+    while True:
+        with suppress(Busy):
+            assert serving.named("g0").name == "g0"
+            break
+    serving.close(10)
+
+
+def test_whatever_goes_wrong_the_ledger_is_followed_on(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    serving = Serving(home, ON, rows=2, on_event=lambda event: None)
+
+    def short_of_files(home: Home) -> int:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("germline.serve.swap.ledger.length", short_of_files)
+        serving.follow()
+    assert "Too many open files" in serving.problem
+    move(home, "g1")
+    serving.follow()
+    assert serving.head.name == "g1" and not serving.problem
+    serving.close(10)
 
 
 def test_a_ledger_that_is_gone_does_not_end_the_server(home: Home, started: Start) -> None:

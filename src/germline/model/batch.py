@@ -34,7 +34,7 @@ class Batch:
         self._texts: list[list[int]] = []
         self._newcomers: list[list[int]] = []
         self._read = 0  # tokens of the first newcomer that are in `_state` already, in the place after the last text
-        self._state = decoder.memory(rows, 0)
+        self._state = decoder.memory(0, 0)
 
     def __len__(self) -> int:
         """Texts that go on; newcomers are not among them yet."""
@@ -44,6 +44,10 @@ class Batch:
     def has_room(self) -> bool:
         """Whether a text may begin."""
         return len(self._texts) + len(self._newcomers) < self.rows
+
+    def bytes_of(self, length: int) -> int:
+        """What keys and values of a text of so many tokens take."""
+        return int(self._decoder.memory(1, 1).nbytes) * length
 
     def begin(self, ids: Sequence[int]) -> None:
         """Let a text in, to be read as the others go on. Not empty, and within the model's context."""
@@ -69,7 +73,7 @@ class Batch:
         for text, token in zip(self._texts, tokens, strict=True):
             text.append(token)
         longest = min(_filled(max(map(len, self._texts)), SPAN), self._decoder.config.max_positions)
-        self._make_room(longest)
+        self._make_room(len(self), longest)
         positions = torch.tensor([[len(text) - 1] for text in self._texts])
         places = torch.minimum(torch.arange(longest), positions)
         sight = self._decoder.allowed((torch.arange(longest) <= positions).unsqueeze(1), positions, places)
@@ -120,7 +124,7 @@ class Batch:
         `end` were read. What is shorter is filled up, and what fills it is seen by nobody."""
         lengths = torch.tensor([min(end, len(text)) for text in texts]).unsqueeze(1)
         end = min(start + _filled(end - start, STRIDE), self._decoder.config.max_positions)
-        self._make_room(end)
+        self._make_room(place + len(texts), end)
         tokens = torch.zeros(len(texts), end - start, dtype=torch.int64)
         for row, text in enumerate(texts):
             tokens[row, : len(text[start:end])] = torch.tensor(text[start:end])
@@ -131,12 +135,14 @@ class Batch:
         hidden: Tensor = self._decoder(tokens, sight, past)
         return hidden[torch.arange(len(texts)), (lengths - 1 - start).flatten()]
 
-    def _make_room(self, length: int) -> None:
-        """Memory follows the longest text, doubling: a context of 8,192 that nobody fills is not paid for."""
-        had = self._state.shape[4]
-        if length > had:
-            state = self._decoder.memory(self.rows, min(self._decoder.config.max_positions, max(SPAN, 2 * length)))
-            state[:, :, :, :, :had] = self._state
+    def _make_room(self, rows: int, length: int) -> None:
+        """Memory follows the longest text and the number of texts, doubling: a context of 8,192 that nobody fills is
+        not paid for, nor are places that nobody takes."""
+        had_rows, had = self._state.shape[2], self._state.shape[4]
+        if rows > had_rows or length > had:
+            longest = min(self._decoder.config.max_positions, max(SPAN, 2 * length)) if length > had else had
+            state = self._decoder.memory(min(self.rows, 2 * rows) if rows > had_rows else had_rows, longest)
+            state[:, :, :had_rows, :, :had] = self._state
             self._state = state
 
     def _move(self, place: int, to: int, length: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,7 +22,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from germline import __version__
 from germline.errors import DataError, DoesNotFit, GermlineError, Locked, PlanError, StoreDamaged
 from germline.karma.book import Conflict, Unknown
-from germline.lineage import Lineage
+from germline.lineage import Generation, Lineage
 from germline.records import plain
 from germline.rollback import CannotMove
 from germline.serve import page
@@ -31,9 +32,12 @@ from germline.serve.facets import Facet
 from germline.serve.guard import error_body
 from germline.serve.notes import Notes
 from germline.serve.prompts import PromptError, Prompts
-from germline.serve.requests import DEFAULT_ANSWER, Chat, Completion, Feedback, Generate
+from germline.serve.requests import DEFAULT_ANSWER, GENERATION, Chat, Completion, Feedback, Generate
 from germline.serve.spelling import Spelling
 from germline.serve.swap import Loaded, Serving
+
+GUESTS = ThreadPoolExecutor(1, "guests")
+"""Where generations that were asked for by name are loaded, which takes seconds: HEAD's questions wait for no guest."""
 
 STATUS: tuple[tuple[type[GermlineError], int, str], ...] = (
     (Unknown, 404, "unknown_answer"), (Conflict, 409, "conflict"),
@@ -56,6 +60,8 @@ class Begun:
     form: Form
     remember: Callable[[str, str, str], None]
     """Told id, generation and text of the whole answer, before the client hears its end."""
+    tokens: int = 0
+    """Of the answer, as far as it was read: what an engine says beyond a stop sequence counts for nobody."""
 
     async def end(self, text: str) -> None:
         await asyncio.to_thread(self.remember, self.form.id, self.form.digest, text)
@@ -67,8 +73,9 @@ class Begun:
             piece = self.first
             while isinstance(piece, Said):
                 text = self.spelling.add(piece.token)
-                held = (*held, piece)
+                held, self.tokens = (*held, piece), self.tokens + 1
                 if self.spelling.stopped:
+                    self.answer.given_up = True
                     break
                 if text:
                     yield Shown(text, held)
@@ -95,7 +102,7 @@ def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) 
     _errors(app)
     page.add(app, serving.home)
 
-    _looks(app, serving)
+    _looks(app, serving, notes)
     streamed: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
     @app.post("/v1/completions", responses=streamed)
@@ -133,7 +140,7 @@ def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) 
     return app
 
 
-def _looks(app: FastAPI, serving: Serving) -> None:
+def _looks(app: FastAPI, serving: Serving, notes: Notes | None) -> None:
     """The routes that tell how things stand."""
 
     @app.get("/v1/models")
@@ -141,12 +148,19 @@ def _looks(app: FastAPI, serving: Serving) -> None:
         """Every generation that can be named; HEAD first."""
         return await asyncio.to_thread(_models, serving)
 
+    @app.get("/v1/models/{name}")
+    async def model(name: GENERATION) -> dict[str, Any]:
+        """One of them."""
+        return await asyncio.to_thread(_model, serving, name)
+
     @app.get("/v1/status")
     async def status() -> dict[str, Any]:
-        """Who answers, how much is under way, and why HEAD does not answer, if it does not."""
+        """Who answers, how much is under way, why HEAD does not answer if it does not, and why answers cannot be
+        rated if the book cannot be written."""
         head = serving.head
         return {"head": head.name, "generation": head.generation.digest, "under_way": head.engine.load,
-                "swaps": serving.swaps, "problem": serving.problem}  # fmt: skip
+                "swaps": serving.swaps, "problem": serving.problem,
+                "book_problem": notes.problem if notes else ""}  # fmt: skip
 
     @app.get("/v1/fragments")
     async def fragments() -> dict[str, Any]:
@@ -207,7 +221,8 @@ async def _begun(
 
     first: Piece = Ended("passed on")
     while first == Ended("passed on"):  # by a generation that gave way while this one waited
-        loaded, answer = await asyncio.to_thread(serving.submit, asked.model, made)
+        pool = None if asked.model == "HEAD" else GUESTS
+        loaded, answer = await loop.run_in_executor(pool, serving.submit, asked.model, made)
         first = await _first(answer, pieces)
     name = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{secrets.token_hex(12)}"
     tokenizer = loaded.speaker.tokenizer
@@ -253,7 +268,7 @@ async def _events(begun: Begun, with_usage: bool) -> AsyncIterator[bytes]:
             yield event(error_body(piece.error, "failed", 500))
         else:
             await begun.end(text)
-            prompt, tokens = len(begun.answer.prompt), len(begun.answer.said)
+            prompt, tokens = len(begun.answer.prompt), begun.tokens
             for told in begun.form.closing(piece.reason, prompt, tokens, with_usage=with_usage):
                 yield told
 
@@ -265,7 +280,7 @@ async def _whole(begun: Begun, gone: Callable[[], Awaitable[bool]], headers: dic
             if piece.reason == "failed":
                 return JSONResponse(error_body(piece.error, "failed", 500), status_code=500, headers=headers)
             await begun.end("".join(part.text for part in shown))
-            prompt, tokens = len(begun.answer.prompt), len(begun.answer.said)
+            prompt, tokens = len(begun.answer.prompt), begun.tokens
             return JSONResponse(begun.form.whole(shown, piece.reason, prompt, tokens), headers=headers)
         shown.append(piece)
         if len(shown) % 16 == 0 and await gone():
@@ -276,12 +291,21 @@ async def _whole(begun: Begun, gone: Callable[[], Awaitable[bool]], headers: dic
 def _models(serving: Serving) -> dict[str, Any]:
     lineage = Lineage.open(serving.home)
     born = [generation for generation in lineage.born() if lineage.outcome(generation) in ("founded", "promoted")]
-    head = lineage.head.digest
-    born.sort(key=lambda generation: generation.digest != head)
-    return {"object": "list", "data": [
-        {"id": generation.name, "object": "model", "created": _seconds(generation.birth.time),
-         "owned_by": serving.home.name, "digest": generation.digest, "head": generation.digest == head}
-        for generation in born]}  # fmt: skip
+    born.sort(key=lambda generation: generation.digest != lineage.head.digest)
+    return {"object": "list", "data": [_told(serving, lineage, generation) for generation in born]}
+
+
+def _model(serving: Serving, name: str) -> dict[str, Any]:
+    lineage = Lineage.open(serving.home)
+    return _told(serving, lineage, lineage.resolve(name))
+
+
+def _told(serving: Serving, lineage: Lineage, generation: Generation) -> dict[str, Any]:
+    return {
+        "id": generation.name, "object": "model", "created": _seconds(generation.birth.time),
+        "owned_by": serving.home.name, "digest": generation.digest,
+        "head": generation.digest == lineage.head.digest,
+    }  # fmt: skip
 
 
 def _seconds(time: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from germline.errors import GermlineError
+from germline.errors import DoesNotFit, GermlineError
 from germline.model.batch import Batch
 from germline.model.decoder import Decoder
 from germline.model.generate import Sampling, choose
@@ -25,7 +26,7 @@ class Busy(GermlineError):
 
 
 class Gone(GermlineError):
-    """This engine takes no more questions: it has given way to another, or has failed."""
+    """This engine takes no more questions: it has given way to another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +93,18 @@ class Answer:
 class Engine:
     """Answers are begun in the order in which they were asked for, and go on side by side."""
 
-    def __init__(self, decoder: Decoder, *, end: int, rows: int) -> None:
-        """At most `rows` answers go on at once; `end` is the id that ends them."""
-        self._batch, self._end = Batch(decoder, rows), end
+    def __init__(
+        self, decoder: Decoder, *, end: int, rows: int, free_bytes: Callable[[], float] = lambda: math.inf
+    ) -> None:
+        """At most `rows` answers go on at once; `end` is the id that ends them. A text for which there are not so
+        many `free_bytes` is not taken."""
+        self._decoder, self._end, self._free_bytes = decoder, end, free_bytes
+        self._batch = Batch(decoder, rows)
         self._waiting: deque[Answer] = deque()
         self._reading: list[Answer] = []
         self._going: list[Answer] = []
         self._change = threading.Condition()
-        self._draining, self._failure = False, ""
+        self._draining = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
@@ -109,10 +114,14 @@ class Engine:
         return len(self._waiting) + len(self._reading) + len(self._going)
 
     def submit(self, answer: Answer) -> None:
-        """Busy or Gone where it cannot be taken."""
+        """Busy, Gone or DoesNotFit where it cannot be taken."""
+        needed, free = self._batch.bytes_of(len(answer.prompt) + answer.limit), self._free_bytes()
+        if needed > free:
+            problem = f"so long a text takes {needed / 2**20:,.0f} MiB of memory, {free / 2**20:,.0f} are free"
+            raise DoesNotFit(problem, hint="a shorter prompt, or fewer max_tokens")
         with self._change:
-            if self._draining or self._failure:
-                raise Gone(self._failure or "this generation no longer answers")
+            if self._draining:
+                raise Gone("this generation no longer answers")
             if len(self._waiting) >= WAITING * self._batch.rows:
                 raise Busy(f"{self.load} answers are under way", hint="ask again in a second")
             self._waiting.append(answer)
@@ -140,12 +149,14 @@ class Engine:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        try:
-            while self._admit():
+        while True:
+            try:
+                if not self._admit():
+                    return
                 for answer, piece in self._go_on():
                     answer.receive(piece)
-        except Exception as error:  # memory, most likely: every listener has to hear of it
-            self._fail(f"{type(error).__name__}: {error}")
+            except Exception as error:  # memory, most likely: whoever was under way has to hear of it
+                self._fail(f"{type(error).__name__}: {error}")
 
     def _admit(self) -> bool:
         """Let the next ones in, where there is room; wait where there is nothing to do. False: all is done."""
@@ -157,8 +168,8 @@ class Engine:
             while self._waiting and self._batch.has_room:
                 answer = self._waiting.popleft()
                 if not answer.given_up:
-                    self._batch.begin(answer.prompt)
                     self._reading.append(answer)
+                    self._batch.begin(answer.prompt)
         return True
 
     def _go_on(self) -> list[tuple[Answer, Piece]]:
@@ -193,9 +204,10 @@ class Engine:
         self._going.pop()
 
     def _fail(self, problem: str) -> None:
+        """End what was begun, and begin anew with what waits: what one pass could not do the next one may."""
         with self._change:
-            self._failure = problem
-            left = [*self._going, *self._reading, *self._waiting]
-            self._waiting.clear()
+            left = [*self._going, *self._reading]
+            self._going, self._reading = [], []
+            self._batch = Batch(self._decoder, self._batch.rows)
         for answer in left:
             answer.receive(Ended("failed", problem))

@@ -48,7 +48,8 @@ class Rules:
 
     @property
     def origins(self) -> frozenset[str]:
-        return frozenset(f"http://{host}" for host in self.hosts)
+        """Of our own page. Behind a proxy with a certificate it is of https; no other page can be of such a name."""
+        return frozenset(f"{scheme}://{host}" for host in self.hosts for scheme in ("http", "https"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,17 @@ answer to another question is worse than none. Published spec: https://platform.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from germline.karma.book import LONGEST as LONGEST_CORRECTION
 from germline.model.generate import Sampling
 
 LONGEST_ANSWER, DEFAULT_ANSWER = 8192, 256
 """Tokens."""
+TEMPERATURE, TOP_P = 0.7, 0.95
+"""Where a request names none."""
 LONGEST_TEXT = 400_000
 """Characters of a prompt or message; the model's context is far shorter."""
 GENERATION = Annotated[str, Field(min_length=1, max_length=80, examples=["HEAD", "g0"])]
@@ -40,21 +42,22 @@ class Generate(Request):
     """HEAD, g7, or the beginning of a generation's hash."""
     max_tokens: int | None = Field(default=None, ge=1, le=LONGEST_ANSWER)
     """Longest answer; 256 tokens if left out, or what the context leaves."""
-    temperature: float = Field(default=0.7, ge=0.0, le=2.0)
-    """Higher is more varied; 0 is always the likeliest word."""
-    top_p: float = Field(default=0.95, gt=0.0, le=1.0)
-    """Choose among the likeliest words that together are this likely."""
+    temperature: float | None = Field(default=None, ge=0.0, le=2.0)
+    """Higher is more varied; 0 is always the likeliest word; 0.7 if left out."""
+    top_p: float | None = Field(default=None, gt=0.0, le=1.0)
+    """Choose among the likeliest words that together are this likely; 0.95 if left out."""
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     """The same seed, prompt and generation give the same words, as far as the arithmetic of a batch allows."""
     stop: Stop | Annotated[list[Stop], Field(max_length=8)] | None = None
     """The answer ends before any of these."""
-    stream: bool = False
+    stream: bool | None = False
     stream_options: StreamOptions | None = None
-    n: Literal[1] = 1
-    presence_penalty: Annotated[float, Field(ge=0, le=0)] = 0.0
-    frequency_penalty: Annotated[float, Field(ge=0, le=0)] = 0.0
+    """Only where it is streamed."""
+    n: Literal[1] | None = 1
+    presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = 0.0
+    frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = 0.0
     user: str = Field(default="", max_length=256)
-    """Whoever asks, as the client tells it; karma's quotas go by it."""
+    """Whoever asks, as OpenAI's clients tell it; nothing here goes by it."""
 
     @property
     def stops(self) -> list[str]:
@@ -65,7 +68,14 @@ class Generate(Request):
         if self.temperature == 0:
             return None
         seed = chance if self.seed is None else self.seed
-        return Sampling(temperature=max(self.temperature, 1e-4), top_p=self.top_p, seed=seed)
+        temperature = TEMPERATURE if self.temperature is None else max(self.temperature, 1e-4)
+        return Sampling(temperature=temperature, top_p=TOP_P if self.top_p is None else self.top_p, seed=seed)
+
+    @model_validator(mode="after")
+    def _options_of_a_stream(self) -> Self:
+        if self.stream_options and not self.stream:
+            raise ValueError("stream_options are for answers that are streamed: stream must be true")
+        return self
 
 
 class Completion(Generate):
@@ -97,8 +107,15 @@ class Chat(Generate):
     """The newer name of `max_tokens`."""
     fragment: str | None = Field(default=None, max_length=40)
     """A facet of the persona, by its name; `auto` takes the one that the last message is likest to."""
-    logprobs: bool = False
+    logprobs: bool | None = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    """Only with `logprobs`."""
+
+    @model_validator(mode="after")
+    def _words_beside(self) -> Self:
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("top_logprobs are told with logprobs alone: logprobs must be true")
+        return self
 
 
 class Feedback(Request):
@@ -110,6 +127,7 @@ class Feedback(Request):
     correction: str = Field(default="", max_length=LONGEST_CORRECTION)
     """How it should have been answered."""
     source: str = Field(default="client", min_length=1, max_length=80)
-    """Who says so; quotas go by it."""
+    """Who says so, as the client tells it: quotas go by it, and of several ratings of one answer by one source the last
+    counts."""
     key: str = Field(default="", max_length=80)
     """Sent again with one key, it counts once."""

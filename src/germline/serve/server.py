@@ -67,8 +67,9 @@ def listening(port: int) -> socket.socket:
 
 
 def names(port: int, allowed: tuple[str, ...]) -> frozenset[str]:
-    """The Host headers that are ours."""
-    return frozenset({f"{ADDRESS}:{port}", f"localhost:{port}", *(name.lower() for name in allowed)})
+    """The Host headers that are ours. Of port 80, which HTTP means where none is named, clients tell none."""
+    own = {f"{name}:{port}" for name in (ADDRESS, "localhost")} | ({ADDRESS, "localhost"} if port == 80 else set())
+    return frozenset({*own, *(name.lower() for name in allowed)})
 
 
 @contextmanager
@@ -94,7 +95,8 @@ def run(app: App, rules: Rules, serving: Serving, sock: socket.socket) -> None:
     """Serve until Ctrl-C or SIGTERM. Then nothing more is taken, and what is under way may end."""
     config = uvicorn.Config(
         Guard(app, rules), log_level="error", access_log=False, lifespan="off", server_header=False,
-        timeout_graceful_shutdown=LAST_SECONDS, timeout_keep_alive=30, h11_max_incomplete_event_size=64 << 10,
+        timeout_graceful_shutdown=LAST_SECONDS, timeout_keep_alive=30, http="h11",
+        h11_max_incomplete_event_size=64 << 10,
     )  # fmt: skip
     with closing(sock), _following(serving), _turns(SWITCH_SECONDS):
         uvicorn.Server(config).run(sockets=[sock])

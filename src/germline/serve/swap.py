@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
+import torch
 
 from germline.errors import DoesNotFit, GermlineError, PlanError
 from germline.forge.machine import Arithmetic
@@ -22,7 +23,7 @@ from germline.lineage import Generation, Lineage
 from germline.records import Event, OnEvent, plain
 from germline.serve import heaps
 from germline.serve.apart import apart
-from germline.serve.engine import Answer, Ended, Engine, Gone, Piece
+from germline.serve.engine import Answer, Busy, Ended, Engine, Gone, Piece
 from germline.settings import Fragments
 from germline.speaker import Speaker
 from germline.store import ledger
@@ -30,8 +31,18 @@ from germline.store.home import Home
 
 RETRY_SECONDS = 30.0
 """After a newcomer could not be loaded. Memory may be free by then."""
+LOADED = 1.5
+"""What a generation that answers takes for each byte of its weights, in bf16: 378 MiB for SmolLM2's 257."""
 WARM_UP_TOKENS = 4
 WARM_UP_SECONDS = 120.0
+
+
+class LostFragment(GermlineError):
+    """A newcomer that lost a fragment, and is kept out for it by this policy."""
+
+    def __init__(self, problem: str, policy: Fragments) -> None:
+        super().__init__(problem, hint='fragments.lost = "warn" lets it answer all the same')
+        self.policy = policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +83,10 @@ class Serving:
         self._on, self._on_event, self._free_bytes = on, on_event, free_bytes
         self._loading = threading.Lock()
         self._guest: Loaded | None = None
+        self._former_guest: Loaded | None = None
         self._leaving: list[Engine] = []
         self._retry_at = 0.0
+        self._blocked_by: Fragments | None = None
         self.problem = ""
         """Why HEAD is not the generation that answers, if it is not."""
         self.swaps = 0
@@ -84,7 +97,8 @@ class Serving:
     def named(self, name: str) -> Loaded:
         """HEAD, or the generation of that name, which is loaded as the guest where it is neither.
 
-        PlanError if there is none, DoesNotFit where memory is short. Loading takes seconds.
+        PlanError if there is none, DoesNotFit where memory is short, Busy while the guest before the present one has
+        not ended its answers. Loading takes seconds.
         """
         if found := next((one for one in self._loaded() if one.name == name), self.head if name == "HEAD" else None):
             return found
@@ -93,17 +107,14 @@ class Serving:
         with self._loading:
             if found := self._answering(meant):
                 return found
-            before, self._guest = self._guest, None
-            if before:
-                before.engine.drain()
-                self._leaving.append(before.engine)
+            self._dismiss_guest()
             self._guest = self._load(lineage, meant)
             return self._guest
 
     def submit(self, name: str, answer: Callable[[Loaded], Answer]) -> tuple[Loaded, Answer]:
         """Have it answered, and tell by whom: `answer` is made for that generation.
 
-        Busy where too many wait, Gone where it has failed.
+        Busy where too many wait, Gone where the server is about to end, DoesNotFit where memory is short.
         """
         while True:
             loaded = self.named(name)
@@ -112,25 +123,34 @@ class Serving:
                 loaded.engine.submit(made)
                 return loaded, made
             except Gone:
-                if self.named(name) is loaded:  # it did not give way: it is broken
+                if self.named(name) is loaded:  # it did not give way: nobody answers any more
                     raise
 
     def follow(self) -> None:
-        """Look at the ledger; if HEAD has moved, let the new one take over. Never raises for what may pass."""
-        self._sweep()
-        length = ledger.length(self.home)
-        if length == self._seen and not (self.problem and time.monotonic() >= self._retry_at):
-            return
+        """Look at the ledger; if HEAD has moved, let the new one take over. Never raises: whatever went wrong is
+        `problem`, and is tried again when the ledger moves or half a minute has passed."""
+        length = self._seen
         try:
+            self._sweep()
+            length = ledger.length(self.home)
+            if length == self._seen and not (self.problem and self._may_retry()):
+                return
             lineage = Lineage.open(self.home)
             if lineage.head.digest != self.head.generation.digest:
                 self._swap(lineage, lineage.head)
             self._seen, self.problem = length, ""
-        except (GermlineError, OSError, MemoryError, RuntimeError) as error:
+        except Exception as error:  # the thread that follows must outlive it
             told = error.message if isinstance(error, GermlineError) else f"{type(error).__name__}: {error}"
+            self._blocked_by = error.policy if isinstance(error, LostFragment) else None
             self.problem, self._retry_at = told, time.monotonic() + RETRY_SECONDS
             self._seen = length
             self._on_event(Event(kind="note", text=f"{self.head.name} keeps answering: {told}"))
+
+    def _may_retry(self) -> bool:
+        """What lost a fragment would lose it again, until the owner writes the fragments otherwise."""
+        if self._blocked_by is not None:
+            return self._fragments() != self._blocked_by
+        return time.monotonic() >= self._retry_at
 
     def close(self, seconds: float) -> None:
         """Take nothing more, and wait so long for what is under way."""
@@ -169,22 +189,34 @@ class Serving:
 
     def _remapped(self, newcomer: Loaded) -> list[Moved]:
         """What becomes of the fragments. GermlineError for a lost one, if the plan would have that block the swap."""
-        moved = remap(self.head.fragments, newcomer.fragments)
+        moved, policy = remap(self.head.fragments, newcomer.fragments), self._fragments()
         lost = [one.name for one in moved if one.lost]
-        if lost and self._fragments().lost == "block":
+        if lost and policy.lost == "block":
             if newcomer is not self._guest:
                 newcomer.engine.drain()
             problem = f"{newcomer.name} has lost the fragment {' and '.join(lost)}: {in_words(moved)}"
-            raise GermlineError(problem, hint='fragments.lost = "warn" lets it answer all the same')
+            raise LostFragment(problem, policy)
         return moved
 
+    def _dismiss_guest(self) -> None:
+        if self._former_guest and not self._former_guest.engine.join(0):
+            problem = f"{self._former_guest.name} has not ended its answers, and makes room for no other guest"
+            raise Busy(problem, hint="ask again in a second")
+        before, self._guest = self._guest, None
+        if before:
+            before.engine.drain()
+            self._leaving.append(before.engine)
+            self._former_guest = before
+
     def _load(self, lineage: Lineage, generation: Generation) -> Loaded:
-        needed, free = generation.manifest.weights.size, self._free_bytes()
+        wider = self._on.dtype.itemsize / torch.bfloat16.itemsize
+        needed, free = LOADED * wider * generation.manifest.weights.size, self._free_bytes()
         if needed > free:
             problem = f"{generation.name} takes {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} are free"
             raise DoesNotFit(problem, hint="end something else, or serve with fewer --rows")
         speaker, known = apart(lambda: self._read(lineage, generation))
-        engine = Engine(speaker.decoder, end=speaker.tokenizer.eos_id, rows=self.rows)
+        end, rows = speaker.tokenizer.eos_id, self.rows
+        engine = Engine(speaker.decoder, end=end, rows=rows, free_bytes=self._free_bytes)
         loaded = Loaded(generation, speaker, engine, known)
         try:
             warm_up(loaded)
@@ -195,7 +227,11 @@ class Serving:
 
     def _read(self, lineage: Lineage, generation: Generation) -> tuple[Speaker, Represented]:
         speaker = Speaker.of(lineage, generation, self._on)
-        return speaker, represent(speaker, generation.digest, self._fragments().named)
+        try:
+            policy = self._fragments()
+        except PlanError as error:  # the owner's plan is broken, and not the name that was asked for
+            raise GermlineError(error.message, hint=error.hint) from error
+        return speaker, represent(speaker, generation.digest, policy.named)
 
 
 def warm_up(loaded: Loaded) -> None:
