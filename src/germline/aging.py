@@ -24,6 +24,7 @@ from germline.karma.policy import Due, due
 from germline.lineage import Lineage
 from germline.records import Event, OnEvent
 from germline.settings import Plan
+from germline.store import ledger
 from germline.store.entry import APPROVES
 from germline.store.home import Home
 
@@ -51,9 +52,14 @@ def look(home: Home, plan: Plan, book: Book, now: datetime | None = None) -> Due
 
 
 def settle(lineage: Lineage, book: Book) -> None:
-    """Write down what the ledger says of attempts whose end is not known: killed ones, and proposals."""
+    """Write down what the ledger says of attempts whose end is not known: killed ones, and proposals.
+
+    A proposal that can no longer be approved was refused. If HEAD goes back to where it can be and it is approved
+    after all, it was promoted, and is paid for.
+    """
     for attempt in book.attempts():
-        if attempt.outcome in ("", "proposed") and (outcome := _outcome(lineage, attempt)) != attempt.outcome:
+        outcome = _outcome(lineage, attempt) if attempt.outcome in ("", "proposed", "refused") else attempt.outcome
+        if outcome != attempt.outcome and (attempt.outcome != "refused" or outcome == "promoted"):
             book.end(attempt, outcome)
 
 
@@ -69,9 +75,7 @@ def age_up_if_due(home: Home, plan: Plan, on_event: OnEvent, *, options: tuple[s
             return Aged(due=found, outcome="")
         open_ones = [attempt for attempt in book.attempts() if not attempt.outcome]
         attempt = open_ones[-1] if open_ones else book.begin(found.through, len(Lineage.open(home).entries))
-        events = [event for event in book.events() if event.sequence <= attempt.through]
-        lessons = harvest.lessons(events, book.exchanges(), plan.karma)
-        count = harvest.write(home.root, lessons, plan.karma.cap) if not open_ones else 0
+        count = _harvest(home, plan, book, goes_on=bool(open_ones))
         on_event(Event(kind="stage", text=f"an age-up is due: {found.reason}; {count} conversations of feedback"))
         code = _evolve(home, plan, on_event, options)
         if code == Interrupted.exit_code:
@@ -85,21 +89,39 @@ def age_up_if_due(home: Home, plan: Plan, on_event: OnEvent, *, options: tuple[s
         book.close()
 
 
+def _harvest(home: Home, plan: Plan, book: Book, *, goes_on: bool) -> int:
+    """Let the folder of feedback hold what people and the plan say now; how many conversations are new in it.
+
+    Where the plan keeps no conversations, none may be learned. An age-up that `goes_on` has taken its share already.
+    """
+    exchanges = book.exchanges() if plan.karma.keep_conversations else {}
+    lessons = harvest.lessons(book.events(), exchanges, plan.karma)
+    harvest.drop_others(home.root, lessons)
+    return 0 if goes_on else harvest.write(home.root, lessons, plan.karma.cap)
+
+
 def _outcome(lineage: Lineage, attempt: Attempt) -> str:
-    """What the ledger says of the first child since an attempt began; empty if there is none yet."""
+    """What the ledger says of the first child since an attempt began; empty if there is none yet.
+
+    `refused` also for one that was proposed and waits no longer: HEAD or the laws are not what it was judged by.
+    """
     since = lineage.entries[attempt.entries :]
     birth = next((entry for entry in since if entry.is_birth), None)
     if birth is None:
         return ""
     approved = any(entry.generation == birth.generation and APPROVES in entry.body for entry in since)
-    return "promoted" if approved else birth.kind
+    if approved:
+        return "promoted"
+    lost = birth.kind == "proposed" and birth not in ledger.waiting(lineage.home, lineage.entries)
+    return "refused" if lost else birth.kind
 
 
 def _evolve(home: Home, plan: Plan, on_event: OnEvent, options: tuple[str, ...]) -> int:
     """`germline evolve` in a process of its own, at low priority; its exit code. Its events come here."""
     command = [sys.executable, "-m", "germline", "--home", str(home.root), "evolve", "--json", *options]
     sources = [*plan.data.sources]
-    if (home.root / harvest.FOLDER).is_dir() and harvest.FOLDER not in sources:
+    learned = plan.karma.keep_conversations and harvest.is_there(home.root)  # an empty source would be an error
+    if learned and harvest.FOLDER not in sources:
         command += ["--set", f"data.sources={json.dumps([*sources, harvest.FOLDER])}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
         lower = getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", 10)  # a class on Windows, a nice value elsewhere

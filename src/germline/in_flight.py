@@ -1,16 +1,21 @@
-"""What an age-up in flight is doing, for others to see: `runs/progress.json`, written at most once a second."""
+"""What an age-up in flight is doing, for others to see: `runs/progress.json`, written at most once a second.
+
+It is there to be looked at: an age-up never fails because it could not be written (a full disk; Windows, while somebody
+reads it).
+"""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
 
 from germline import foreign
+from germline.errors import GermlineError
 from germline.records import Event, OnEvent, canonical_json, finite
 from germline.store import disk
 from germline.store.home import Home
@@ -22,8 +27,8 @@ KEYS = {"kind", "text", "data", "process", "memory_bytes", "time"}
 
 @contextmanager
 def shown(home: Home, on_event: OnEvent) -> Iterator[OnEvent]:
-    """A callback for an age-up that also lets others see its last event. The file is gone when the block ends."""
-    path = home.runs / FILE
+    """A callback for an age-up that also lets others see its last event. When the block ends the file is gone, unless
+    it tells of another process: one that is at work while this one may not be."""
     told = 0.0
 
     def tell(event: Event) -> None:
@@ -32,18 +37,30 @@ def shown(home: Home, on_event: OnEvent) -> Iterator[OnEvent]:
         now = time.monotonic()
         if event.kind in ("stage", "step", "exam", "progress") and (now - told >= EVERY_SECONDS or told == 0.0):
             told = now
-            memory = psutil.Process().memory_info().rss
-            disk.make_directory(home.runs)
-            disk.replace(path, canonical_json({
-                "kind": event.kind, "text": event.text, "data": finite(event.data), "process": os.getpid(),
-                "memory_bytes": memory, "time": time.time(),
-            }))  # fmt: skip
+            _write(home, event)
 
     try:
         yield tell
     finally:
-        if path.is_file():
-            disk.remove(path)
+        if told:
+            _remove_own(home)
+
+
+def _write(home: Home, event: Event) -> None:
+    with suppress(GermlineError, OSError, psutil.Error):
+        memory = psutil.Process().memory_info().rss
+        disk.make_directory(home.runs)
+        disk.replace(home.runs / FILE, canonical_json({
+            "kind": event.kind, "text": event.text, "data": finite(event.data), "process": os.getpid(),
+            "memory_bytes": memory, "time": time.time(),
+        }))  # fmt: skip
+
+
+def _remove_own(home: Home) -> None:
+    other = look(home)
+    if other is None or other["process"] == os.getpid():
+        with suppress(GermlineError, OSError):
+            disk.remove(home.runs / FILE)
 
 
 def look(home: Home) -> dict[str, Any] | None:

@@ -79,7 +79,7 @@ def started(home: Home) -> Iterator[Callable[..., Running]]:
         sock = server.listening(0)
         port, token = sock.getsockname()[1], server.token(home)
         held = Rules(token=token, hosts=server.names(port, ()), public=page.PUBLIC, **rules)
-        notes = None if keep is None else Notes(home, keep=keep)
+        notes = None if keep is None else Notes(home, keep=lambda: bool(keep))
         runner = _runner(serving, notes, held)
         thread = threading.Thread(target=runner.run, kwargs={"sockets": [sock]})
         thread.start()

@@ -72,6 +72,40 @@ def test_what_cannot_be_read_is_told(home: Home) -> None:
         Book(home)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there are no such modes")
+def test_the_book_is_its_owner_s_alone_to_read(home: Home) -> None:
+    def modes() -> dict[str, int]:
+        return {path.name: path.stat().st_mode & 0o777 for path in home.root.glob(f"{FILE}*")}
+
+    before = os.umask(0)
+    try:
+        book = Book(home)
+        book.add(1, reason="", source="a", key="k")
+    finally:
+        os.umask(before)
+    private = dict.fromkeys([FILE, f"{FILE}-wal", f"{FILE}-shm"], 0o600)
+    assert modes() == private
+    for name in private:
+        (home.root / name).chmod(0o644)
+    Book(home).close()  # one from before
+    assert modes() == private and len(book.events()) == 1
+    book.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such modes")
+def test_the_book_is_private_from_the_moment_it_is_there(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def connect(path: Path, **_: object) -> None:
+        seen.append(path.stat().st_mode & 0o777)
+        raise sqlite3.OperationalError("stop")
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    with pytest.raises(GermlineError):
+        Book(home)
+    assert seen == [0o600]
+
+
 POSTING = """
 import sys
 from pathlib import Path
@@ -115,7 +149,9 @@ scores = st.floats(-1, 1, allow_nan=False)
 @given(st.lists(st.tuples(scores, st.floats(0, 72), st.sampled_from("abc")), max_size=60))
 def test_no_quota_is_ever_exceeded_and_blame_always_counts(told: list[tuple[float, float, str]]) -> None:
     policy = Karma(threshold=5, source_quota=2, day_quota=3)
-    events = [event(n, score, hours=hours, source=who) for n, (score, hours, who) in enumerate(told, 1)]
+    events = [
+        event(n, score, hours=hours, source=who, message=f"m{n}") for n, (score, hours, who) in enumerate(told, 1)
+    ]
     points = earned(events, policy)
     for day in {one.time.date() for one in events}:
         praise = [(one.source, p) for one, p in zip(events, points, strict=True) if one.time.date() == day and p > 0]
@@ -125,13 +161,35 @@ def test_no_quota_is_ever_exceeded_and_blame_always_counts(told: list[tuple[floa
     assert all(p == one.points for one, p in zip(events, points, strict=True) if one.points < 0)
 
 
+def test_of_what_one_source_says_of_one_answer_the_last_counts() -> None:
+    policy = Karma(threshold=5, source_quota=2)
+    assert sum(earned([event(n, 1.0) for n in range(1, 11)], policy)) == 1
+    changed = [event(1, 1.0), event(2, -1.0), event(3, 1.0, source="b"), event(4, 1.0, message="other")]
+    assert earned(changed, policy) == [0, -1, 1, 1]
+    given = [event(n, 1.0, kind="added", message=None) for n in range(1, 4)]
+    assert earned(given, policy) == [1, 1, 0]  # points are no opinion of an answer: the quota alone bounds them
+
+
+def test_an_answer_that_was_paid_for_pays_again_only_for_what_its_rating_changed() -> None:
+    policy = Karma(threshold=1)
+    paid = attempt("promoted", through=1)
+
+    def balance(*later: KarmaEvent) -> float:
+        return due([event(1, 0.1), *later], [paid], policy, generations=1, now=NOON).balance
+
+    assert balance(event(2, 0.1)) == 0
+    assert balance(event(2, 0.1, source="b")) == 0.1
+    assert balance(event(2, -1.0)) == -1.1
+    assert balance(event(2, 0.1), event(3, 0.7, message="other")) == 0.7
+
+
 def attempt(outcome: str, *, through: int = 0, ended: datetime | None = NOON) -> Attempt:
     return Attempt(number=1, time=NOON, through=through, entries=1, outcome=outcome, ended=ended)
 
 
 def test_karma_is_spent_by_a_promotion_and_kept_by_all_else() -> None:
     policy = Karma(threshold=3, growth=2, cooldown_hours=6)
-    events = [event(n, 1.0) for n in range(1, 5)]
+    events = [event(n, 1.0, message=f"m{n}") for n in range(1, 5)]
 
     def now(*attempts: Attempt, hours: float = 1, generations: int = 0) -> Any:
         return due(events, attempts, policy, generations=generations, now=NOON + timedelta(hours=hours))

@@ -64,7 +64,7 @@ def command(
     taken = sock.getsockname()[1]
     rules = Rules(token=secret, hosts=server.names(taken, hosts), public=page.PUBLIC)
     karma = _plan(home).karma
-    notes = Notes(home, keep=karma.keep_conversations) if karma.threshold or karma.keep_conversations else None
+    notes = Notes(home, keep=lambda: keeps(home)) if karma.threshold or karma.keep_conversations else None
     heaps.keep_few()
     on, _ = arithmetic(Training(), machine())
     with progress.report(as_json=as_json) as tell, server.told_aside(tell) as on_event:
@@ -77,6 +77,11 @@ def command(
             output.say(f"{serving.head.name} answers at {address}#{secret}")
         server.run(application(serving, prompts, notes), rules, serving, sock)
     return None
+
+
+def keeps(home: Home) -> bool:
+    """Whether the owner lets conversations be kept, as the plan has it now. PlanError for one that cannot be read."""
+    return _plan(home).karma.keep_conversations
 
 
 def _plan(home: Home) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import click
@@ -53,7 +54,8 @@ def _watch(home: Home, every: float, as_json: bool) -> None:
                     raise
                 seen = f"{error.message}; {error.hint}" if error.hint else error.message
         looked = datetime.now(UTC).isoformat(timespec="seconds")
-        disk.replace(home.runs / HEARTBEAT, canonical_json({"time": looked, "seen": seen, "every": every}))
+        with suppress(GermlineError, OSError):  # others see that it was not written, and this one goes on watching
+            disk.replace(home.runs / HEARTBEAT, canonical_json({"time": looked, "seen": seen, "every": every}))
         if seen != said:
             said = seen
             output.note(output.json_line({"event": "watch", "text": seen}) if as_json else seen)

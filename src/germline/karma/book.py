@@ -2,23 +2,26 @@
 
 It is no part of any generation. WAL and synchronous=FULL: once a call returns, what it wrote survives a kill and a
 power cut, as far as SQLite promises (https://sqlite.org/pragma.html#pragma_synchronous). Events are appended and never
-changed; what was spent is an event's number. Any process may write at any time: SQLite lets them take turns.
+changed; what was spent is an event's number. Any process may write at any time: SQLite lets them take turns. It holds
+what people said, and is its owner's alone to read.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from germline.errors import GermlineError, StoreDamaged
+from germline.store import disk
 from germline.store.home import Home
 
 FILE = "karma.sqlite"
@@ -78,12 +81,13 @@ class Book:
         self.path = home.root / FILE
         self._lock = threading.Lock()
         try:
+            _keep_private(self.path)
             self._base = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
             self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA synchronous = FULL")
             self._base.execute("PRAGMA foreign_keys = ON")
             self._prepare()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise _explained(self.path, error) from error
 
     def close(self) -> None:
@@ -130,10 +134,11 @@ class Book:
         return self.attempts()[-1]
 
     def end(self, attempt: Attempt, outcome: str) -> None:
-        """What came of it. Told twice, the first holds."""
+        """What came of it. Told twice, the first holds, but for a proposal: refused, it may yet be promoted."""
         with self._writing() as base:
-            base.execute("UPDATE attempts SET outcome = ?, ended = ? WHERE number = ? AND outcome IN ('', 'proposed')",
-                         (outcome, _now(), attempt.number))  # fmt: skip
+            still_open = "(outcome IN ('', 'proposed') OR outcome = 'refused' AND ? = 'promoted')"
+            base.execute(f"UPDATE attempts SET outcome = ?, ended = ? WHERE number = ? AND {still_open}",
+                         (outcome, _now(), attempt.number, outcome))  # fmt: skip
 
     def _append(
         self, kind: str, source: str, points: float, message: str | None, correction: str, reason: str, key: str
@@ -183,7 +188,24 @@ class Book:
             self._base.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
 
 
-def _explained(path: Path, error: sqlite3.Error) -> GermlineError:
+def _keep_private(path: Path) -> None:
+    """Let nobody but the owner read the book: a new one from the moment it is there, one that is there from now on.
+
+    SQLite makes -wal and -shm with the mode of the file they belong to.
+    """
+    if not os.path.lexists(path):
+        with suppress(FileExistsError), disk.new_file(path, mode=0o600):  # empty, which SQLite takes for a new one
+            pass
+    if os.name == "nt":
+        return
+    for name in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        # By name: closing a descriptor of the file would let go of the locks of another Book in this process.
+        with suppress(FileNotFoundError, PermissionError):  # SQLite removed it meanwhile, or it is another user's
+            if name.stat().st_mode & 0o077:
+                name.chmod(0o600)
+
+
+def _explained(path: Path, error: Exception) -> GermlineError:
     if "malformed" in str(error) or "not a database" in str(error):
         return StoreDamaged(f"{path}: {error}", hint="put a copy in its place, or move it away: karma begins anew")
     return GermlineError(f"{path}: {error}", hint="check who may write there, and the disk's space; then try again")

@@ -1,14 +1,18 @@
 """What people taught by their feedback, as conversations that the data gate reads like any other source.
 
 Only exchanges that the owner lets be kept can be harvested. The last word on an answer decides: a correction takes its
-place; without one it must have been liked. Names follow from content, so that harvesting twice gives the same files.
+place; without one it must have been liked. Names follow from content, so that harvesting twice gives the same files,
+and what was harvested is known from what the owner put beside it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from germline.errors import GermlineError
 from germline.karma.book import KarmaEvent
 from germline.records import canonical_json, digest_of
 from germline.settings import Karma
@@ -16,6 +20,7 @@ from germline.store import disk
 
 FOLDER = "karma"
 """In the home."""
+_NAME = re.compile(r"[0-9a-f]{32}\.json")
 
 Exchange = Sequence[Mapping[str, str]]
 
@@ -41,10 +46,42 @@ def lessons(events: Sequence[KarmaEvent], exchanges: Mapping[str, Exchange], pol
 def write(root: Path, found: Sequence[bytes], most: int) -> int:
     """Put at most `most` that are not there yet into the folder of the home at `root`; how many."""
     folder = root / FOLDER
-    new = [(name, lesson) for lesson in found
-           if not (name := folder / f"{digest_of(lesson)[7:39]}.json").exists()][:most]  # fmt: skip
+    new = [(name, lesson) for lesson in found if not (name := folder / _name(lesson)).exists()][:most]
     if new:
         disk.make_directory(folder)
     for name, lesson in new:
         disk.write_new(name, lesson)
     return len(new)
+
+
+def drop_others(root: Path, found: Sequence[bytes]) -> None:
+    """Remove from the folder what was harvested once and is not in `found`: it was disliked since, or corrected.
+
+    A file that was not harvested, or has been changed, is the owner's, and stays.
+    """
+    folder, kept = root / FOLDER, {_name(lesson) for lesson in found}
+    try:
+        harvested = [path for path in folder.iterdir() if _is_harvested(path)] if folder.is_dir() else []
+    except OSError as error:
+        raise GermlineError(f"{error.filename}: {error.strerror}", hint="check who may read it; try again") from error
+    for path in harvested:
+        if path.name not in kept:
+            disk.remove(path)
+
+
+def is_there(root: Path) -> bool:
+    """Whether the folder holds anything that can be learned."""
+    folder = root / FOLDER
+    return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+
+
+def _name(lesson: bytes) -> str:
+    return f"{digest_of(lesson)[7:39]}.json"
+
+
+def _is_harvested(path: Path) -> bool:
+    """Whether its name follows from its content, as `write` gives it."""
+    if not _NAME.fullmatch(path.name) or path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest().startswith(path.stem)

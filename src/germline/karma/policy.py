@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,13 +30,17 @@ class Due:
 def earned(events: Sequence[KarmaEvent], policy: Karma) -> list[float]:
     """The points of each event, in order of time.
 
-    Praise counts up to a quota a day (UTC) for each source, and for all together: nobody can buy a generation in an
-    afternoon. Blame always counts.
+    Of what one source says of one answer only the last counts: ten clicks are one opinion. Praise counts up to a quota
+    a day (UTC) for each source, and for all together: nobody can buy a generation in an afternoon. Blame always counts.
     """
+    last = {(event.source, event.message): event.sequence for event in events}
     points = []
     by_source: dict[tuple[object, str], float] = defaultdict(float)
     by_day: dict[object, float] = defaultdict(float)
     for event in events:
+        if event.message is not None and last[event.source, event.message] != event.sequence:
+            points.append(0.0)
+            continue
         worth = event.points * policy.per_event if event.kind == "feedback" else event.points
         worth += policy.per_correction if event.correction else 0.0
         day = event.time.date()
@@ -51,10 +56,14 @@ def earned(events: Sequence[KarmaEvent], policy: Karma) -> list[float]:
 def due(
     events: Sequence[KarmaEvent], attempts: Sequence[Attempt], policy: Karma, *, generations: int, now: datetime
 ) -> Due:
-    """Whether what was earned since the last promotion pays for an age-up. `generations`: promoted so far."""
+    """Whether what was earned since the last promotion pays for an age-up. `generations`: promoted so far.
+
+    That is all that was earned, less what the events up to the promotion had earned by then: an answer that was paid
+    for and is rated again by the same source counts by what its rating changed.
+    """
     spent = max((one.through for one in attempts if one.outcome in PAID), default=0)
-    counted = zip(events, earned(events, policy), strict=True)
-    balance = sum(points for event, points in counted if event.sequence > spent)
+    paid = earned([event for event in events if event.sequence <= spent], policy)
+    balance = math.fsum([*earned(events, policy), *(-points for points in paid)])  # exact: what was paid leaves no dust
     threshold = policy.threshold * policy.growth**generations
     last = attempts[-1] if attempts else None
     ready, reason = True, f"{balance:g} points reach the threshold of {threshold:g}"

@@ -6,23 +6,38 @@ from collections.abc import Callable, Sequence
 from secrets import token_hex
 from typing import Any
 
+from germline.errors import GermlineError
 from germline.karma.book import Book
 from germline.serve.requests import Feedback
 from germline.store.home import Home
 
 
 class Notes:
-    """`keep`: whether words are kept, or only that there was an answer."""
+    """`keep` says whether words are kept, or only that there was an answer.
 
-    def __init__(self, home: Home, *, keep: bool) -> None:
+    It is asked at each answer, because the owner may change their mind while the server runs. Where it cannot tell (a
+    plan that is being edited), no words are kept.
+    """
+
+    def __init__(self, home: Home, *, keep: Callable[[], bool]) -> None:
         self._book, self._keep = Book(home), keep
+        self.problem = ""
+        """Why the last answer is not in the book, and cannot be rated; empty where it is."""
 
     def of(self, asked: Sequence[dict[str, str]] | None) -> Callable[[str, str, str], None]:
-        """Takes id, generation and text of the answer to `asked`; None: to no conversation."""
+        """Takes id, generation and text of the answer to `asked`; None: to no conversation.
+
+        What it takes never raises: an answer that is there is not lost because it cannot be written down (`problem`).
+        """
 
         def remember(name: str, generation: str, text: str) -> None:
-            kept = [*asked, {"role": "assistant", "content": text}] if asked is not None and self._keep else None
-            self._book.remember(name, generation, kept)
+            may = asked is not None and self._may_keep()
+            kept = [*asked, {"role": "assistant", "content": text}] if asked is not None and may else None
+            try:
+                self._book.remember(name, generation, kept)
+                self.problem = ""
+            except (GermlineError, OSError) as error:
+                self.problem = f"the last answer cannot be rated: {error}"
 
         return remember
 
@@ -34,3 +49,9 @@ class Notes:
 
     def close(self) -> None:
         self._book.close()
+
+    def _may_keep(self) -> bool:
+        try:
+            return self._keep()
+        except (GermlineError, OSError):
+            return False

@@ -1,0 +1,84 @@
+"""What is shown of an age-up, or of a watch, never ends it, and is nobody else's to remove."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from germline import aging
+from germline.cli import watch
+from germline.errors import Locked
+from germline.in_flight import FILE, look, shown
+from germline.records import Event, canonical_json
+from germline.store import disk
+from germline.store.home import Home
+from tests.unit.small_lineage import lighthouse
+
+STEP = Event(kind="step", text="step 3", data={"step": 3})
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return lighthouse(tmp_path / "home")
+
+
+@pytest.fixture
+def held_open(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Windows, while another process has the file open. What was tried."""
+    tried: list[str] = []
+
+    def fail(primitive: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        if primitive is os.replace or (primitive is os.unlink and arguments[0].name == FILE):
+            tried.append(primitive.__name__)
+            raise PermissionError(13, "Access is denied")
+        return primitive(*arguments, **named)
+
+    monkeypatch.setattr(disk, "watch", fail)
+    return tried
+
+
+def test_an_age_up_goes_on_where_it_cannot_be_shown(home: Home, held_open: list[str]) -> None:
+    heard: list[Event] = []
+    (home.runs / FILE).write_text("{}", encoding="utf-8")
+    with shown(home, heard.append) as tell:
+        tell(STEP)
+    assert heard == [STEP] and held_open == ["replace", "unlink"]
+
+
+def test_who_finds_the_lineage_locked_leaves_what_the_other_shows(home: Home) -> None:
+    with shown(home, lambda event: None) as tell:
+        tell(STEP)
+        with pytest.raises(Locked), shown(home, lambda event: None):
+            raise Locked("another germline is at work")
+        assert look(home) is not None
+    assert not (home.runs / FILE).exists()
+
+
+def test_what_another_process_has_written_since_is_left(home: Home) -> None:
+    with shown(home, lambda event: None) as tell:
+        tell(STEP)
+        found = look(home)
+        assert found is not None
+        (home.runs / FILE).write_bytes(canonical_json({**found, "process": os.getppid()}))
+    assert look(home) is not None
+
+
+def test_a_watcher_goes_on_where_its_heartbeat_cannot_be_written(
+    home: Home, held_open: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch, "time", type("time", (), {"sleep": staticmethod(sleep)}))
+    monkeypatch.setattr(aging, "age_up_if_due", lambda *_: (_ for _ in ()).throw(Locked("at work")))
+    with pytest.raises(KeyboardInterrupt):
+        watch._watch(home, 1.0, as_json=True)
+    assert looks == [1.0, 1.0] and held_open == ["replace", "replace"]

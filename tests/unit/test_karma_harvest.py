@@ -1,0 +1,114 @@
+"""What is learned of feedback is what people and the plan say when the age-up begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from germline import aging
+from germline.karma import harvest
+from germline.karma.book import Book
+from germline.records import canonical_json, digest_of
+from germline.settings import Karma, Plan
+from germline.store.home import Home
+from tests.unit.small_lineage import lighthouse
+
+KEEPS = Plan(karma=Karma(threshold=1, cooldown_hours=0, keep_conversations=True))
+KEEPS_NOT = Plan(karma=Karma(threshold=1, cooldown_hours=0))
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Age-ups begin and end here, and nothing is grown."""
+    monkeypatch.setattr(aging, "_evolve", lambda *_: 1)
+    return lighthouse(tmp_path / "home")
+
+
+def liked(book: Book, message: str, text: str) -> None:
+    book.remember(message, "sha256:1", exchange(text))
+    book.feedback(message, 1, correction="", source="a", key=message)
+
+
+def exchange(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": "How high?"}, {"role": "assistant", "content": text}]
+
+
+def harvested(home: Home, plan: Plan) -> list[str]:
+    """The files that an age-up finds."""
+    assert aging.age_up_if_due(home, plan, lambda event: None).outcome == "failed"
+    return names(home)
+
+
+def names(home: Home) -> list[str]:
+    return sorted(path.name for path in (home.root / harvest.FOLDER).glob("*"))
+
+
+def named(texts: Sequence[str]) -> list[str]:
+    digests = [digest_of(canonical_json({"messages": exchange(text)})) for text in texts]
+    return sorted(f"{digest[7:39]}.json" for digest in digests)
+
+
+def test_an_answer_that_was_disliked_after_its_harvest_is_learned_no_more(home: Home) -> None:
+    book = Book(home)
+    liked(book, "m1", "Thirty metres.")
+    liked(book, "m2", "Ten metres.")
+    assert harvested(home, KEEPS) == named(["Thirty metres.", "Ten metres."])
+    book.feedback("m2", -1, correction="", source="a", key="no")
+    book.add(1, reason="", source="owner", key="more")
+    assert harvested(home, KEEPS) == named(["Thirty metres."])
+    book.feedback("m1", -1, correction="Thirty-one.", source="a", key="corrected")
+    assert harvested(home, KEEPS) == named(["Thirty-one."])
+    book.close()
+
+
+def test_only_what_germline_wrote_is_removed(home: Home) -> None:
+    book = Book(home)
+    for message, text in (("m1", "Thirty metres."), ("m2", "Ten metres."), ("m3", "Nine.")):
+        liked(book, message, text)
+    before = harvested(home, KEEPS)
+    folder = home.root / harvest.FOLDER
+    edited, linked = (folder / named([text])[0] for text in ("Ten metres.", "Nine."))
+    edited.chmod(0o644)
+    edited.write_text('{"messages": []}', encoding="utf-8")
+    mine = [folder / "mine.json", folder / f"{'a' * 32}.json"]
+    for path in mine:
+        path.write_text("{}", encoding="utf-8")
+    linked.rename(home.root / "kept.json")
+    linked.symlink_to(home.root / "kept.json")
+    assert len(before) == 3
+    assert harvested(home, KEEPS_NOT) == sorted(path.name for path in (edited, linked, *mine))
+    book.close()
+
+
+def test_where_the_plan_keeps_no_conversations_any_more_none_is_learned(home: Home) -> None:
+    book = Book(home)
+    liked(book, "m1", "Thirty metres.")
+    assert harvested(home, KEEPS_NOT) == [] and not harvest.is_there(home.root)
+    assert harvested(home, KEEPS) == named(["Thirty metres."]) and harvest.is_there(home.root)
+    assert harvested(home, KEEPS_NOT) == [] and not harvest.is_there(home.root)
+    assert harvested(home, KEEPS) == named(["Thirty metres."])  # the book has forgotten nothing
+    book.close()
+
+
+@pytest.mark.parametrize(("plan", "learned"), [(KEEPS, True), (KEEPS_NOT, False)])
+def test_the_folder_is_a_source_only_while_the_plan_keeps_conversations(
+    tmp_path: Path, plan: Plan, learned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = lighthouse(tmp_path / "home")
+    commands: list[list[str]] = []
+
+    def not_started(command: list[str], **_: object) -> None:
+        commands.append(command)
+        raise InterruptedError
+
+    monkeypatch.setattr(aging.subprocess, "Popen", not_started)
+    folder = home.root / harvest.FOLDER
+    folder.mkdir()
+    with pytest.raises(InterruptedError):
+        aging._evolve(home, plan, lambda event: None, ())
+    (folder / "mine.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(InterruptedError):
+        aging._evolve(home, plan, lambda event: None, ())
+    assert ['data.sources=["karma"]' in command for command in commands] == [False, learned]
