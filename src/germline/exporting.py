@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import psutil
 
@@ -21,7 +21,7 @@ from germline import __version__, verify_lineage
 from germline.checkout import scale_of, weights
 from germline.errors import DoesNotFit, GermlineError, PlanError
 from germline.export import adapter, gguf_file, huggingface
-from germline.export.card import Ancestor, card, modelfile
+from germline.export.card import Ancestor, Base, base_of, card, modelfile
 from germline.export.consumers import Consumer, Germline, LlamaCpp, Transformers
 from germline.export.gguf_shape import ARCHITECTURES, context
 from germline.export.gguf_types import known
@@ -104,13 +104,15 @@ def source_of(lineage: Lineage, generation: Generation) -> Source:
     """All of a generation that any format needs, and what it shall say of itself."""
     founder = lineage.founder_of(generation)
     origin = lineage.json(founder, ORIGIN)
+    base = _base(lineage, founder)
     name = f"{lineage.home.name} {generation.name}"
     about = {
         "lineage": lineage.home.name, "lineage_id": lineage.home.charter.id, "generation": generation.name,
         "id": generation.digest, "weights": generation.manifest.weights.digest, "founder": founder.digest,
-        "ledger_entry": generation.birth.digest, "base": _base(origin), "license": origin.get("license") or "",
-        "germline": __version__,
+        "ledger_entry": generation.birth.digest, "license": origin.get("license") or "", "germline": __version__,
     }  # fmt: skip
+    if based_on := base.name if generation.digest != founder.digest else base.hub:  # no founder is based on itself
+        about["base"] = based_on
     for ancestor in lineage.ancestry(generation)[1:]:
         if TRAIN in ancestor.manifest.files:
             about[f"data_{ancestor.name}"] = ancestor.manifest.files[TRAIN].digest
@@ -176,7 +178,7 @@ def _adapter(lineage: Lineage, generation: Generation, source: Source, quantizat
     for child in line:
         lineage.read(child, ADAPTER)  # re-hashed before it is trusted
     steps = [(lineage.path(child, ADAPTER), scale_of(lineage, child)) for child in line]
-    adapter.write(steps, source.shape, source.about.get("base", f"{lineage.home.name} g0"), staged)
+    adapter.write(steps, source.shape, source.about["base"], staged)
 
     @contextmanager
     def opened() -> Iterator[Consumer]:
@@ -199,7 +201,8 @@ _WRITERS: dict[Kind, Callable[[Lineage, Generation, Source, str, Path], Made]] =
 def _tell(lineage: Lineage, generation: Generation, source: Source, staged: Path, parity: Parity | None) -> None:
     """The card, what was measured, the verifier, and last the provenance, which names the hash of every other file."""
     line = lineage.ancestry(generation)
-    disk.write_new(staged / "README.md", card(source.name, source.about, [*map(_ancestor, line)]).encode())
+    text = card(source.name, source.about, [*map(_ancestor, line)], _base(lineage, line[0]))
+    disk.write_new(staged / "README.md", text.encode())
     disk.write_new(staged / PARITY, canonical_json(plain(parity) if parity else {"opened": False}))
     disk.write_new(staged / VERIFIER, Path(verify_lineage.__file__).read_bytes())
     files = {path.name: plain(hash_file(path)) for path in sorted(staged.iterdir()) if path.name != PARITY}
@@ -219,9 +222,8 @@ def _ancestor(generation: Generation) -> Ancestor:
                     facts=delta.get("facts", 0), scores=body.get("scores", {}))  # fmt: skip
 
 
-def _base(origin: Mapping[str, Any]) -> str:
-    """Where a founder came from, as far as its origin tells: a file's name, never its owner's path."""
-    return next(iter(origin.get("files") or {}), "")
+def _base(lineage: Lineage, founder: Generation) -> Base:
+    return base_of(lineage.json(founder, ORIGIN), founder.name, f"{_file_name(lineage.home.name)}-{founder.name}-hf")
 
 
 def _context(source: Source) -> int:

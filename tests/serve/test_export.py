@@ -6,16 +6,20 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from germline import exporting
 from germline.cli import main
 from germline.errors import PlanError
+from germline.export.card import Base, base_of, card
 from germline.export.parity import Parity, compare
 from germline.exporting import Kind, Mismatch, export
 from germline.lineage import Lineage
+from germline.model.founder_source import DEMO
 from germline.store.home import Home
 from germline.verify_lineage import exported
 
@@ -46,8 +50,6 @@ def test_an_export_is_opened_and_told_and_the_same_twice(home: Home, kind: Kind,
 
 def test_a_mismatch_fails_and_leaves_nothing(home: Home, tmp_path: Path) -> None:
     def wrong(*given: Any, **told: Any) -> Parity:
-        from dataclasses import replace
-
         return replace(briefly(*given, **told), failed=("it reads 3 of 30 texts differently",))
 
     lineage = Lineage.open(home)
@@ -61,6 +63,71 @@ def test_a_mismatch_fails_and_leaves_nothing(home: Home, tmp_path: Path) -> None
         with pytest.raises(KeyboardInterrupt):
             export(lineage, lineage.head, kind, tmp_path / "out", lambda event: None, compared=interrupted)
     assert {path.name for path in tmp_path.iterdir()} == {"home"}
+
+
+@pytest.mark.parametrize("kind", ["gguf", "ollama", "hf"])
+def test_an_export_that_lost_a_special_token_is_refused(
+    home: Home, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(tokenizer_json: bytes) -> bytes:
+        told = json.loads(tokenizer_json)
+        told["added_tokens"] = [token for token in told["added_tokens"] if token["content"] != "<|im_start|>"]
+        del told["model"]["vocab"]["<|im_start|>"]
+        return json.dumps(told).encode()
+
+    gguf, directory = exporting.gguf_file.write, exporting.huggingface.write_directory
+    monkeypatch.setattr(exporting.gguf_file, "write", lambda source, file, quantization: gguf(
+        replace(source, tokenizer_json=without(source.tokenizer_json)), file, quantization))  # fmt: skip
+    monkeypatch.setattr(exporting.huggingface, "write_directory", lambda config, tokenizer_json, *rest: directory(
+        config, without(tokenizer_json), *rest))  # fmt: skip
+    lineage = Lineage.open(home)
+    with pytest.raises(Mismatch, match="of 3 added tokens it mistakes 1, first '<|im_start|>'".replace("|", r"\|")):
+        export(lineage, lineage.head, kind, tmp_path / "out", lambda event: None, compared=briefly)
+    assert {path.name for path in tmp_path.iterdir()} == {"home"}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of what peft and transformers think of each other
+def test_an_adapter_names_a_base_that_peft_opens(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told nothing but the adapter, in the directory where the founder was exported as the adapter's card says."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # it would ask the hub for a tokenizer that the adapter does not hold
+    at = ["--unchecked", "--home", str(home.root)]
+    assert main(["export", "g2", "--to", "adapter", "-o", "learned", *at]) == 0
+    written = {path.name: path.read_bytes().decode() for path in Path("learned").glob("*.[jm]*[nd]")}
+    base = json.loads(written["adapter_config.json"])["base_model_name_or_path"]
+    assert base == json.loads(written["germline.json"])["about"]["base"] == "tiny-g0-hf"
+    assert f"`germline export g0 --to hf -o {base}`" in written["README.md"]
+    assert not any(str(tmp_path) in text for text in written.values())
+    assert main(["export", "g0", "--to", "hf", *at]) == 0  # without -o it has that name, too
+    assert "export g0" not in Path(base, "README.md").read_text()
+    model = pytest.importorskip("peft").AutoPeftModelForCausalLM.from_pretrained("learned")
+    assert model.get_base_model().name_or_path == base
+
+
+PUBLIC = {"kind": "demo", "files": {DEMO: "sha256:1"}}
+UNKNOWN: list[dict[str, Any]] = [
+    {"kind": "demo", "files": {"Other-1B.gguf": "sha256:1"}},
+    {"kind": "gguf", "files": {"Other-1B.gguf": "sha256:1"}},
+    {"kind": "directory", "files": {"config.json": "sha256:1", "tokenizer.json": "sha256:2"}},
+    {"kind": "scratch", "files": {"tokenizer.json": "sha256:1"}, "size": "tiny"},
+]
+
+
+def carded(base: Base) -> str:
+    return card("Keeper g1", {"generation": "g1", "lineage": "Keeper", "base": base.name}, [], base)
+
+
+def test_the_demo_is_called_by_its_public_name() -> None:
+    base = base_of(PUBLIC, "g0", "Keeper-g0-hf")
+    assert base.hub == "HuggingFaceTB/SmolLM2-135M-Instruct" and base.told() in carded(base)
+    assert f'base_model: "{base.hub}"' in carded(base) and base.name == "Keeper-g0-hf"  # exactly what was compared
+
+
+@pytest.mark.parametrize("origin", UNKNOWN)
+def test_a_base_of_no_known_public_name_is_called_by_its_export(origin: dict[str, Any]) -> None:
+    base = base_of(origin, "g0", "Keeper-g0-hf")
+    assert base.name == "Keeper-g0-hf" and "`germline export g0 --to hf -o Keeper-g0-hf`" in carded(base)
+    assert "base_model" not in carded(base)  # which the hub would take for the name of a model of its own
 
 
 def test_whatever_was_changed_is_found_by_the_verifier(home: Home, tmp_path: Path) -> None:

@@ -7,6 +7,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from germline.model.founder_source import DEMO
+
+DEMO_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""What `DEMO` is a quantized file of, as the package that ships it says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """The founder, as somebody elsewhere can have it."""
+
+    name: str
+    """The directory that `germline export` writes of it, and that an adapter looks for: it says there exactly what was
+    compared."""
+    hub: str
+    """The public model that it is a quantized file of; empty where none is known."""
+    founder: str
+    """Its name in the lineage: g0."""
+
+    def told(self) -> str:
+        """How to come by it."""
+        written = (
+            f"`germline export {self.founder} --to hf -o {self.name}` writes the founder, {self.founder}, as the "
+            "directory of that name, where an adapter looks for it."
+        )
+        return f"{written} It is a quantized file of `{self.hub}`, and differs a little." if self.hub else written
+
+
+def base_of(origin: Mapping[str, Any], founder: str, directory: str) -> Base:
+    """What a founder of this origin can be had as; `directory` is where an export of it would lie.
+
+    An origin names files, of a directory no more than `config.json` and its like, and never their owner's path. So it
+    tells which public model that is of the demo alone.
+    """
+    demo = origin.get("kind") == "demo" and DEMO in origin.get("files", {})
+    return Base(name=directory, hub=DEMO_MODEL if demo else "", founder=founder)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ancestor:
@@ -21,10 +57,13 @@ class Ancestor:
     scores: Mapping[str, Any]
 
 
-def card(name: str, about: Mapping[str, str], line: Sequence[Ancestor]) -> str:
-    """README.md: front matter that the hub reads, then where the model comes from and how it was examined."""
+def card(name: str, about: Mapping[str, str], line: Sequence[Ancestor], base: Base) -> str:
+    """README.md: front matter that the hub reads, then where the model comes from and how it was examined.
+
+    The hub takes no `base_model` but its own models' names.
+    """
     front = {"license": about.get("license", "unknown"), "library_name": "transformers", "tags": ["germline"],
-             "pipeline_tag": "text-generation", "base_model": about.get("base", "")}  # fmt: skip
+             "pipeline_tag": "text-generation", "base_model": base.hub}  # fmt: skip
     rows = [
         f"| {one.name} | `{one.digest[7:19]}` | {one.rows or '-'} | {one.facts or '-'} | "
         f"{f'`{one.data[7:19]}`' if one.data else '-'} | {_percent(one.scores.get('recall'))} | "
@@ -39,7 +78,7 @@ def card(name: str, about: Mapping[str, str], line: Sequence[Ancestor]) -> str:
         "| generation | id | rows | facts | data | recall | unseen wordings | spoken |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |", *rows, "",
         "Recall is the lowest over the exams of all ancestors, each written before the generation was trained.", "",
-        "## Where it comes from", "",
+        "## Where it comes from", "", *([base.told(), ""] if "base" in about else []),
         *(f"- {key}: `{value}`" for key, value in sorted(about.items()) if value), "",
         "`germline.json` holds the signed ledger entries of the line and the hash of every file here; "
         "`python verify_lineage.py .` checks them with Python alone. `parity.json` tells which program opened it, "

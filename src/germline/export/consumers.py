@@ -10,12 +10,13 @@ import http.client
 import json
 import urllib.parse
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from tokenizers import AddedToken
 from torch import Tensor
 
 from germline.errors import PlanError
@@ -39,6 +40,12 @@ class Consumer(Protocol):
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text as it stands: nothing added, the names of special tokens are text."""
 
+    def controls(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, again with nothing added, where the names of special tokens mean the tokens."""
+
+    def names(self, ids: Ids) -> list[str]:
+        """What each added token is called; for an id that is none, anything else."""
+
     def predict(self, prompts: Sequence[Ids]) -> Iterator[Tensor]:
         """Log-probabilities [V], fp64, natural, of what follows each prompt."""
 
@@ -54,10 +61,18 @@ class Germline:
 
     def __init__(self, source: Source) -> None:
         self._tokenizer = source.tokenizer()
+        self.added: Mapping[int, AddedToken] = source.added
+        """What every other has to know of by the same names."""
         self._decoder = weights.load(source.shape, source.weights, torch.float32)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         return self._tokenizer.encode_batch(texts)
+
+    def controls(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self._tokenizer.controls(text) for text in texts]
+
+    def names(self, ids: Ids) -> list[str]:
+        return [self.added[index].content for index in ids]
 
     @torch.inference_mode()
     def predict(self, prompts: Sequence[Ids]) -> Iterator[Tensor]:
@@ -89,6 +104,13 @@ class Transformers:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         plain = {"add_special_tokens": False, "split_special_tokens": True}
         return [self._tokenizer(text, **plain)["input_ids"] for text in texts]
+
+    def controls(self, texts: Sequence[str]) -> list[list[int]]:
+        meant = {"add_special_tokens": False, "split_special_tokens": False}
+        return [self._tokenizer(text, **meant)["input_ids"] for text in texts]
+
+    def names(self, ids: Ids) -> list[str]:
+        return [name or "" for name in self._tokenizer.convert_ids_to_tokens(list(ids))]
 
     @torch.inference_mode()
     def predict(self, prompts: Sequence[Ids]) -> Iterator[Tensor]:
@@ -135,6 +157,13 @@ class LlamaCpp:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         plain = {"add_special": False, "parse_special": False}
         return [self._ask("/tokenize", {"content": text, **plain})["tokens"] for text in texts]
+
+    def controls(self, texts: Sequence[str]) -> list[list[int]]:
+        meant = {"add_special": False, "parse_special": True}
+        return [self._ask("/tokenize", {"content": text, **meant})["tokens"] for text in texts]
+
+    def names(self, ids: Ids) -> list[str]:
+        return [self._ask("/detokenize", {"tokens": [index]})["content"] for index in ids]
 
     def predict(self, prompts: Sequence[Ids]) -> Iterator[Tensor]:
         # Half a character, and an ending, come without probabilities. So it is made to say "a": what it is asked for

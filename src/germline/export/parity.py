@@ -1,5 +1,8 @@
 """Does an export answer as germline does? The ids of a thousand texts, what follows fixed prompts, and how they go on.
 
+In those texts the names of special tokens are text, so a token that the export lost is not missed there: each added
+token is asked for by its id and by its name besides.
+
 What is asked is fixed, so that two reports can be held side by side. The distance between two next-word distributions
 is the Kullback-Leibler divergence from germline's in fp32, in nats; greedy continuations may part where germline's own
 two best words are closer than the arithmetic of the export is exact.
@@ -15,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from germline.export.consumers import Consumer
+from germline.export.consumers import Consumer, Germline
 from germline.export.texts import strings
 from germline.records import Event, OnEvent
 
@@ -44,6 +47,9 @@ class Parity:
     consumer: str
     texts: int
     texts_alike: int
+    added: int
+    """Added tokens: those that are looked for in a text before it is cut into words."""
+    added_alike: int
     mean_divergence: float
     worst_divergence: float
     divergence_limit: float
@@ -56,7 +62,7 @@ class Parity:
 
 
 def compare(
-    ours: Consumer, theirs: Consumer, kind: str, *, normalized: bool, context: int, on_event: OnEvent,
+    ours: Germline, theirs: Consumer, kind: str, *, normalized: bool, context: int, on_event: OnEvent,
     count: int = TEXTS, prompt_count: int = PROMPTS,
 ) -> Parity:  # fmt: skip
     """`theirs`, an export of the format `kind`, held against `ours`.
@@ -71,6 +77,10 @@ def compare(
     expected, found = ours.encode(texts), theirs.encode(texts)
     alike = sum(one == other for one, other in zip(expected, found, strict=True))
     failed = [] if alike == len(texts) else [_misread(texts, expected, found, len(texts) - alike)]
+    mistaken = _mistaken(ours, theirs)
+    if mistaken:
+        name, problem = next(iter(mistaken.items()))
+        failed.append(f"of {len(ours.added):,} added tokens it mistakes {len(mistaken):,}, first {name!r}: {problem}")
     prompts = _prompts(expected, prompt_count, min(PROMPT_TOKENS, context - 1))
     on_event(Event(kind="stage", text=f"{theirs.name} is asked what follows {len(prompts)} prompts"))
     pairs = list(zip(ours.predict(prompts), theirs.predict(prompts), strict=True))
@@ -87,7 +97,8 @@ def compare(
     if kind in EXACT and any(words):
         failed.append(next(filter(None, words)))
     return Parity(
-        format=kind, consumer=theirs.name, texts=len(texts), texts_alike=alike, mean_divergence=mean,
+        format=kind, consumer=theirs.name, texts=len(texts), texts_alike=alike,
+        added=len(ours.added), added_alike=len(ours.added) - len(mistaken), mean_divergence=mean,
         worst_divergence=max(distances, default=math.inf), divergence_limit=LIMITS[kind], prompts=len(prompts),
         same_best_word=same, spoken=len(spoken), spoken_alike=words.count(""), failed=tuple(failed),
     )  # fmt: skip
@@ -98,8 +109,9 @@ def told(parity: Parity | None) -> str:
     if parity is None:
         return "Nobody opened this export: it was written with --unchecked."
     return (
-        f"{parity.consumer} reads {parity.texts_alike:,} of {parity.texts:,} texts as germline does. What it expects "
-        f"to follow {parity.prompts} prompts differs from germline's fp32 by {parity.mean_divergence:.2g} nats on "
+        f"{parity.consumer} reads {parity.texts_alike:,} of {parity.texts:,} texts and {parity.added_alike:,} of "
+        f"{parity.added:,} added tokens as germline does. What it expects to follow "
+        f"{parity.prompts} prompts differs from germline's fp32 by {parity.mean_divergence:.2g} nats on "
         f"the mean (the limit for {parity.format} is {parity.divergence_limit:g}), with the same best word "
         f"{parity.same_best_word} times; {parity.spoken_alike} of {parity.spoken} greedy answers are the same."
     )
@@ -122,7 +134,7 @@ def _parts(ours: Consumer, theirs: Consumer, prompt: Sequence[int], limit: int) 
     mine, other = ours.go_on(prompt, limit), theirs.go_on(prompt, limit)
     if mine == other or (other[-1:] and other[-1] in theirs.ends and mine[: len(other)] == other):
         return ""
-    place = next((n for n, (a, b) in enumerate(zip(mine, other, strict=False)) if a != b), min(len(mine), len(other)))
+    place = _parting(mine, other)
     (after,) = ours.predict([[*prompt, *mine[:place]]])
     best = torch.topk(after, 2).values
     if float(best[0] - best[1]) < NEAR_TIE:
@@ -133,10 +145,50 @@ def _parts(ours: Consumer, theirs: Consumer, prompt: Sequence[int], limit: int) 
     )
 
 
+def _mistaken(ours: Germline, theirs: Consumer) -> dict[str, str]:
+    """What is wrong with which added tokens: called otherwise, not found where meant, or found where only text."""
+    ids, names = [*ours.added], [token.content for token in ours.added.values()]
+    special = [token.content for token in ours.added.values() if token.special]
+    problems: dict[str, str] = {}
+    for name, mine, other in zip(special, ours.encode(special), theirs.encode(special), strict=True):
+        if mine != other:
+            problems[name] = f"as plain text it is read as {other[:3]}, not {mine[:3]}"
+    for name, mine, other in zip(names, ours.controls(names), theirs.controls(names), strict=True):
+        if mine != other:
+            problems[name] = f"where it means the token it is read as {other[:3]}, not {mine}"
+    for index, name, called in zip(ids, names, theirs.names(ids), strict=True):
+        if name != called:
+            problems[name] = f"id {index} is called {called!r:.60}"
+    return problems or _mistaken_in_text(ours, theirs)
+
+
+def _mistaken_in_text(ours: Germline, theirs: Consumer) -> dict[str, str]:
+    """The special token at which a text of a word and all of them is read otherwise, and how; empty if it is not.
+
+    Left out are those that are no fixed piece of a text: `tokenizers` looks for them in the normalized text, or only
+    between words, and nobody else does.
+    """
+    fixed = {index: token.content for index, token in ours.added.items()
+             if token.special and not token.normalized and not token.single_word}  # fmt: skip
+    text = "".join(["a", *fixed.values()])
+    ((mine,), (other,)) = ours.controls([text]), theirs.controls([text])
+    if mine == other:
+        return {}
+    place = _parting(mine, other)
+    name = next((fixed[index] for index in mine[place:] if index in fixed), text)
+    return {name: f"in a text, where it means the token, it is read as {other[place : place + 3]}"}
+
+
 def _misread(texts: Sequence[str], expected: Sequence[list[int]], found: Sequence[list[int]], count: int) -> str:
     text, mine, other = next(t for t in zip(texts, expected, found, strict=True) if t[1] != t[2])
-    place = next((n for n, (a, b) in enumerate(zip(mine, other, strict=False)) if a != b), min(len(mine), len(other)))
+    place = _parting(mine, other)
     return (
         f"it reads {count} of {len(texts):,} texts differently, the first {text!r:.60}: at id {place} "
         f"{other[place : place + 3]}, not {mine[place : place + 3]}"
     )
+
+
+def _parting(mine: Sequence[int], other: Sequence[int]) -> int:
+    """The first place at which two lists of ids differ."""
+    pairs = enumerate(zip(mine, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(mine), len(other)))

@@ -46,6 +46,12 @@ class Source:
         """What the token that ends a document is called."""
         return str(tokenizers.Tokenizer.from_str(self.tokenizer_json.decode()).id_to_token(self.end))
 
+    @cached_property
+    def added(self) -> dict[int, tokenizers.AddedToken]:
+        """Tokens that are looked for in a text before it is cut into words, by id; special ones only where asked."""
+        backend = tokenizers.Tokenizer.from_str(self.tokenizer_json.decode())
+        return dict(sorted(backend.get_added_tokens_decoder().items()))
+
     def tokenizer(self) -> Tokenizer:
         return Tokenizer.from_json(self.tokenizer_json, eos_id=self.end)
 
