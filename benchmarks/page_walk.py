@@ -26,17 +26,20 @@ def walk(browser: Browser, server: Server, proof: Proof, shots: Path) -> None:
     proof.tell("walk", "the token in the address bar", page.url, server.token not in page.url)
     head = server.head()
     page.screenshot(path=shots / "page_light.png")
+    borders(page, proof, "light")
     by_keyboard(page, server, proof, head)
     chat(page, proof, shots)
     rollback(page, server, proof, head)
     training(page, server, proof, shots)
     hostile(page, proof)
+    mishaps(browser, server, proof)
     for name, scheme, size in (("dark", "dark", DESKTOP), ("phone", "light", PHONE), ("phone_dark", "dark", PHONE)):
         other = browser.new_context(viewport=size, color_scheme=scheme, device_scale_factor=1)
         looked = opened(other, server, complaints)
         if name == "phone_dark":
             looked.locator("#card").evaluate("card => card.scrollIntoView()")
         looked.screenshot(path=shots / f"page_{name}.png")
+        borders(looked, proof, name)
         wide = looked.evaluate("document.documentElement.scrollWidth")
         proof.tell("walk", f"{name}, {size['width']} pixels wide", f"takes {wide}", wide <= size["width"])
         other.close()
@@ -98,6 +101,9 @@ def chat(page: Page, proof: Proof, shots: Path) -> None:
     page.locator("#stop").press("Enter")
     expect(page.locator("#said")).to_have_text("Stopped.", timeout=ANSWER_MS)
     proof.tell("chat", "Stop, by keyboard, amid an answer", "stopped", page.locator("#send").is_enabled())
+    # Whoever ended before the other was stopped may be rated; the last to speak was cut short, and is not on record.
+    cut = page.locator(".side").last.locator(":scope > :last-child").get_attribute("class")
+    proof.tell("chat", "an answer that was stopped ends without thumbs", cut or "", cut == "quiet")
 
 
 def thumbs(page: Page, proof: Proof) -> None:
@@ -106,8 +112,18 @@ def thumbs(page: Page, proof: Proof) -> None:
         sessionStorage.getItem('germline token')}}).then(a => a.json()).then(d => '/v1/feedback' in d.paths)""")
     found = page.locator(".thumbs")
     if taken:
-        found.first.locator("button").first.press("Enter")
+        told: list[dict[str, Any]] = []
+        page.on("request", lambda one: told.append(one.post_data_json) if one.url.endswith("/v1/feedback") else None)
+        good, bad = found.first.locator("button").all()
+        good.dblclick()
         expect(found.first.locator("[role=status]")).to_have_text("Noted.")
+        for thumb in (bad, good):
+            thumb.press("Enter")
+            expect(thumb).to_have_attribute("aria-pressed", "true")
+        pressed = found.first.locator("[aria-pressed=true]").count()
+        scores = [score for _, score in dict.fromkeys((one["key"], one["score"]) for one in told)]
+        proof.tell("chat", "a thumb clicked twice, then the other, then back: events", f"{scores}",
+                   scores == [1, -1, 1] and pressed == 1)  # fmt: skip
     proof.tell("chat", f"the server {'takes' if taken else 'has no'} feedback: thumbs", f"{found.count()}",
                found.count() == (2 if taken else 0))  # fmt: skip
 
@@ -165,8 +181,76 @@ def training(page: Page, server: Server, proof: Proof, shots: Path) -> None:
     points = page.evaluate("document.querySelector('#curve').getAttribute('points').split(' ').length")
     proof.tell("training", "12 steps, polled each second", f"{points} points drawn", points == 12)
     page.locator("#training").screenshot(path=shots / "page_training.png")
+    head, move = server.head(), [*server.germline, "--home", str(server.home), "rollback"]
+    expect(page.locator("#card h2")).to_contain_text("g1")
+    page.locator("#card summary").first.press("Enter")
+    subprocess.run([*move, "g1"], capture_output=True, check=True)
     path.unlink()
     expect(page.locator("#training")).to_be_hidden(timeout=10_000)
+    expect(page.locator("#card .badge.head")).to_be_visible()
+    unfolded = page.locator("#card details[open]").count()
+    proof.tell("training", "at its end HEAD is g1: the open card says so, and stays unfolded", f"{unfolded} unfolded",
+               unfolded == 1)  # fmt: skip
+    subprocess.run([*move, head], capture_output=True, check=True)
+
+
+def mishaps(browser: Browser, server: Server, proof: Proof) -> None:
+    """An address that cannot be read, a server that is busy, and one that is away for a while."""
+    context = browser.new_context(viewport=DESKTOP)
+    page = context.new_page()
+    page.goto(f"{server.url}#%")
+    notice = page.locator("#notice")
+    expect(notice).to_contain_text("cannot be read")
+    proof.tell("mishaps", "the address ends in #%", notice.inner_text(), page.locator("#door").is_visible())
+    page.goto(f"{server.url}#{server.token}")  # the same page: only what is after # changes
+    expect(page.locator("#card h2")).to_be_visible()
+    proof.tell("mishaps", "then the right address, in the same tab", page.url, server.token not in page.url)
+    asking, progress = "**/v1/chat/completions", "**/v1/progress"
+    page.route(asking, lambda route: route.fulfill(status=429, json={"error": {"message": "9 answers are under way"}}))
+    ask(page, "Do not lose me.")
+    expect(notice).to_have_text("9 answers are under way")
+    expect(page.locator("#words")).to_have_value("Do not lose me.")
+    expect(notice).to_be_in_viewport(ratio=1)
+    left = page.locator(".side .said").count()
+    proof.tell("mishaps", "429: the words are back in their box", f"{left} left in the chat", left == 0)
+    page.unroute(asking)
+    page.evaluate("""() => { window.told = 0; new MutationObserver(() => window.told++).observe(
+        document.querySelector('#notice'), {childList: true, characterData: true, subtree: true}) }""")
+    page.route(progress, lambda route: route.abort("connectionrefused"))
+    expect(notice).to_contain_text("The server does not answer", timeout=10_000)
+    page.wait_for_timeout(4000)
+    times = page.evaluate("window.told")
+    proof.tell("mishaps", f"four seconds without a server: {notice.inner_text()}", f"told {times} times", times == 1)
+    page.unroute(progress)
+    expect(notice).to_be_empty(timeout=10_000)
+    proof.tell("mishaps", "it is back", "nothing is told", page.locator("#card").is_visible())
+    context.close()
+
+
+LEAST_CONTRAST = """() => {
+    const light = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((c) => c / 255)
+        .map((c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+    const ratio = (one, other) => {
+        const [a, b] = [light(one) + 0.05, light(other) + 0.05];
+        return Math.max(a, b) / Math.min(a, b);
+    };
+    const behind = (e) => {
+        const colour = getComputedStyle(e).backgroundColor;
+        return colour === 'rgba(0, 0, 0, 0)' ? behind(e.parentElement) : colour;
+    };
+    const operated = [...document.querySelectorAll('button, select, textarea, input:not([type=range])')];
+    return Math.min(...operated.flatMap((e) => {
+        const {borderTopColor: rim, backgroundColor: inside} = getComputedStyle(e);
+        return [behind(e.parentElement), ...(inside === rim ? [] : [inside])].map((next) => ratio(rim, next));
+    }));
+}"""
+
+
+def borders(page: Page, proof: Proof, name: str) -> None:
+    """WCAG 1.4.11: 3:1 between the border of what can be operated and what is on either side of it."""
+    least = page.evaluate(LEAST_CONTRAST)
+    proof.tell("walk", f"{name}: least contrast of a control's border", f"{least:.2f}:1", least >= 3)
 
 
 HOSTILE = "</script></style><img src=x onerror='window.ran = 1'><script>window.ran = 1</script><b hidden>\u202e{{7*7}}"

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from importlib import resources
+from itertools import product
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from germline.in_flight import shown
 from germline.lineage import Lineage
 from germline.records import Event
+from germline.report import static
 from germline.store import lock
 from germline.store.home import Home
 from tests.serve.conftest import Running
@@ -93,3 +95,23 @@ def test_an_age_up_in_flight_is_told_and_a_broken_file_is_not_believed(home: Hom
 def test_the_page_s_routes_are_in_the_document(started: Start, path: str) -> None:
     with started().client() as client:
         assert path in client.get("/openapi.json").json()["paths"]
+
+
+def _light(colour: str) -> float:
+    """Relative luminance: https://www.w3.org/TR/WCAG22/#dfn-relative-luminance."""
+    whole = colour if len(colour) == 6 else "".join(digit * 2 for digit in colour)
+    parts = [int(whole[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_the_edge_of_what_can_be_operated_is_seen_in_light_and_in_dark() -> None:
+    css = static.style()
+    themes = [dict(re.findall(r"--(\w+): #(\w+);", block)) for block in re.findall(r":root \{(.*?)\n *\}", css, re.S)]
+    assert len(themes) == 2
+    for theme in themes:
+        for rim, beside in product(("rim", "accent"), ("page", "sheet", "wash")):
+            darker, lighter = sorted(_light(theme[name]) for name in (rim, beside))
+            assert (lighter + 0.05) / (darker + 0.05) >= 3, (rim, beside, theme)
+    rules = re.findall(r"^(?:button|select, [^{]*) \{.*", css, re.M)
+    assert len(rules) == 2 and all("border: 1px solid var(--rim)" in rule for rule in rules)

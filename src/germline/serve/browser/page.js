@@ -3,6 +3,9 @@
 const POLL_MS = 1000;
 const LONGEST_ANSWER = 256; // tokens
 const KEY = "germline token";
+const TOKEN = /^[!-~]{32,}$/; // what a header can carry: with anything else fetch throws before it asks
+const DOWN = "The server does not answer. Is `germline serve` still running?";
+const UNREADABLE = "The token in the address cannot be read. Open the whole address, as `germline serve` printed it, or enter the token below.";
 const $ = (id) => document.getElementById(id);
 
 /** An element: properties, then children; a string becomes a text node. */
@@ -18,14 +21,23 @@ function make(tag, properties = {}, ...children) {
 
 // --- the server --------------------------------------------------------------------------------------
 
-/** The token comes in the fragment, which no browser sends anywhere, and leaves the address bar at once. */
+/** The token comes in the fragment, which no browser sends anywhere, and leaves the address bar at once. Says what is wrong. */
 function takeToken() {
-  const fragment = decodeURIComponent(location.hash.slice(1));
-  if (fragment.length >= 32) {
-    sessionStorage.setItem(KEY, fragment);
-    history.replaceState(null, "", location.pathname);
-  }
+  const fragment = location.hash.slice(1);
+  if (!bringsToken()) return "";
+  history.replaceState(null, "", location.pathname);
+  let token = "";
+  try { token = decodeURIComponent(fragment); } catch { /* `%` and no code after it */ }
+  if (!TOKEN.test(token)) return UNREADABLE;
+  sessionStorage.setItem(KEY, token);
+  return "";
 }
+
+/** A `%` is in no name of a generation: whoever came with one came with a token, whole or not. */
+const bringsToken = () => location.hash.length > 32 || location.hash.includes("%");
+
+/** Browsers have a TypeError, in words of their own, for a server that they do not reach. */
+const reached = (work) => work.catch((error) => { throw error instanceof TypeError ? new Error(DOWN) : error; });
 
 async function call(path, body, signal) {
   const token = sessionStorage.getItem(KEY) ?? "";
@@ -35,19 +47,20 @@ async function call(path, body, signal) {
     headers["Content-Type"] = "application/json";
     Object.assign(asked, { method: "POST", body: JSON.stringify(body) });
   }
-  const answer = await fetch(path, asked);
+  const answer = await reached(fetch(path, asked));
   if (answer.ok) return answer;
   if (answer.status === 401 && sessionStorage.getItem(KEY) === token) sessionStorage.removeItem(KEY);
   const told = await answer.json().catch(() => null);
   throw Object.assign(new Error(told?.error?.message ?? `the server answered ${answer.status}`), { status: answer.status });
 }
 
-const get = async (path) => (await call(path)).json();
+const get = async (path) => reached((await call(path)).json());
 
-/** What goes wrong is said where everybody can read and hear it. */
+/** What goes wrong is said where everybody can read and hear it, and once: written again, it is read aloud again. */
 function tell(error) {
   if (error?.status === 401) askForToken();
-  $("notice").textContent = error ? `${error.message ?? error}` : "";
+  const words = error ? `${error.message ?? error}` : "";
+  if ($("notice").textContent !== words) $("notice").textContent = words;
 }
 
 const guarded = (work) => async (...given) => {
@@ -63,6 +76,7 @@ function askForToken() {
 // --- the lineage -------------------------------------------------------------------------------------
 
 let tree = null;
+let open; // the name of the generation whose card is shown
 const picture = (svg) => `data:image/svg+xml,${encodeURIComponent(svg)}`;
 const chosen = () => (/^#g\d+$/.test(location.hash) ? location.hash.slice(1) : tree.head);
 
@@ -91,16 +105,23 @@ function node(one) {
   return make("li", {}, one.held ? make("a", { href: `#${one.id}` }, ...told) : make("div", {}, ...told));
 }
 
-async function showCard() {
-  const name = chosen();
+async function showCard(name = chosen()) {
+  const again = name === open;
+  open = name;
   const one = await get(`/v1/generations/${name}`);
-  if (name !== chosen()) return; // another was chosen meanwhile
+  if (name !== open) return; // another was chosen meanwhile
   for (const link of $("generations").querySelectorAll("a")) {
     if (link.hash === `#${one.id}`) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   }
+  const focused = $("card").contains(document.activeElement);
+  const unfolded = [...$("card").querySelectorAll("details[open] > summary")].map((summary) => summary.textContent);
   $("card").replaceChildren(...card(one));
   $("card").hidden = false;
+  if (!again) return;
+  // Drawn again, maybe under the eyes of a reader: what was unfolded stays so, and the focus near.
+  for (const part of $("card").querySelectorAll("details")) part.open = unfolded.includes(part.firstChild.textContent);
+  if (focused) $("card").focus({ preventScroll: true });
 }
 
 function card(one) {
@@ -150,7 +171,7 @@ async function moveHead(to) {
     await call("/v1/rollback", { to, from });
   } finally {
     await showTree();
-    await showCard();
+    await showCard(open);
   }
   $("card").focus();
 }
@@ -161,14 +182,16 @@ let losses = [];
 let last = null;
 
 async function watch() {
-  if (sessionStorage.getItem(KEY) && !document.hidden) {
-    const { in_flight: now, seconds_ago: ago } = await get("/v1/progress");
-    if (last && !now) await guarded(showTree)(); // a generation was born
-    if (!now || (last && now.step < last.step)) losses = [];
-    last = now;
-    $("training").hidden = !now;
-    if (now) showTraining(now, ago);
+  const { in_flight: now, seconds_ago: ago } = await get("/v1/progress");
+  if ($("notice").textContent === DOWN) await enter(); // it was begun anew, maybe with other settings
+  if (last && !now) { // a generation was born, and maybe took HEAD from the one whose card is open
+    await showTree();
+    await showCard(open);
   }
+  if (!now || (last && now.step < last.step)) losses = [];
+  last = now;
+  $("training").hidden = !now;
+  if (now) showTraining(now, ago);
 }
 
 function showTraining(now, ago) {
@@ -225,16 +248,23 @@ async function ask() {
   $("words").value = "";
   $("said").textContent = "Answering …";
   const asked = [...sides];
+  const heard = [];
   try {
-    const heard = [];
     // One after the other until each has begun: the server keeps one guest beside HEAD, and loads it when asked.
-    for (const side of asked) heard.push(hear(side, await begin(side, words, stopper.signal)));
+    for (const side of asked) {
+      heard.push(hear(side, await begin(side, words, stopper.signal)));
+      heard.at(-1).catch(() => {}); // told below, be it that the next does not begin
+    }
     await Promise.all(heard);
     $("said").textContent = "Answered.";
   } catch (error) {
-    if (error.name !== "AbortError") throw error;
-    $("said").textContent = "Stopped.";
+    const stopped = error.name === "AbortError";
+    $("said").textContent = stopped ? "Stopped." : "Not answered.";
+    // Nobody's words are lost, nor those typed meanwhile. Stopped amid an answer, they stand above it.
+    if (!stopped || !heard.length) $("words").value = [words, $("words").value].filter(Boolean).join("\n");
+    if (!stopped) tell(error);
   } finally {
+    await Promise.allSettled(heard); // the other side may speak on, and can be stopped
     for (const busy of $("sides").querySelectorAll("[aria-busy=true]")) busy.setAttribute("aria-busy", "false");
     if (underWay === stopper) underWay = null;
     $("send").disabled = !($("stop").disabled = true);
@@ -242,23 +272,28 @@ async function ask() {
 }
 
 async function begin(side, words, signal) {
-  side.box.append(make("p", { className: "asked said" }, words));
-  const shown = make("p", { className: "said" });
-  shown.setAttribute("aria-busy", "true");
-  side.box.append(shown);
+  const question = make("p", { className: "asked said" }, words);
+  const shown = make("p", { className: "said", ariaBusy: "true" });
+  side.box.append(question, shown);
   side.box.scrollTop = side.box.scrollHeight;
   const messages = [...side.messages, { role: "user", content: words }];
   const body = { model: side.voice, messages, stream: true, temperature: Number($("temperature").value), max_tokens: LONGEST_ANSWER };
-  return { shown, messages, answer: await call("/v1/chat/completions", body, signal) };
+  try {
+    return { shown, messages, answer: await call("/v1/chat/completions", body, signal) };
+  } catch (error) {
+    for (const part of [question, shown]) part.remove(); // it was not heard, and may be asked again
+    throw error;
+  }
 }
 
 async function hear(side, { shown, messages, answer }) {
-  let [id, said] = ["", ""];
+  let [id, said, whole] = ["", "", false];
   try {
     for await (const piece of events(answer.body)) {
       if (piece.error) throw new Error(piece.error.message);
       id = piece.id;
       said += piece.choices[0]?.delta?.content ?? "";
+      whole ||= Boolean(piece.choices[0]?.finish_reason);
       shown.textContent = said.trimStart();
       side.box.scrollTop = side.box.scrollHeight;
     }
@@ -266,7 +301,8 @@ async function hear(side, { shown, messages, answer }) {
     shown.setAttribute("aria-busy", "false");
     if (said) side.messages = [...messages, { role: "assistant", content: said }];
     const generation = answer.headers.get("x-germline-generation");
-    side.box.append(make("p", { className: "quiet" }, generation), ...(thumbs && id ? [feedback(id, generation)] : []));
+    // The server writes an answer down before it tells its end: one that was cut short is none that can be rated.
+    side.box.append(make("p", { className: "quiet" }, generation), ...(thumbs && whole ? [feedback(id, generation)] : []));
     side.box.scrollTop = side.box.scrollHeight;
   }
 }
@@ -275,7 +311,7 @@ async function hear(side, { shown, messages, answer }) {
 async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
-  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+  for (let read = await reached(reader.read()); !read.done; read = await reached(reader.read())) {
     const lines = (rest + read.value).split("\n");
     rest = lines.pop();
     for (const line of lines) if (line.startsWith("data: {")) yield JSON.parse(line.slice(6));
@@ -285,10 +321,18 @@ async function* events(body) {
 function feedback(id, generation) {
   const told = make("span", { className: "quiet", role: "status" });
   const box = make("div", { className: "thumbs", role: "group", ariaLabel: `Was this answer of ${generation} good?` });
+  let [mind, changes, sent] = [null, 0, Promise.resolve()];
   const thumb = (sign, label, score) => {
     const button = make("button", { type: "button", ariaLabel: label, title: label, ariaPressed: "false" }, sign);
     button.addEventListener("click", guarded(async () => {
-      await call("/v1/feedback", { id, score });
+      if (button.ariaPressed === "true" && mind === score) return;
+      // Clicked twice, or again because no answer came, it is one event by its key. A mind changed and changed back is
+      // another: the last word decides, and would else be the one in between. For the same reason they go in order.
+      if (mind !== score) [mind, changes] = [score, changes + 1];
+      const key = `page ${id} ${changes} ${score}`;
+      const turn = sent.catch(() => {}).then(() => call("/v1/feedback", { id, score, key }));
+      sent = turn;
+      await turn;
       for (const each of box.querySelectorAll("button")) each.ariaPressed = String(each === button);
       told.textContent = "Noted.";
     }));
@@ -301,16 +345,22 @@ function feedback(id, generation) {
 // --- begin -------------------------------------------------------------------------------------------
 
 const enter = guarded(async () => {
-  if (!sessionStorage.getItem(KEY)) return askForToken();
-  thumbs = "/v1/feedback" in (await get("/openapi.json")).paths;
-  await showTree();
-  await showCard();
-  $("door").hidden = true;
+  const wrong = takeToken();
+  if (!sessionStorage.getItem(KEY)) askForToken();
+  else {
+    thumbs = "/v1/feedback" in (await get("/openapi.json")).paths;
+    await showTree();
+    await showCard(open);
+    $("door").hidden = true;
+  }
+  if (wrong) throw new Error(wrong);
 });
 
 $("knock").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem(KEY, $("token").value.trim());
+  const token = $("token").value.trim();
+  if (!TOKEN.test(token)) return tell("This is no token: one has 32 letters, digits and signs or more.");
+  sessionStorage.setItem(KEY, token);
   enter();
 });
 $("ask").addEventListener("submit", (event) => { event.preventDefault(); guarded(ask)(); });
@@ -322,14 +372,23 @@ $("anew").addEventListener("click", startAnew);
 for (const id of ["one", "other"]) $(id).addEventListener("change", startAnew);
 $("temperature").addEventListener("input", () => { $("warmth").textContent = Number($("temperature").value).toFixed(1); });
 addEventListener("hashchange", guarded(async () => {
-  takeToken();
+  if (!tree || bringsToken()) return enter();
   await showCard();
   $("card").focus();
 }));
 
-takeToken();
 await enter();
+let trouble = ""; // what watching ran into; told until it goes well again
 for (;;) {
-  await watch().catch(tell);
+  if (sessionStorage.getItem(KEY) && !document.hidden) {
+    try {
+      await watch();
+      if ($("notice").textContent === trouble) tell(null);
+      trouble = "";
+    } catch (error) {
+      tell(error);
+      trouble = $("notice").textContent;
+    }
+  }
   await new Promise((due) => setTimeout(due, POLL_MS));
 }
