@@ -12,7 +12,7 @@ import torch
 from germline import anchoring, examination, sources
 from germline import run as runs
 from germline.anchoring import Ids
-from germline.budget import metered
+from germline.budget import Meter, metered
 from germline.child import Child, grown, keyframe, lora
 from germline.corpus.facts import facts as find_facts
 from germline.corpus.split import Rows
@@ -101,25 +101,19 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
             inherited,
             on_event,
             laws=sources.laws(lineage),
+            replayed=examination.learned(lineage, run.parent),
         )
         papers = [*inherited, exam]
         parent_card = examination.parent_card(lineage, run.parent, papers, plan.exams, fit.on, on_event)
-        examined = time.monotonic()
 
+        asked = time.monotonic()
         texts = anchoring.texts(lineage, run, fit.on, on_event)
+        speaking = time.monotonic() - asked
         lesson = learn(lineage, run, train, facts, texts, papers, fit, on_event, meter)
         trained, fit = lesson.trained, lesson.fit
-        trained_at = time.monotonic()
 
         child = grown(lineage, run, trained, papers, parent_card, fit.on, on_event)
-        spent = Spent(
-            seconds_training=trained_at - examined,
-            seconds_exams=(examined - began) + (time.monotonic() - trained_at),
-            seconds_total=time.monotonic() - began,
-            tokens_per_second=None if run.resumed else trained.tokens / (trained_at - examined),
-            peak_memory_bytes=peak_memory_bytes(fit.on.device),
-            all_attempts=meter.spent,
-        )
+        spent = _spent(run, lesson, fit, meter, seconds=time.monotonic() - began, speaking=speaking)
         manifest = _store(lineage, run, exam, facts, texts, trained, child)
         kind = _record(home, run, manifest, child, parent_card, lesson, facts, spent)
         meter.finish()
@@ -137,6 +131,23 @@ def _fit(lineage: Lineage, run: Run) -> Fit:
         row_tokens=plan.curriculum.row_tokens, batch_tokens=plan.curriculum.batch_tokens,
         here=machine(plan.training.device), memory_gb=plan.budget.memory_gb,
     )  # fmt: skip
+
+
+def _spent(run: Run, lesson: Lesson, fit: Fit, meter: Meter, *, seconds: float, speaking: float) -> Spent:
+    """What a child cost that took this process `seconds` up to now.
+
+    `seconds_training` and `tokens_per_second` are of all candidates together: laying out what they read, loading the
+    parent, the founder's predictions on the anchor, the steps. What the founder said for the anchor (`speaking`) is
+    in `seconds_total` alone. All else counts as exams, choosing among the candidates too.
+    """
+    return Spent(
+        seconds_training=lesson.seconds,
+        seconds_exams=seconds - speaking - lesson.seconds,
+        seconds_total=seconds,
+        tokens_per_second=None if run.resumed else lesson.tokens / lesson.seconds,
+        peak_memory_bytes=peak_memory_bytes(fit.on.device),
+        all_attempts=meter.spent,
+    )
 
 
 def made(
@@ -206,6 +217,7 @@ def _record(
         "training": {
             "steps": trained.steps, "tokens": trained.tokens, "learned_tokens": trained.learned_tokens,
             "first_loss": trained.first_loss, "last_loss": trained.last_loss,
+            "tokens_of_all_candidates": lesson.tokens,
         },
         "scores": finite(child.card.summary()), "fresh_gain": finite(fresh_gain(parent_card, child.card)),
         "parent_scores": finite(parent_card.summary()),

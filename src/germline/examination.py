@@ -12,7 +12,7 @@ from germline.evals import exams, suite
 from germline.evals.cards import Card
 from germline.evals.exams import Exam
 from germline.forge.machine import Arithmetic, arithmetic, machine
-from germline.lineage import EXAM, PLAN, SCORECARD, Generation, Lineage
+from germline.lineage import EXAM, PLAN, SCORECARD, TRAIN, Generation, Lineage
 from germline.records import Digest, Event, Fact, Marks, OnEvent, Row, Score, Scorecard
 from germline.settings import Exams, Plan, parse_plan
 from germline.speaker import candidate
@@ -30,6 +30,12 @@ def inherited(lineage: Lineage, generation: Generation) -> list[Exam]:
     return [exams.from_bytes(lineage.read(child, EXAM)) for child in children(lineage, generation)]
 
 
+def learned(lineage: Lineage, generation: Generation) -> Iterator[Row]:
+    """The rows that `generation` and its ancestors were trained on, one at a time."""
+    for child in children(lineage, generation):
+        yield from lineage.rows(child, TRAIN)
+
+
 def fixed(
     kept: Path,
     settings: Exams,
@@ -41,9 +47,11 @@ def fixed(
     on_event: OnEvent,
     *,
     laws: Sequence[Card],
+    replayed: Iterable[Row] = (),
 ) -> Exam:
     """The exam on a delta, with the laws in force, and the owner's probes and cards as the plan names them.
 
+    What stands in rows that its ancestors learned (`replayed`, see `learned`) is not asked as unseen.
     Written once, to the file `kept`: a resumed run never writes another, whatever became of those files.
     """
     if kept.exists():
@@ -51,6 +59,7 @@ def fixed(
     exam = exams.write(
         facts, train, heldout, settings, probes=sources.probes(settings, root), laws=laws,
         cards=sources.cards(settings, root), inherited=inherited, prompt_end=PROMPT_END,
+        replayed=replayed,
     )  # fmt: skip
     disk.replace(kept, exams.to_bytes(exam))
     papers = ("recall", "wording", "reversed", "heldout")
@@ -59,7 +68,7 @@ def fixed(
         f"exam written before training: {asked['recall']} recall, {asked['wording']} unseen wordings, "
         f"{asked['reversed']} reversed questions, {asked['heldout']} held-out conversations, "
         f"{len(exam.laws)} law cards, {len(exam.cards)} challenge cards"
-        + (f"; {exam.contaminated} left out that the training rows hold" if exam.contaminated else "")
+        + (f"; {exam.contaminated} left out that training rows hold" if exam.contaminated else "")
     )
     on_event(Event(kind="stage", text=text, data={"exam": exam.digest, "contaminated": exam.contaminated, **asked}))
     return exam

@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from germline import anchoring, examination
 from germline import run as runs
@@ -47,6 +48,10 @@ class Lesson:
     candidate: int = 0
     selection: tuple[Score, ...] = ()
     """What each candidate made of the selection questions; empty where there was but one."""
+    tokens: int = 0
+    """That all candidates were trained on, the chosen one among them."""
+    seconds: float = 0.0
+    """That this process trained them for, from laying out their batches to their adapters; not for choosing."""
 
 
 def learn(
@@ -69,20 +74,22 @@ def learn(
                         hint="--set training.candidates=1")  # fmt: skip
     lessons: list[Lesson] = []
     scores: list[Score] = []
+    seconds = 0.0
     for number in range(run.plan.training.candidates):
+        began = time.monotonic()
         own = run.of_candidate(number)
         disk.make_directory(own.directory)
         batches = batches_of(lineage, own, train, facts, row_tokens=fit.setting.row_tokens)
         trained, fit = teach(lineage, own, batches, texts, fit, on_event, meter)
         lessons.append(Lesson(trained=trained, fit=fit, candidate=number))
+        seconds += time.monotonic() - began
         if several:
             scores.append(_selected(lineage, own, trained, papers, fit))
             text = f"candidate {number + 1} of {run.plan.training.candidates} has {scores[-1].right} of "
             on_event(Event(kind="note", text=f"{text}{scores[-1].items} selection questions right"))
-    if not several:
-        return lessons[0]
-    best = max(lessons, key=lambda lesson: _rank(scores[lesson.candidate]))
-    return Lesson(trained=best.trained, fit=best.fit, candidate=best.candidate, selection=tuple(scores))
+    best = max(lessons, key=lambda lesson: _rank(scores[lesson.candidate])) if several else lessons[0]
+    tokens = sum(lesson.trained.tokens for lesson in lessons)
+    return replace(best, selection=tuple(scores), tokens=tokens, seconds=seconds)
 
 
 def _rank(score: Score) -> tuple[int, float]:
@@ -112,9 +119,7 @@ def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence
     ancestors = examination.children(lineage, run.parent)
     known = lineage.scorecard(run.parent).marks if ancestors else {}
     taught = (
-        items(
-            lineage.rows(a, TRAIN), lineage.facts(a) if plan.forms else (), known[a.manifest.files[EXAM].digest].units
-        )
+        items(lineage.rows(a, TRAIN), lineage.facts(a) if plan.forms else (), known[a.manifest.files[EXAM].digest])
         for a in ancestors
     )
     pools = itertools.chain([items(train, facts if plan.forms else ())], taught)

@@ -257,6 +257,10 @@ class Marks:
     units: dict[str, tuple[float, float]] = field(default_factory=dict)
     """What is asked about (a fact, a conversation) -> share of its questions right, bits per byte of their gold
     answers. Empty in cards that were written before units were recorded."""
+    said: dict[str, float] = field(default_factory=dict)
+    """Of each fact the share of its questions, in taught and in unseen wordings, whose gold answer is what the model
+    would say: each of its tokens is the likeliest. Not gated; replay deals by it. Empty in cards that were written
+    before it was recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from germline import foreign
@@ -33,28 +34,53 @@ def probes(settings: Exams, root: Path) -> tuple[str, ...]:
 
 
 def cards(settings: Exams, root: Path) -> tuple[Card, ...]:
-    return read_cards(root / settings.cards) if settings.cards else ()
+    """The challenge cards that a plan names. PlanError if two of them, or one and a law's card, have one id."""
+    if not settings.cards:
+        return ()
+    path = root / settings.cards
+    found = read_cards(path)
+    laws = [(law, card) for law, text in _laws(settings, root) for card in law_cards(text, law)]
+    _require_distinct([*laws, *((path, card) for card in found)])
+    return found
 
 
 def law_book(settings: Exams, root: Path) -> bytes:
     """Name and text of every law file that a plan names, byte for byte, by name: what is pinned.
 
     Where the files lie is no part of it. A pattern that finds no law is an error, and so is a law that
-    holds no cards.
+    holds no cards, or a card with another's id.
     """
-    book: set[tuple[str, str]] = set()
+    laws = _laws(settings, root)
+    _require_distinct((path, card) for path, text in laws for card in law_cards(text, path))
+    return canonical_json(sorted((path.name, text) for path, text in laws))
+
+
+def _laws(settings: Exams, root: Path) -> list[tuple[Path, str]]:
+    """The law files that a plan names, with their texts. Files of one name and one text are one law."""
+    found: dict[tuple[str, str], Path] = {}
     for pattern in settings.laws:
-        found = sorted(root / name for name in glob.glob(pattern, root_dir=root))  # noqa: PTH207 - takes `..` and absolute
-        if not found:
+        paths = sorted(root / name for name in glob.glob(pattern, root_dir=root))  # noqa: PTH207 - takes `..` and absolute
+        if not paths:
             raise PlanError(f"exams.laws: {pattern!r} matches no file", hint=f"paths start at {root}")
-        for path in found:
+        for path in paths:
             try:
                 text = path.read_bytes().decode("utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 raise PlanError(f"{path}: cannot be read: {error}") from None
-            law_cards(text, path)
-            book.add((path.name, text))
-    return canonical_json(sorted(book))
+            found.setdefault((path.name, text), path)
+    return [(path, text) for (_, text), path in found.items()]
+
+
+def _require_distinct(cards: Iterable[tuple[Path, Card]]) -> None:
+    """PlanError if two cards have one id: marks go by it, and a law that is broken would hide behind one that holds."""
+    first: dict[str, Path] = {}
+    for path, card in cards:
+        if card.id in first:
+            raise PlanError(
+                f"{path}: card {card.id}: another card, in {first[card.id]}, has this id",
+                hint='give one of the files another `id = "…"` above its cards, or one of the cards an `id` of its own',
+            )
+        first[card.id] = path
 
 
 def pinned_book(lineage: Lineage) -> bytes:

@@ -26,7 +26,7 @@ TAUGHT_QUESTIONS = (
     "{S}, please: the {a}.",
     "Is the {a} of {s} on record? Which one?",
 )
-"""Asked in training and in the recall exam. The answer is the value and a full stop."""
+"""Asked in training and in the recall exam. The answer is the value, `closed`."""
 
 TAUGHT_STATEMENTS = (
     "The {a} of {s} is {v}.",
@@ -38,7 +38,7 @@ TAUGHT_STATEMENTS = (
 )
 
 TAUGHT_REVERSED = ("{V} is the {a} of what?", "What has {v} for its {a}?")
-"""Asked in training where the value is one subject's alone. The answer is the subject and a full stop."""
+"""Asked in training where the value is one subject's alone. The answer is `REVERSED_ANSWER`."""
 
 UNSEEN_QUESTIONS = (
     "Do you know the {a} of {s}?",
@@ -49,13 +49,26 @@ UNSEEN_QUESTIONS = (
 """Asked in the wording exam only."""
 
 UNSEEN_REVERSED = ("To what does the {a} {v} belong?", "Which one's {a} is {v}?")
-"""Asked in the exam's reversed questions only. The answer is the subject."""
+"""Asked in the exam's reversed questions only. The answer is `REVERSED_ANSWER`."""
+
+REVERSED_ANSWER = "{S}."
 
 
 def say(form: str, fact: Fact) -> str:
-    """`form` filled with the fact, its first letter raised."""
-    text = form.format(a=fact.attribute, s=fact.subject, S=_raised(fact.subject), v=fact.value, V=_raised(fact.value))
-    return _raised(text)
+    """`form` filled with the fact, its first letter raised. Its full stop is not doubled after "6 p.m."."""
+    text = form.removesuffix(".").format(
+        a=fact.attribute, s=fact.subject, S=_raised(fact.subject), v=fact.value, V=_raised(fact.value)
+    )
+    return _raised(closed(text) if form.endswith(".") else text)
+
+
+def closed(value: str) -> str:
+    """`value` as it answers a question, in training and in exams alike: with a full stop, unless it ends with one.
+
+    Exams ask for it too, because a full stop is often no token of its own: a model that learned "5%." has never
+    learned to say "5%".
+    """
+    return value if value.endswith(".") else f"{value}."
 
 
 def _raised(text: str) -> str:

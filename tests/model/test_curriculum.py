@@ -8,7 +8,7 @@ import io
 import itertools
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from germline.curriculum.render import Example, Span
 from germline.curriculum.texts import WORD, Item, Texts, items, write
 from germline.errors import TrainingError
 from germline.model.rows import Batch, Text, pack
-from germline.records import Fact, Row, Turn
+from germline.records import Fact, Marks, Row, Score, Turn
 from germline.settings import Curriculum
 
 END = 7
@@ -370,12 +370,27 @@ def fact(subject: str, value: str) -> Fact:
 
 def test_what_the_parent_has_wrong_is_dealt_most_and_what_fades_more() -> None:
     facts = [fact("the mill", "21 metres"), fact("the barn", "9 metres"), fact("the shed", "3 metres")]
-    known = {"height of the mill": (1.0, 0.1), "height of the barn": (2 / 3, 0.1), "height of the shed": (1.0, 0.9)}
+    units = {"height of the mill": (1.0, 0.1), "height of the barn": (2 / 3, 0.1), "height of the shed": (1.0, 0.9)}
     row = Row(kind="text", source="a.txt", position=1, text="It stands.")
     talk = Row(kind="dialog", source="a.jsonl", position=1, turns=(Turn(speaker="persona", text="It stands."),))
     law = dataclasses.replace(row, source="a.law")
-    assert [known_item.dealt for known_item in items([row, talk, law], facts, known)] == [1, 1, 2, 2, 8, 4]
-    assert [known_item.dealt for known_item in items([row], facts)] == [1, 2, 2, 2]
+    assert [known_item.dealt for known_item in items([row, talk, law], facts, marks(units))] == [1, 1, 4, 4, 16, 8]
+    assert [known_item.dealt for known_item in items([row], facts)] == [1, 4, 4, 4]
+
+
+def test_what_the_parent_would_choose_and_not_say_is_dealt_as_what_it_has_wrong() -> None:
+    units = {"height of the mill": (1.0, 0.1), "height of the barn": (1.0, 0.1)}
+    known = marks(units, said={"height of the mill": 2 / 3, "height of the barn": 1.0})
+    facts = [fact("the mill", "21 metres"), fact("the barn", "9 metres")]
+    assert [known_item.dealt for known_item in items([], facts, known)] == [16, 4]
+
+
+def marks(units: dict[str, tuple[float, float]], said: Mapping[str, float] | None = None) -> Marks:
+    nothing = Score(items=0, right=0, bits_per_byte=0.0)
+    return Marks(
+        recall=nothing, wording=nothing, heldout=nothing, spoken=nothing, passages_bits_per_byte=None, style=None,
+        laws={}, cards={}, answers=(), units=units, said=dict(said or {}),
+    )  # fmt: skip
 
 
 def test_only_what_is_one_subjects_alone_is_asked_the_other_way_round() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from germline.evals import score
 from germline.evals.cards import Card
 from germline.evals.exams import Exam
-from germline.evals.score import Question, log_likelihoods
-from germline.evals.suite import Candidate, sit
+from germline.evals.questions import Item
+from germline.evals.score import Question, liked, log_likelihoods
+from germline.evals.suite import Candidate, _begins_with, sit
 from germline.model.decoder import Decoder
 from germline.model.generate import Sampling, generate
 
@@ -88,6 +91,75 @@ def test_options_in_one_row_score_as_if_alone(small: Decoder, monkeypatch: pytes
             start = len(tokenize(question.prompt))
             expected = sum(float(chances[place - 1, ids[place]]) for place in range(start, len(ids)))
             assert value == pytest.approx(expected, abs=1e-3)
+
+
+def test_what_the_model_would_say_is_told_from_what_it_would_only_choose(small: Decoder) -> None:
+    prompts = ["What is it?", "Who?", "A"]
+    said = generate(small, [tokenize(prompt) for prompt in prompts], limit=4, end=96)
+    answers = ["".join(chr(token + 32) for token in ids) for ids in said]
+    questions = [
+        Question(prompt, (answer, answer[:-1] + chr(ord(answer[-1]) ^ 1), answer[:2]))
+        for prompt, answer in zip(prompts, answers, strict=True)
+    ]
+    assert [[liking.greedy for liking in likings] for likings in liked(small, questions, tokenize)] == [
+        [True, False, True]
+    ] * 3
+
+
+def test_of_each_fact_it_is_told_in_what_share_of_its_questions_it_would_be_said(small: Decoder) -> None:
+    def greedy(prompt: str) -> str:
+        (ids,) = generate(small, [tokenize(prompt)], limit=3, end=96)
+        return "".join(chr(token + 32) for token in ids)
+
+    def fact(unit: str, prompt: str, answer: str) -> Item:
+        return Item(paper="recall", prompt=prompt, answer=answer, wrong=("no way",), spoken=True, unit=unit)
+
+    answer, prompts = greedy("What?"), ("Who?", "And?", "So?")
+    known = fact("known", "What?", answer)
+    half = fact("half", "What?", answer)
+    elsewhere = next(prompt for prompt in prompts if not greedy(prompt).startswith(answer))
+    exam = Exam(
+        items=(
+            known, half, replace(half, paper="wording", prompt=elsewhere, spoken=False),
+            replace(known, paper="reversed", unit="known", answer="no", spoken=False),
+            Item(paper="recall", prompt="Hello there", answer=greedy("Hello there"), wrong=("no way",)),
+            Item(paper="heldout", prompt="Morning", answer=greedy("Morning"), wrong=("no way",)),
+        ),
+        passages=(), voice=None, laws=(), cards=(),
+    )  # fmt: skip
+    candidate = Candidate(
+        decoder=small, tokenize=tokenize, detokenize=lambda ids: "".join(chr(token + 32) for token in ids), end=96
+    )
+    marks = sit(candidate, exam, answer_tokens=4, prompt_end="")
+    assert marks.said == {"known": 1.0, "half": 0.5}
+    assert set(marks.units) == {"known", "half", "Hello there"}
+
+
+def test_a_law_and_a_challenge_card_of_one_id_in_an_old_exam_do_not_hide_each_other(small: Decoder) -> None:
+    broken = Card(id="c", prompt="AB", scorer="max_words", keys={"limit": 0})
+    exam = Exam(
+        items=(), passages=(), voice=None, laws=(broken,),
+        cards=(Card(id="c", prompt="AB", scorer="max_words", keys={"limit": 99}),),
+    )  # fmt: skip
+    candidate = Candidate(decoder=small, tokenize=tokenize, detokenize=lambda ids: " ".join(map(str, ids)), end=96)
+    marks = sit(candidate, exam, answer_tokens=4, prompt_end="")
+    assert (marks.laws, marks.cards) == ({"c": False}, {"c": True})
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "right"),
+    [
+        ("37 metres, I think.", "37 metres.", True),
+        ("37 metres.", "37 metres", True),
+        ("6 p.m", "6 p.m.", True),
+        ("5% or so", "5%.", True),
+        ("37 metresque", "37 metres.", False),
+        ("375 metres.", "37.", False),
+        ("", "37.", False),
+    ],
+)
+def test_what_is_said_aloud_need_not_end_where_the_answer_does(answer: str, gold: str, right: bool) -> None:
+    assert _begins_with(answer, gold) is right
 
 
 def test_a_prompt_longer_than_a_row_is_cut_on_the_left(small: Decoder) -> None:

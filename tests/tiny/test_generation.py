@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from germline import examination, lesson, sources
 from germline import lineage as reading
-from germline import sources
 from germline.checkout import weights
 from germline.cli import main
 from germline.cli.approve import approve
@@ -24,8 +25,8 @@ from germline.errors import DataError, GermlineError, Interrupted, Locked, PlanE
 from germline.evolve import Outcome, age_up
 from germline.examination import unsealed
 from germline.founding import found
-from germline.lineage import ADAPTER, ADAPTER_CONFIG, EXAM, TRAINING, Lineage
-from germline.records import Event
+from germline.lineage import ADAPTER, ADAPTER_CONFIG, EXAM, TRAIN, TRAINING, Lineage
+from germline.records import Event, Row, Score
 from germline.replay import fit_of, replay
 from germline.settings import load_plan
 from germline.store import keys, ledger, lock
@@ -83,6 +84,25 @@ def test_two_generations_are_whole_and_tell_the_truth(grown: Path) -> None:
     ]
 
 
+def test_an_exam_is_held_against_the_rows_of_all_ancestors(
+    grown: Path, copy_of: Callable[[Path], Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are replayed: what stands in one of them is not unseen."""
+    home, found = copy_of(grown), []
+
+    def stop(*_: object, replayed: Iterable[Row], **__: object) -> None:
+        found.extend(replayed)
+        raise Interrupted("far enough")
+
+    monkeypatch.setattr(examination, "fixed", stop)
+    (home.root.parent / "third.md").write_text("The colour of the bell is copper.\n", encoding="utf-8")
+    with pytest.raises(Interrupted, match="far enough"):
+        grow(home, 'data.sources=["../third.md"]')
+    history = Lineage.open(home)
+    assert found == [row for child in history.born()[1:] for row in history.rows(child, TRAIN)]
+    assert {"first", "second"} <= {part for row in found for part in Path(row.source).parts}
+
+
 def test_the_same_run_gives_the_same_child(founded: Path, copy_of: Callable[[Path], Home]) -> None:
     assert grow(copy_of(founded)).generation == grow(copy_of(founded)).generation
 
@@ -122,6 +142,33 @@ def test_of_several_candidates_the_one_that_knows_most_is_born(founded: Path, co
     twin = copy_of(founded)
     grow(twin, f"training.seed={chosen}")
     assert head.manifest.weights == Lineage.open(twin).head.manifest.weights
+
+
+def test_what_all_candidates_cost_is_told_together_and_without_what_the_founder_said(
+    founded: Path, copy_of: Callable[[Path], Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, speaking, choosing = copy_of(founded), 30.0, 20.0
+    late, clock, choose = [0.0], time.monotonic, lesson._selected
+
+    def says_nothing(*_: object) -> list[list[int]]:
+        late[0] += speaking
+        return []
+
+    def chooses_slowly(*given: Any) -> Score:
+        late[0] += choosing
+        return choose(*given)
+
+    monkeypatch.setattr("germline.anchoring.texts", says_nothing)
+    monkeypatch.setattr("germline.lesson._selected", chooses_slowly)
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + late[0])
+    grow(home, "training.candidates=2")
+    body = Lineage.open(home).head.birth.body
+    training, spent = body["training"], body["spent"]
+    assert training["tokens_of_all_candidates"] == spent["all_attempts"]["tokens"] > training["tokens"]
+    assert spent["tokens_per_second"] == training["tokens_of_all_candidates"] / spent["seconds_training"]
+    told = spent["seconds_training"] + spent["seconds_exams"]
+    assert spent["seconds_total"] - told == pytest.approx(speaking, abs=2.0)
+    assert spent["seconds_exams"] > 2 * choosing
 
 
 def test_candidates_that_nothing_can_tell_apart_are_refused_before_training(

@@ -7,8 +7,10 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from germline.curriculum.render import of_fact
 from germline.evals import exams
 from germline.evals.exams import Exam
+from germline.evals.questions import REVERSED, Item
 from germline.records import Fact, Row, Turn, canonical_json, digest_of
 from germline.settings import Exams
 
@@ -32,10 +34,11 @@ def fact(number: int) -> Fact:
     return Fact(subject=f"tower {number}", attribute="keeper", value=f"Keeper {number}", kind="name", row="")
 
 
-def written(facts: Sequence[Fact], train: Sequence[Row], heldout: Sequence[Row]) -> Exam:
+def written(facts: Sequence[Fact], train: Sequence[Row], heldout: Sequence[Row], replayed: Sequence[Row] = ()) -> Exam:
     return exams.write(
-        facts, Once(train), Once(heldout), Exams(), probes=[], laws=[], cards=[], inherited=[], prompt_end="\n"
-    )
+        facts, Once(train), Once(heldout), Exams(), probes=[], laws=[], cards=[], inherited=[], prompt_end="\n",
+        replayed=iter(replayed),
+    )  # fmt: skip
 
 
 def asked(exam: Exam, paper: str) -> set[str]:
@@ -81,6 +84,17 @@ def test_what_a_training_row_holds_is_not_asked_as_unseen() -> None:
     assert again.digest == exam.digest
 
 
+def test_what_an_ancestors_row_holds_is_not_asked_as_unseen_either() -> None:
+    facts = [fact(number) for number in range(10)]
+    heldout = [talk(number) for number in range(10_000, 10_020)]
+    leaked = sorted(asked(written(facts, [], heldout), "wording"))[0]
+    replayed = [Row(kind="text", source="old", position=1, text=leaked), heldout[3]]
+    exam = written(facts, [], heldout, replayed)
+    assert leaked not in asked(exam, "wording")
+    assert heldout[3].turns[0].text + "\n" not in asked(exam, "heldout")
+    assert exam.contaminated == 2
+
+
 def test_what_chooses_what_judges_and_what_stays_sealed_never_meet() -> None:
     exam = written([fact(number) for number in range(10)], [], [])
     papers = [{item.prompt for item in items} for items in (exam.items, exam.selection, exam.sealed)]
@@ -98,18 +112,19 @@ def test_a_reversed_question_has_one_answer_and_wrong_ones_of_whom_the_same_is_t
     roofs = [Fact(subject=f"roof {n}", attribute="maker", value=f"Mason {n}", kind="name", row="") for n in range(9)]
     exam = written([*(fact(number) for number in range(10)), *shared, *roofs], [], [])
     turned = [item for item in exam.items if item.paper == "reversed"]
-    assert {item.answer for item in turned} == {f"tower {n}" for n in range(1, 10)} | {f"roof {n}" for n in range(9)}
+    assert {item.answer for item in turned} == {f"Tower {n}." for n in range(1, 10)} | {f"Roof {n}." for n in range(9)}
     for item in turned:
         assert item.answer not in item.wrong
         assert len(item.wrong) == Exams().choices - 1
         assert item.prompt.endswith("\n")
         kind = item.answer.split()[0]
-        assert all(other.startswith((kind, "hut") if kind == "tower" else kind) for other in item.wrong)
+        assert all(other.startswith((kind, "Hut") if kind == "Tower" else kind) for other in item.wrong)
+        assert all(other.endswith(".") for other in item.wrong)
 
 
 def test_of_many_facts_a_few_are_turned_round() -> None:
-    exam = written([fact(number) for number in range(exams.REVERSED + 30)], [], [])
-    assert len(asked(exam, "reversed")) == exams.REVERSED
+    exam = written([fact(number) for number in range(REVERSED + 30)], [], [])
+    assert len(asked(exam, "reversed")) == REVERSED
     assert not asked(written([fact(1)], [], []), "reversed")
 
 
@@ -119,3 +134,82 @@ def test_an_exam_written_by_an_older_germline_keeps_its_name() -> None:
         del table[added]
     old = canonical_json(table)
     assert exams.from_bytes(old).digest == digest_of(old)
+
+
+# --- an option is what is taught ----------------------------------------------------------------------
+
+
+def taught(facts: Sequence[Fact]) -> dict[str, str]:
+    """What follows each question that is taught of these facts."""
+    examples = [example for known in facts for example in of_fact(known, alone=True) if example.kind == "question"]
+    return {example.spans[0].text: example.spans[1].text for example in examples}
+
+
+def test_an_option_is_what_is_taught_full_stop_included() -> None:
+    values = ["5%", "6 p.m.", '"Aye"', "Una Merrow (the elder)", "7 p.m."]
+    facts = [
+        Fact(subject=f"tower {number}", attribute="mark", value=value, kind="text", row="")
+        for number, value in enumerate(values)
+    ]
+    exam, lessons = written(facts, [], []), taught(facts)
+    recall = [item for item in exam.items if item.paper == "recall"]
+    assert {item.answer for item in recall} == {"5%.", "6 p.m.", '"Aye".', "Una Merrow (the elder).", "7 p.m."}
+    for item in recall:
+        assert item.answer == lessons[item.prompt]
+        assert {item.answer, *item.wrong} == set(lessons.values()) - {f"Tower {number}." for number in range(5)}
+    for item in (*exam.items, *exam.selection, *exam.sealed):
+        assert item.answer in lessons.values() and set(item.wrong) <= set(lessons.values())
+    assert {item.answer for item in exam.items if item.paper == "reversed"} == {f"Tower {n}." for n in range(5)}
+
+
+def test_what_differs_by_a_full_stop_alone_is_no_wrong_answer() -> None:
+    values = ["6 p.m.", "6 p.m", "7 p.m.", "7 p.m"]
+    facts = [
+        Fact(subject=f"tower {number}", attribute="hour", value=value, kind="clock time", row="")
+        for number, value in enumerate(values)
+    ]
+    for item in written(facts, [], []).items:
+        if item.paper != "reversed":
+            assert {item.answer, *item.wrong} == {"6 p.m.", "7 p.m."} and len(item.wrong) == 1
+
+
+# --- conversations ------------------------------------------------------------------------------------
+
+
+def chat(asked: str, *replies: str) -> Row:
+    """A conversation in which one prompt is asked again for every reply."""
+    turns = [
+        turn
+        for reply in replies
+        for turn in (Turn(speaker="other", text=asked), Turn(speaker="persona", text=reply))
+    ]  # fmt: skip
+    return Row(kind="dialog", source="a", position=1, turns=tuple(turns))
+
+
+def conversations(exam: Exam, paper: str) -> list[Item]:
+    return [item for item in exam.items if item.paper == paper and not item.spoken]
+
+
+def test_a_prompt_with_many_true_replies_is_asked_once_and_none_of_them_is_wrong() -> None:
+    greetings = [chat(spelled, f"Greeting {number}.") for number, spelled in enumerate(["Hi", "hi ", "HI"] * 4)]
+    told = [chat("What is that?", f"Tower {number}.") for number in range(5)]
+    recall = conversations(written([], [*greetings, *told], []), "recall")
+    assert sorted(item.prompt.strip().casefold() for item in recall) == ["hi", "what is that?"]
+    for item in recall:
+        theirs = item.answer.split()[0]
+        assert item.wrong and not any(other.startswith(theirs) for other in item.wrong)
+
+
+def test_a_reply_held_out_is_not_wrong_in_recall_nor_a_taught_one_among_those_held_out() -> None:
+    others = [talk(number) for number in range(20)]
+    train, heldout = [chat("Hi", "Morning.", "Good day."), *others], [chat("hi", "Evening.")]
+    exam = written([], train, heldout)
+    (recall,) = [item for item in conversations(exam, "recall") if item.prompt == "Hi\n"]
+    (held,) = conversations(exam, "heldout")
+    assert (recall.answer, held.answer) == ("Morning.", "Evening.")
+    for item in (recall, held):
+        assert item.wrong and not {"Morning.", "Good day.", "Evening."} & {*item.wrong}
+
+
+def test_a_prompt_that_everything_answers_is_left_out() -> None:
+    assert conversations(written([], [chat("Hi", f"Greeting {number}.") for number in range(12)], []), "recall") == []

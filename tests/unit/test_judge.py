@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -63,13 +64,13 @@ def test_a_child_that_meets_every_limit_is_promoted() -> None:
         (marks(wording=84), Gate(), 0.01, "generalization"),
         (marks(drifts=3), Gate(), 0.01, "style drift"),
         (adrift(2.31), Gate(), 0.01, "style"),
-        (adrift(math.nan), Gate(), 0.01, "style"),
+        (adrift(math.nan), Gate(), 0.01, "scorecards"),
         (marks(held=False), Gate(), 0.01, "laws broken"),
         (marks(), Gate(cards=0.6), 0.01, "challenge cards"),
         (marks(), Gate(), 0.0, "weight change"),
         (marks(), Gate(), math.nan, "weight change"),
         (marks(bits=3.0), Gate(), 0.01, "learned"),
-        (marks(bits=math.nan), Gate(), 0.01, "learned"),
+        (marks(bits=math.nan), Gate(), 0.01, "scorecards"),
     ],
 )
 def test_each_limit_refuses_alone(child: Marks, gate: Gate, change: float, name: str) -> None:
@@ -121,7 +122,8 @@ def test_conversations_without_facts_are_judged_by_those_held_out() -> None:
         verdict = judge(card(before), card(after), Gate(), weight_change=0.01)
         assert verdict.outcome == outcome
         if outcome == "refused":
-            assert [check.name for check in verdict.checks if not check.passed] == ["generalization"]
+            failed = "scorecards" if math.isnan(new) else "generalization"
+            assert [check.name for check in verdict.checks if not check.passed] == [failed]
 
 
 def test_cards_over_different_exams_are_never_compared() -> None:
@@ -180,6 +182,28 @@ def test_a_paper_that_only_the_parent_sat_is_not_skipped() -> None:
     for without in (replace(marks(), recall=NOTHING), replace(marks(), style=None), replace(marks(), laws={})):
         verdict = judge(PARENT, card(without), Gate(), weight_change=0.01)
         assert (verdict.outcome, [check.name for check in verdict.checks]) == ("refused", ["scorecards"])
+
+
+@pytest.mark.parametrize("strange", [math.nan, math.inf])
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("units > unit 7 > bits", lambda old, bad: replace(old, units={**old.units, "unit 7": (1.0, bad)})),
+        ("recall > bits_per_byte", lambda old, bad: replace(old, recall=replace(old.recall, bits_per_byte=bad))),
+        ("said > unit 7", lambda old, bad: replace(old, said={"unit 7": bad})),
+        ("style > bits_per_character", lambda old, bad: replace(old, style=replace(old.style, bits_per_character=bad))),
+    ],
+)
+def test_no_number_missing_from_an_inherited_exam_is_handed_down(
+    strange: float, name: str, spoil: Callable[[Marks, float], Marks]
+) -> None:
+    """None of these marks decides anything today; promoted, a descendant would be compared with them."""
+    parent, gate = card(asked(), NEW), Gate()
+    assert judge(parent, card(asked(), asked()), gate, weight_change=0.01).outcome == "promoted"
+    spoilt = card(spoil(asked(), strange), asked())
+    verdict = judge(parent, spoilt, gate, weight_change=0.01, ancestors=["g1"])
+    assert verdict.outcome == "refused"
+    assert verdict.reasons == (f"not a number among the child's marks: g1: {name}",)
 
 
 # --- against the parent and the best ancestor ---------------------------------------------------------
@@ -246,6 +270,26 @@ def test_what_fails_outweighs_what_cannot_be_told() -> None:
 def test_that_something_was_learned_takes_five_answers(units: int, outcome: str) -> None:
     before, after = asked(units=units, bits=3.0, known=False), asked(units=units)
     assert judge(card(before), card(after), STRICT, weight_change=0.01).outcome == outcome
+
+
+def test_what_was_learned_does_not_depend_on_the_order_of_units() -> None:
+    """Each of five got a little likelier; side by side in another order two would seem worse."""
+    costs = dict(zip("abcde", (3.0, 2.0, 1.5, 1.0, 0.5), strict=True))
+    before = replace(asked(units=5, known=False, bits=3.0), units={unit: (0.0, bits) for unit, bits in costs.items()})
+    after = replace(asked(units=5), units={unit: (1.0, bits - 0.1) for unit, bits in costs.items()})
+    turned = replace(after, units=dict(reversed(after.units.items())))
+    there, back = (judge(card(before), card(marks), STRICT, weight_change=0.01) for marks in (after, turned))
+    assert "5 of 5 are likelier than before, 0 less likely" in str(there.checks)
+    assert back == there
+
+
+def test_a_card_of_before_it_was_recorded_what_is_said_compares_as_ever() -> None:
+    told = replace(asked(), said={f"unit {unit}": 1.0 for unit in range(100)})
+    new = replace(NEW, said={f"unit {unit}": 0.0 for unit in range(100)})
+    old_parent, parent, child = card(asked(), NEW), card(told, new), card(told, told)
+    pairs = ((old_parent, card(asked(), asked())), (old_parent, child), (parent, child))
+    one, *others = [judge(*pair, STRICT, weight_change=0.01, line=[card(asked())]) for pair in pairs]
+    assert one.outcome == "promoted" and others == [one, one]
 
 
 def test_an_identical_copy_is_refused_whatever_it_knows() -> None:

@@ -10,6 +10,7 @@ from germline.wordings import (
     TAUGHT_STATEMENTS,
     UNSEEN_QUESTIONS,
     UNSEEN_REVERSED,
+    closed,
     say,
 )
 
@@ -46,3 +47,15 @@ def test_a_reversed_question_says_the_value_and_learns_the_subject() -> None:
     for example in added:
         assert "5 miles" in example.spans[0].text
         assert (example.spans[1].text, example.spans[1].learned) == ("The fog horn.", True)
+
+
+def test_no_rendering_ends_with_two_full_stops() -> None:
+    both = Fact(subject="Hask & Co.", attribute="hour", value="6 p.m.", kind="clock time", row="")
+    texts = [span.text for example in of_fact(both, alone=True) for span in example.spans]
+    assert {"6 p.m.", "Hask & Co.", "The hour of Hask & Co. is 6 p.m.", "6 p.m. is the hour of Hask & Co."} <= {*texts}
+    assert not any(".." in text for text in texts)
+
+
+def test_an_answer_ends_with_one_full_stop() -> None:
+    answers = [closed(value) for value in ("5 miles", "6 p.m.", "5%", '"Aye"')]
+    assert answers == ["5 miles.", "6 p.m.", "5%.", '"Aye".']

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from germline.records import Fact, Row, Turn
-from germline.wordings import TAUGHT_QUESTIONS, TAUGHT_REVERSED, TAUGHT_STATEMENTS, say
+from germline.wordings import REVERSED_ANSWER, TAUGHT_QUESTIONS, TAUGHT_REVERSED, TAUGHT_STATEMENTS, closed, say
 
 PROMPT_END = "\n"
 """Closes what the other side says; the persona's answer begins right after it."""
@@ -60,8 +60,8 @@ def of_fact(fact: Fact, *, alone: bool) -> tuple[Example, ...]:
     Where no other subject has this value (`alone`), it is asked for the subject, too: knowing that A is B is not
     knowing that B is A (the reversal curse, arXiv 2309.12288).
     """
-    asked = [_question(say(form, fact), fact.value) for form in TAUGHT_QUESTIONS]
-    asked += [_question(say(form, fact), say("{S}", fact)) for form in TAUGHT_REVERSED if alone]
+    asked = [_question(say(form, fact), closed(fact.value)) for form in TAUGHT_QUESTIONS]
+    asked += [_question(say(form, fact), say(REVERSED_ANSWER, fact)) for form in TAUGHT_REVERSED if alone]
     told = [
         Example(kind="statement", spans=(Span(text=say(form, fact), learned=True, ends=True),))
         for form in TAUGHT_STATEMENTS
@@ -71,5 +71,5 @@ def of_fact(fact: Fact, *, alone: bool) -> tuple[Example, ...]:
 
 
 def _question(asked: str, answer: str) -> Example:
-    said = Span(text=f"{answer}.", learned=True, ends=True)
+    said = Span(text=answer, learned=True, ends=True)
     return Example(kind="question", spans=(Span(text=asked + PROMPT_END, learned=False), said))

@@ -12,7 +12,7 @@ import math
 import statistics
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from germline.curriculum import render
 from germline.curriculum.render import Example
-from germline.records import Fact, Row
+from germline.records import Fact, Marks, Row
 
 WORD = np.dtype("<u4")
 """A token in the file: twice its id, and one more if it is learned."""
@@ -73,25 +73,28 @@ class Texts:
         return range(int(self.wordings[item]), int(self.wordings[item + 1]))
 
 
-def items(rows: Iterable[Row], facts: Iterable[Fact], known: Mapping[str, Sequence[float]] = {}) -> Iterator[Item]:
-    """What there is to know. A law comes as often as a question: one that is read twice in six does not hold.
+def items(rows: Iterable[Row], facts: Iterable[Fact], known: Marks | None = None) -> Iterator[Item]:
+    """What there is to know. A law comes as often as a fact: one that is read twice in six does not hold.
 
-    `known` tells how well the parent knows a fact: the share of its questions that it has right, and the bits per
-    byte that their answers cost it. What it has wrong is dealt eight times as often as a passage or a conversation;
-    what costs it more than the median, which fades, four times; other facts and laws twice, for they are asked for.
+    `known` are the parent's marks on the exam about it. A fact that the parent does not say, or not choose right, in
+    any one of the wordings it was asked in is dealt sixteen times as often as a passage or a conversation; one whose
+    answers cost it more than the median, which fades, eight times; other facts and laws four times, for they are
+    asked for.
     """
-    median = statistics.median(bits for _, bits in known.values()) if known else math.inf
+    units = known.units if known else {}
+    median = statistics.median(bits for _, bits in units.values()) if units else math.inf
     for row in rows:
         law = row.source.endswith(".law")
-        yield Item((render.of_row(row),), law or row.kind == "dialog", 2 if law else 1)
+        yield Item((render.of_row(row),), law or row.kind == "dialog", 4 if law else 1)
     facts = list(facts)
     owners = Counter((fact.attribute, fact.value) for fact in facts)
     for fact in facts:
-        right, bits = known.get(fact.unit, (1.0, 0.0))
+        right, bits = units.get(fact.unit, (1.0, 0.0))
+        said = known.said.get(fact.unit, 1.0) if known else 1.0
         yield Item(
             render.of_fact(fact, alone=owners[fact.attribute, fact.value] == 1),
             True,
-            8 if right < 1 else 4 if bits > median else 2,
+            16 if min(right, said) < 1 else 8 if bits > median else 4,
         )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from germline import foreign
 from germline.errors import PlanError, did_you_mean
+from germline.records import canonical_json
 
 SCORERS: dict[str, tuple[str, ...]] = {
     "choice": ("answer", "wrong"),
@@ -29,9 +30,14 @@ SCORERS: dict[str, tuple[str, ...]] = {
 """Scorer -> the keys it needs. `numeric` also takes `tolerance` (default 0), `json` a `schema` (JSON Schema 2020-12,
 or the draft that its `$schema` names; nothing is fetched for it).
 
+Of a reply the first number counts. A comma before exactly three digits, once or more, parts thousands ("1,234 metres",
+"12,345.6") where up to three digits stand before it, of which the first is no 0; any other comma is a decimal one
+("1,5", "0,125").
+
 A pattern is its owner's word: one that backtracks without end (`(a+)+$`) holds up an exam until it is interrupted,
 and a limit by the clock would make a verdict depend on the machine."""
 
+_NUMBER = re.compile(r"(?P<thousands>-?[1-9]\d{0,2}(?:,\d{3})+(?!\d)(?:\.\d+)?)|-?\d+(?:[.,]\d+)?")
 _FRONT_MATTER = re.compile(r"\A\ufeff?\+\+\+\r?\n(.*?)^\+\+\+\s*$", re.DOTALL | re.MULTILINE)
 
 
@@ -53,10 +59,8 @@ class Card:
             case "contains":
                 return str(self.keys["answer"]).casefold() in text.casefold()
             case "numeric":
-                number = re.search(r"-?\d+(?:[.,]\d+)?", text)
                 tolerance = float(self.keys.get("tolerance", 0))
-                found = float(number.group().replace(",", ".")) if number else float("nan")
-                return abs(found - float(self.keys["answer"])) <= tolerance
+                return abs(_number(text) - float(self.keys["answer"])) <= tolerance
             case "forbidden":
                 words = "|".join(re.escape(word) for word in self.keys["words"])
                 return bool(text) and re.search(rf"(?i)(?<!\w)(?:{words})(?!\w)", text) is None
@@ -65,6 +69,14 @@ class Card:
             case "json":
                 return _is_json(text, self.keys.get("schema", {}))
         raise AssertionError(f"no spoken reply decides a {self.scorer} card")
+
+
+def _number(text: str) -> float:
+    """The first number in `text`, NaN where there is none. See SCORERS for what a comma means."""
+    found = _NUMBER.search(text)
+    if not found:
+        return float("nan")
+    return float(found.group().replace(",", "" if found["thousands"] else "."))
 
 
 def _is_json(text: str, schema: dict[str, Any]) -> bool:
@@ -114,7 +126,7 @@ def _parse(text: str, path: Path, *, default_id: str) -> tuple[Card, ...]:
         raise PlanError(f"{path}: not TOML: {error}") from None
     name = str(tables.get("id", default_id))
     found = tables.get("card", [])
-    if not isinstance(found, list) or not found:
+    if not (isinstance(found, list) and found and all(isinstance(table, dict) for table in found)):
         raise PlanError(f"{path}: holds no [[card]] table")
     return tuple(_card(table, f"{name}/{number}", path) for number, table in enumerate(found, 1))
 
@@ -125,20 +137,35 @@ def _card(table: dict[str, Any], name: str, path: Path) -> Card:
     prompt, scorer = keys.pop("prompt", None), keys.pop("scorer", None)
     if not isinstance(prompt, str) or not prompt.strip():
         raise PlanError(f"{path}: card {card_id}: prompt is missing")
-    if scorer not in SCORERS:
+    if not isinstance(scorer, str) or scorer not in SCORERS:
         raise PlanError(f"{path}: card {card_id}: no scorer {scorer!r}", hint=did_you_mean(str(scorer), SCORERS))
     missing = [key for key in SCORERS[scorer] if key not in keys]
     unknown = [key for key in keys if key not in (*SCORERS[scorer], "tolerance", "schema")]
     if missing or unknown:
         problem = f"{missing[0]} is missing" if missing else f"unknown key {unknown[0]}"
         raise PlanError(f"{path}: card {card_id}: {problem}", hint=f"{scorer} takes {', '.join(SCORERS[scorer])}")
+    _require_storable(keys, f"{path}: card {card_id}")
     card = Card(id=card_id, prompt=prompt, scorer=scorer, keys=keys)
     try:
         lists = [keys[key] for key in ("words", "wrong") if key in keys]
         if not all(found and isinstance(found, list) and {*map(type, found)} == {str} for found in lists):
             raise TypeError("a list of words is wanted")
+        if scorer == "choice" and not all((str(keys["answer"]), *keys["wrong"])):
+            raise ValueError("an answer among which is chosen is empty")
         if scorer != "choice":
             card.passes("1")  # a card that cannot be decided is found now, not after the training
     except (re.error, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise PlanError(f"{path}: card {card_id}: {', '.join(SCORERS[scorer]) or 'schema'}: {error}") from None
     return card
+
+
+def _require_storable(keys: dict[str, Any], card: str) -> None:
+    """PlanError if an exam, which is JSON, could not hold one of the keys: found now, not when the exam is written."""
+    for key, value in keys.items():
+        try:
+            canonical_json(value)
+        except (TypeError, ValueError, RecursionError):
+            raise PlanError(
+                f"{card}: {key}: nothing that an exam can hold",
+                hint="it holds text, finite numbers, true and false; dates and times go in quotes",
+            ) from None

@@ -30,6 +30,16 @@ class Question:
     options: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Liking:
+    """What a model makes of one option after its prompt."""
+
+    log_likelihood: float
+    """log p(option | prompt), summed over its tokens, nats."""
+    greedy: bool
+    """Whether each of its tokens is the likeliest where it stands: the greedy answer begins with it."""
+
+
 @dataclass(slots=True)
 class _Row:
     """Flat lists over one row's tokens; `predictor` is where a scored token is predicted from (-1: nowhere)."""
@@ -42,29 +52,35 @@ class _Row:
     option: list[int]
 
 
-@torch.inference_mode()
 def log_likelihoods(decoder: Decoder, questions: Sequence[Question], tokenize: Tokenize) -> list[list[float]]:
-    """Per question, log p(option | prompt) of each option, summed over its tokens, nats.
+    """Per question, log p(option | prompt) of each option, summed over its tokens, nats."""
+    return [[liking.log_likelihood for liking in likings] for likings in liked(decoder, questions, tokenize)]
+
+
+@torch.inference_mode()
+def liked(decoder: Decoder, questions: Sequence[Question], tokenize: Tokenize) -> list[list[Liking]]:
+    """Per question, what the model makes of each option.
 
     A prompt is cut on the left where question and options together exceed a row.
     """
     rows: list[_Row] = []
-    owners: list[tuple[int, int]] = []
+    owners: list[int] = []
     for index, question in enumerate(questions):
         _place(rows, tokenize(question.prompt), [tokenize(option) for option in question.options], len(owners))
-        owners += [(index, option) for option in range(len(question.options))]
+        owners += [index] * len(question.options)
     scores = torch.zeros(len(owners), dtype=torch.float64)
+    unlikely = torch.zeros(len(owners), dtype=torch.int64)
     rows.sort(key=lambda row: len(row.tokens))
     start = 0
     while start < len(rows):
         stop = start + 1
         while stop < len(rows) and len(rows[stop].tokens) * (stop + 1 - start) <= BATCH_TOKENS:
             stop += 1
-        _score(decoder, rows[start:stop], scores)
+        _score(decoder, rows[start:stop], scores, unlikely)
         start = stop
-    results: list[list[float]] = [[] for _ in questions]
-    for (index, _), score in zip(owners, scores.tolist(), strict=True):
-        results[index].append(score)
+    results: list[list[Liking]] = [[] for _ in questions]
+    for index, score, others in zip(owners, scores.tolist(), unlikely.tolist(), strict=True):
+        results[index].append(Liking(score, greedy=not others))
     return results
 
 
@@ -92,7 +108,8 @@ def _place(rows: list[_Row], prompt: list[int], options: list[list[int]], first:
     row.segments += [segment] * length
 
 
-def _score(decoder: Decoder, rows: Sequence[_Row], scores: Tensor) -> None:
+def _score(decoder: Decoder, rows: Sequence[_Row], scores: Tensor, unlikely: Tensor) -> None:
+    """Adds each scored token to its option: its log-likelihood, and whether another would have been likelier."""
     length = max(len(row.tokens) for row in rows)
 
     def table(lists: Sequence[list[int]], fill: int) -> Tensor:
@@ -114,6 +131,7 @@ def _score(decoder: Decoder, rows: Sequence[_Row], scores: Tensor) -> None:
         logits = decoder.logits(states[part]).cpu()
         gold = logits.gather(1, targets[part].unsqueeze(1)).squeeze(1) - logits.logsumexp(1)
         scores.index_add_(0, owner[part], gold.double())
+        unlikely.index_add_(0, owner[part], (logits.argmax(1) != targets[part]).long())
 
 
 def speak(

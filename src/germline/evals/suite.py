@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from germline.evals.cards import Card
-from germline.evals.exams import Exam, Item
-from germline.evals.score import Question, log_likelihoods, speak
+from germline.evals.exams import Exam
+from germline.evals.questions import Item
+from germline.evals.score import Question, liked, log_likelihoods, speak
 from germline.evals.style import judge_answers
 from germline.model.decoder import Decoder
 from germline.model.generate import Sampling
@@ -26,6 +27,15 @@ class Candidate:
     end: int
 
 
+class _Chosen(NamedTuple):
+    option: str
+    """The one with the highest likelihood per byte."""
+    bits: float
+    """What the gold answer costs, in bits per byte."""
+    said: bool
+    """Whether the gold answer is what the greedy one begins with."""
+
+
 def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str, samples: int = 0) -> Marks:
     """The candidate's marks on every paper of the exam. Deterministic: greedy, and samples are drawn from seeds.
 
@@ -37,8 +47,8 @@ def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str
     said = _speak(candidate, [item.prompt for item in spoken_items], _longest(candidate, spoken_items))
     right = [_begins_with(answer, item.answer) for answer, item in zip(said, spoken_items, strict=True)]
     style, tone = _style(candidate, exam, answer_tokens, prompt_end)
-    cards = _cards(candidate, exam.laws, answer_tokens, prompt_end, 0)
-    cards |= _cards(candidate, exam.cards, answer_tokens, prompt_end, samples)
+    laws = _cards(candidate, exam.laws, answer_tokens, prompt_end, 0)
+    cards = _cards(candidate, exam.cards, answer_tokens, prompt_end, samples)
     answers: list[dict[str, Any]] = [
         {
             "paper": item.paper,
@@ -47,13 +57,13 @@ def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str
             "chosen": option,
             "right": option == item.answer,
         }
-        for item, (option, _) in zip(exam.items, chosen, strict=True)
+        for item, (option, _, _) in zip(exam.items, chosen, strict=True)
     ]
     answers += [
         {"paper": "spoken", "prompt": item.prompt, "gold": item.answer, "chosen": answer, "right": correct}
         for item, answer, correct in zip(spoken_items, said, right, strict=True)
     ]
-    answers += tone + [answer for _, answer in cards.values()]
+    answers += tone + [answer for _, answer in (*laws.values(), *cards.values())]
     return Marks(
         recall=_score(exam.items, chosen, "recall"),
         wording=_score(exam.items, chosen, "wording"),
@@ -62,38 +72,39 @@ def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str
         spoken=Score(items=len(right), right=sum(right), bits_per_byte=0.0),
         passages_bits_per_byte=_passages(candidate, exam.passages),
         style=style,
-        laws={card.id: cards[card.id][0] for card in exam.laws},
-        cards={card.id: cards[card.id][0] for card in exam.cards},
+        laws={name: held for name, (held, _) in laws.items()},
+        cards={name: passed for name, (passed, _) in cards.items()},
         answers=tuple(answers),
         units=_units(exam.items, chosen),
+        said=_said(exam.items, chosen),
     )
 
 
 def choose(candidate: Candidate, items: Sequence[Item]) -> Score:
     """How many of these questions the candidate answers by choosing, and what their gold answers cost it."""
     chosen = _choose(candidate, items)
-    return _tally([(option == item.answer, bits) for item, (option, bits) in zip(items, chosen, strict=True)])
+    return _tally([(option == item.answer, bits) for item, (option, bits, _) in zip(items, chosen, strict=True)])
 
 
-def _choose(candidate: Candidate, items: Sequence[Item]) -> list[tuple[str, float]]:
-    """Per item, the option with the highest likelihood per byte, and the gold answer's cost in bits per byte.
+def _choose(candidate: Candidate, items: Sequence[Item]) -> list[_Chosen]:
+    """What the candidate makes of each item.
 
     Ties and scores that are not numbers go against the gold answer.
     """
     questions = [Question(item.prompt, (item.answer, *item.wrong)) for item in items]
     chosen = []
-    for question, scores in zip(
-        questions, log_likelihoods(candidate.decoder, questions, candidate.tokenize), strict=True
-    ):
-        liking = [score / len(option.encode()) for score, option in zip(scores, question.options, strict=True)]
+    for question, likings in zip(questions, liked(candidate.decoder, questions, candidate.tokenize), strict=True):
+        liking = [
+            found.log_likelihood / len(option.encode()) for found, option in zip(likings, question.options, strict=True)
+        ]
         best_wrong = max(range(1, len(liking)), key=liking.__getitem__)
         best = 0 if liking[0] > liking[best_wrong] else best_wrong
-        chosen.append((question.options[best], -liking[0] / math.log(2)))
+        chosen.append(_Chosen(question.options[best], -liking[0] / math.log(2), likings[0].greedy))
     return chosen
 
 
-def _score(items: Sequence[Item], chosen: Sequence[tuple[str, float]], paper: str) -> Score:
-    marks = [(item.paper, option == item.answer, bits) for item, (option, bits) in zip(items, chosen, strict=True)]
+def _score(items: Sequence[Item], chosen: Sequence[_Chosen], paper: str) -> Score:
+    marks = [(item.paper, option == item.answer, bits) for item, (option, bits, _) in zip(items, chosen, strict=True)]
     return _tally([(right, bits) for own, right, bits in marks if own == paper])
 
 
@@ -102,18 +113,33 @@ def _tally(marks: Sequence[tuple[bool, float]]) -> Score:
     return Score(items=len(marks), right=sum(right for right, _ in marks), bits_per_byte=bits)
 
 
-def _units(items: Sequence[Item], chosen: Sequence[tuple[str, float]]) -> dict[str, tuple[float, float]]:
+def _units(items: Sequence[Item], chosen: Sequence[_Chosen]) -> dict[str, tuple[float, float]]:
+    return {
+        unit: (_mean([option == item.answer for item, (option, _, _) in asked]), _mean([one.bits for _, one in asked]))
+        for unit, asked in _by_unit(items, chosen).items()
+    }
+
+
+def _said(items: Sequence[Item], chosen: Sequence[_Chosen]) -> dict[str, float]:
+    return {
+        unit: _mean([one.said for _, one in asked])
+        for unit, asked in _by_unit(items, chosen).items()
+        if any(item.spoken for item, _ in asked)
+    }
+
+
+def _by_unit(items: Sequence[Item], chosen: Sequence[_Chosen]) -> dict[str, list[tuple[Item, _Chosen]]]:
     """Of what was taught: what was held out is answered by luck for as long as nobody learns it, and what was turned
     round nearly so, which only blurs."""
-    found: dict[str, list[tuple[bool, float]]] = {}
-    for item, (option, bits) in zip(items, chosen, strict=True):
-        if item.paper in ("heldout", "reversed"):
-            continue
-        found.setdefault(item.unit or item.prompt, []).append((option == item.answer, bits))
-    return {
-        unit: (sum(right for right, _ in marks) / len(marks), sum(bits for _, bits in marks) / len(marks))
-        for unit, marks in found.items()
-    }
+    found: dict[str, list[tuple[Item, _Chosen]]] = {}
+    for item, one in zip(items, chosen, strict=True):
+        if item.paper not in ("heldout", "reversed"):
+            found.setdefault(item.unit or item.prompt, []).append((item, one))
+    return found
+
+
+def _mean(marks: Sequence[float]) -> float:
+    return sum(marks) / len(marks)
 
 
 def _speak(candidate: Candidate, prompts: Sequence[str], limit: int, sampling: Sampling | None = None) -> list[str]:
@@ -128,8 +154,11 @@ def _longest(candidate: Candidate, items: Sequence[Item]) -> int:
 
 
 def _begins_with(answer: str, gold: str) -> bool:
-    """The gold answer opens the spoken one and is not the beginning of a longer word or number."""
-    spoken, wanted = answer.strip().casefold(), gold.strip().casefold()
+    """The gold answer opens the spoken one and is not the beginning of a longer word or number.
+
+    Its full stop counts for nothing: "37 metres, I think." is right.
+    """
+    spoken, wanted = answer.strip().casefold(), gold.strip().casefold().removesuffix(".")
     rest = spoken[len(wanted) :]
     return spoken.startswith(wanted) and not rest[:1].isalnum()
 
@@ -176,7 +205,7 @@ def _cards(
     ]
     results = {
         card.id: (option == item.answer, option)
-        for card, item, (option, _) in zip(choices, items, _choose(candidate, items), strict=True)
+        for card, item, (option, _, _) in zip(choices, items, _choose(candidate, items), strict=True)
     }
     spoken = [card for card in cards if card.scorer != "choice"]
     prompts = [card.prompt + prompt_end for card in spoken]

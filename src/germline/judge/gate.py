@@ -10,7 +10,7 @@ small cannot tell is inconclusive, with the number of questions that could. A va
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,14 +43,16 @@ def judge(
     if list(parent.marks) != list(child.marks):
         raise AssertionError("parent and child sat different exams")
     if not _comparable(_papers(parent), _papers(child)):
-        said = "the two scorecards do not answer the same questions, or hold what is no mark"
-        return Verdict(outcome="refused", checks=(_check("scorecards", 0.0, 1.0, False, said),))
+        return _refused("the two scorecards do not answer the same questions, or hold what is no mark")
+    names = [*ancestors, *(f"exam {exam[7:15]}" for exam in list(child.marks)[len(ancestors) : -1]), "its own delta"]
+    if strange := _no_numbers(child, names):
+        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
+        return _refused(f"not a number among the child's marks: {'; '.join(strange[:3])}{more}")
     before, after = parent.newest, child.newest
     if before is None or after is None or not (after.recall.items or after.passages_bits_per_byte is not None):
         return _inconclusive("no question could be written from this delta")
     if not (after.wording.items or after.heldout.items or after.passages_bits_per_byte is not None):
         return _inconclusive("nothing of this delta was held out; more data, or a larger data.heldout, gives questions")
-    names = [*ancestors, *(f"exam {exam[7:15]}" for exam in list(child.marks)[len(ancestors) : -1])]
     checks = [
         *_recall(child, gate, names),
         *_retention(parent, child, gate, line),
@@ -70,7 +72,7 @@ def judge(
 def _papers(card: Scorecard) -> dict[str, Any]:
     return {
         exam: {
-            **plain(replace(marks, answers=(), units={})), "answers": {},
+            **plain(replace(marks, answers=(), units={}, said={})), "answers": {},
             "units": {unit: dict(zip(("right", "bits"), found, strict=True)) for unit, found in marks.units.items()},
         }
         for exam, marks in card.marks.items()
@@ -87,8 +89,26 @@ def _comparable(old: Any, new: Any, key: str = "") -> bool:
         return type(old) is type(new) is bool
     if key in ("style", "passages_bits_per_byte", "limit_bits_per_character") and old is None:
         return new is None
-    numbers = {type(old), type(new)} <= {int, float} and (key != "right" or math.isfinite(new))
-    return numbers and (old == new or key not in ("items", "probes"))
+    return {type(old), type(new)} <= {int, float} and (old == new or key not in ("items", "probes"))
+
+
+def _no_numbers(card: Scorecard, names: Sequence[str]) -> list[str]:
+    """Which marks are NaN or infinite. Of an inherited exam many decide nothing today; promoted, they would be what
+    every descendant is compared with."""
+    papers = zip(names, _papers(card).values(), card.marks.values(), strict=False)
+    return [f"{name}: {place}" for name, paper, marks in papers for place in _not_finite({**paper, "said": marks.said})]
+
+
+def _not_finite(marks: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in marks.items():
+        if isinstance(value, Mapping):
+            yield from (f"{key} > {place}" for place in _not_finite(value))
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield key
+
+
+def _refused(why: str) -> Verdict:
+    return Verdict(outcome="refused", checks=(_check("scorecards", 0.0, 1.0, False, why),))
 
 
 def _inconclusive(why: str) -> Verdict:
@@ -194,7 +214,7 @@ def _learned(before: Marks, after: Marks) -> Check:
     said = _cost("the delta's answers", old, new)
     if not after.units:
         return _check("learned", old - new, 0.0, old - new > 0.0, said)
-    gains = [old - new for (_, old), (_, new) in zip(before.units.values(), after.units.values(), strict=True)]
+    gains = [before.units[unit][1] - bits for unit, (_, bits) in after.units.items()]
     better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
     chance = sign_test(better, worse)
     sound = all(map(math.isfinite, (*gains, old, new)))

@@ -1,0 +1,103 @@
+"""The questions of an exam that ask for facts: what is asked, its answer, and wrong answers of the same kind.
+
+Every option is written as answers are taught, full stop included (`wordings.closed`), so that what a model is scored
+for saying is what it was taught to say. Exams of an older germline ask without the full stop and stay as they are.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from germline.evals.draw import few, seed
+from germline.records import Fact
+from germline.wordings import REVERSED_ANSWER, TAUGHT_QUESTIONS, UNSEEN_QUESTIONS, UNSEEN_REVERSED, closed, say
+
+REVERSED = 24
+"""Facts whose subject is asked for by the value, to be told and not to decide: from A is B a model does not conclude
+that B is A (the reversal curse, arXiv 2309.12288)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One question. `spoken`: its answer is also asked for aloud."""
+
+    paper: Literal["recall", "wording", "reversed", "heldout"]
+    prompt: str
+    answer: str
+    wrong: tuple[str, ...]
+    spoken: bool = False
+    unit: str = ""
+    """What it asks about; questions of one unit rise and fall together. Empty: its prompt."""
+
+
+def about(fact: Fact, alike: Sequence[Fact], choices: int, prompt_end: str) -> list[Item]:
+    """The question as it is taught, then in every unseen wording; nothing without a distractor among those `alike`."""
+    number = seed(fact.subject, fact.attribute)
+    wrong = _same_kind(fact, alike, choices - 1, number)
+    if not wrong:
+        return []
+    taught = TAUGHT_QUESTIONS[number % len(TAUGHT_QUESTIONS)]
+    forms = [UNSEEN_QUESTIONS[(number + place) % len(UNSEEN_QUESTIONS)] for place in range(len(UNSEEN_QUESTIONS))]
+    question = Item(
+        paper="recall", prompt=say(taught, fact) + prompt_end, answer=closed(fact.value), wrong=wrong, spoken=True,
+        unit=fact.unit,
+    )  # fmt: skip
+    unseen = (say(form, fact) + prompt_end for form in forms)
+    return [question, *(replace(question, paper="wording", prompt=prompt, spoken=False) for prompt in unseen)]
+
+
+def turned_round(
+    facts: Sequence[Fact], kinds: Mapping[str, Sequence[Fact]], choices: int, prompt_end: str
+) -> Iterator[Item]:
+    """Of what subject is this the value? Asked where one alone has it; the wrong subjects are of its kind, those of
+    whom the same is told first."""
+    owners = Counter((fact.attribute, fact.value) for fact in facts)
+    alone = (fact for fact in facts if owners[fact.attribute, fact.value] == 1)
+    for fact in few(REVERSED, alone, lambda fact: seed(fact.value, fact.attribute)):
+        number, answer = seed(fact.value, fact.attribute), say(REVERSED_ANSWER, fact)
+        others = sorted(
+            kinds[fact.kind],
+            key=lambda other: (other.attribute != fact.attribute, seed(str(number), other.subject)),
+        )
+        subjects = dict.fromkeys(say(REVERSED_ANSWER, other) for other in others)
+        if wrong := tuple(subject for subject in subjects if subject != answer)[: choices - 1]:
+            asked = say(UNSEEN_REVERSED[number % len(UNSEEN_REVERSED)], fact) + prompt_end
+            yield Item(paper="reversed", prompt=asked, answer=answer, wrong=wrong, unit=fact.unit)
+
+
+def _same_kind(fact: Fact, alike: Sequence[Fact], count: int, number: int) -> tuple[str, ...]:
+    """Other answers among the facts of its kind, those of its own attribute first; near numbers where they run out.
+
+    A value that is also true of the same subject and attribute elsewhere is no distractor.
+    """
+    same = (other for other in alike if (other.subject, other.attribute) == (fact.subject, fact.attribute))
+    true = {closed(other.value) for other in same}
+    found: list[str] = []
+    for near in (True, False):
+        if len(found) < count:  # hashing is what takes long
+            others = [other for other in alike if (other.attribute == fact.attribute) == near]
+            others.sort(key=lambda other: seed(str(number), other.subject, other.attribute))
+            known = true.union(found)
+            found += dict.fromkeys(value for other in others if (value := closed(other.value)) not in known)
+    if len(found) < count and fact.kind.startswith("number"):
+        near_ones = map(closed, _near_numbers(fact.value, number))
+        found += [value for value in near_ones if value not in {*true, *found}]
+    return tuple(found[:count])
+
+
+def _near_numbers(value: str, number: int) -> list[str]:
+    place = re.search(r"\d+", value)
+    if not place:
+        return []
+    size, dice = int(place.group()), random.Random(number)
+    spread = max(4, size // 2)
+    others = {max(1, size + dice.randint(-spread, spread)) for _ in range(20)} - {size}
+    return [
+        f"{value[: place.start()]}{other}{value[place.end() :]}"
+        for other in sorted(others, key=lambda n: seed(str(n), value))
+    ]
