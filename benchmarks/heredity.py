@@ -38,9 +38,11 @@ from germline.evals.score import Question, log_likelihoods, speak
 from germline.evals.suite import Candidate
 from germline.forge.machine import arithmetic, machine
 from germline.lineage import TRAIN, Generation, Lineage
-from germline.records import Event
+from germline.records import Check, Event, Verdict
 from germline.settings import Plan, parse_plan
 from germline.speaker import candidate
+from germline.store import ledger
+from germline.store.entry import Entry
 from germline.store.home import Home
 
 OPEN = (
@@ -52,7 +54,9 @@ OPEN = (
     "gate.style_distance=100",
     "gate.weight_change=0",
 )
-"""Nothing is refused."""
+"""Forgetting, drift and a voice that is lost refuse nothing. Two checks still do: a child that learned nothing
+(`learned`) and one that breaks a law (`laws broken`; there is none in this plan). So do marks that are no number, and
+a delta that nothing can be asked about is inconclusive."""
 ARMS: dict[str, tuple[str, ...]] = {
     "germline": (),
     "naive": ("curriculum.replay=0", "training.anchor=0", *OPEN),
@@ -114,14 +118,14 @@ class Arm:
         volumes = WORLDS[self.world](number or last, self.seed)
         lineage = self._lineage(f"{self.name}-{number}" if rebase else self.name)
         line: dict[str, Any] = {"arm": self.name, "generation": number, "settings": self.settings}
-        if number and (rebase or lineage.next_number == number):
-            line |= self._grow(lineage, volumes)
-            lineage = Lineage.open(lineage.home)
-        line |= measure(lineage, lineage.head, volumes, self.seed, general=general)
+        lineage, birth = self._born(lineage, min(number, 1) if rebase else number, volumes)
+        line |= told(birth) if number else {}
+        head = lineage.generation(ledger.head(lineage.entries[: birth.sequence + 1]))
+        line |= measure(lineage, head, volumes, self.seed, general=general)
         with self.results.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        told = {key: value for key, value in line.items() if isinstance(value, int | float)}
-        print(self.name, json.dumps(told), flush=True)
+        numbers = {key: value for key, value in line.items() if isinstance(value, int | float)}
+        print(self.name, json.dumps(numbers), flush=True)
 
     def _lineage(self, name: str) -> Lineage:
         root = self.work / name
@@ -129,7 +133,17 @@ class Arm:
             return Lineage.open(Home.open(root))
         return founding.found(root, "demo", name="heredity", on_event=lambda event: None)
 
-    def _grow(self, lineage: Lineage, volumes: Sequence[Volume]) -> dict[str, Any]:
+    def _born(self, lineage: Lineage, number: int, volumes: Sequence[Volume]) -> tuple[Lineage, Entry]:
+        """The lineage with its generation of that number, promoted or not, and the entry of its birth. One that a cut
+        left born and not measured is not grown again."""
+        if lineage.next_number < number:
+            raise SystemExit(f"{self.name}: g{lineage.next_number} is missing, though {self.results} tells of it")
+        if lineage.next_number == number:
+            self._grow(lineage, volumes)
+            lineage = Lineage.open(lineage.home)
+        return lineage, next(entry for entry in lineage.entries if entry.is_birth and entry.number == number)
+
+    def _grow(self, lineage: Lineage, volumes: Sequence[Volume]) -> None:
         folders = []
         for volume in volumes:
             folders.append((self.work / f"{self.world}-{self.seed}" / f"{volume.number:02}").resolve())
@@ -137,16 +151,21 @@ class Arm:
                 volume.write(folders[-1])
         (self.work / "probes.txt").write_text("\n".join(PROBES) + "\n")
         plan = plan_of(self.settings, tuple(map(str, folders)), probes=str((self.work / "probes.txt").resolve()))
-        outcome = evolve.age_up(lineage.home, plan, _progress)
-        body = Lineage.open(lineage.home).entries[-1].body
-        values = {check.name: check.value for check in outcome.verdict.checks}
-        return {
-            "kind": outcome.kind, "reasons": outcome.verdict.reasons, "scores": body["scores"],
-            "merge_scale": body["merge_scale"], "style_distance": values.get("style"),
-            "tokens": body["training"]["tokens"], "learned_tokens": body["training"]["learned_tokens"],
-            "seconds_training": body["spent"]["seconds_training"], "seconds_exams": body["spent"]["seconds_exams"],
-            "seconds_total": body["spent"]["seconds_total"],
-        }  # fmt: skip
+        evolve.age_up(lineage.home, plan, _progress)
+
+
+def told(birth: Entry) -> dict[str, Any]:
+    """What the ledger has of a child: its verdict, and what all its candidates together cost."""
+    body, checks = birth.body, [Check(**check) for check in birth.body["verdict"]["checks"]]
+    training, spent = body["training"], body["spent"]
+    return {
+        "kind": birth.kind, "reasons": Verdict(outcome=body["verdict"]["outcome"], checks=tuple(checks)).reasons,
+        "scores": body["scores"], "merge_scale": body["merge_scale"],
+        "style_distance": {check.name: check.value for check in checks}.get("style"),
+        "tokens": training.get("tokens_of_all_candidates", training["tokens"]),
+        "learned_tokens": training["learned_tokens"], "seconds_training": spent["seconds_training"],
+        "seconds_exams": spent["seconds_exams"], "seconds_total": spent["seconds_total"],
+    }  # fmt: skip
 
 
 def plan_of(settings: Sequence[str], sources: tuple[str, ...], *, probes: str) -> Plan:
@@ -195,8 +214,14 @@ def measure(
     line["reversed"] = _mean(_reversed(model, asked))
     line["two_facts"] = _mean(_two_facts(model, asked))
     if general:
-        line |= heredity_general.measure(model)
+        line |= _general(model)
     return line | {"seconds_measuring": round(time.monotonic() - began, 1), "answers": found}
+
+
+def _general(model: Candidate) -> dict[str, Any]:
+    """With the number of common-sense questions, which says how sure their share is."""
+    found = heredity_general.measure(model)
+    return found | {"common_sense_asked": len(heredity_general.choices())} if found else found
 
 
 def _taught(lineage: Lineage, generation: Generation, truths: Sequence[Truth]) -> list[Truth]:

@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.heredity_general import QUESTIONS
 
 Line = dict[str, Any]
 COLUMNS = (
@@ -25,8 +30,8 @@ COLUMNS = (
     ("reversed", "reversed", "{:.1%}"), ("two_facts", "two facts", "{:.1%}"),
     ("merge_scale", "merged", "{:.0%}"), ("style", "drifts of 10", "{}"),
     ("style_distance", "style to its limit", "{:.2f}"), ("general_bits_per_byte", "general bits/byte", "{:.3f}"),
-    ("common_sense", "common sense", "{:.1%}"), ("tokens", "tokens", "{:,}"),
-    ("seconds_training", "training s", "{:.0f}"), ("seconds_exams", "exams s", "{:.0f}"),
+    ("common_sense", "common sense", "{:.1%}"), ("common_sense_beside", "founder's 95%", "{}"),
+    ("tokens", "tokens", "{:,}"), ("seconds_training", "training s", "{:.0f}"), ("seconds_exams", "exams s", "{:.0f}"),
 )  # fmt: skip
 
 
@@ -63,7 +68,30 @@ def read(path: Path) -> list[Line]:
     for line in lines:
         if new := [answer["exact"] for answer in line.get("answers", ()) if _asked(answer) not in known]:
             line["exact_unknown"] = statistics.mean(new)
-    return sorted(lines, key=lambda line: int(line["generation"]))
+    lines.sort(key=lambda line: int(line["generation"]))
+    beside_the_founder(lines)
+    return lines
+
+
+def beside_the_founder(lines: Sequence[Line]) -> None:
+    """Note the 95% interval of the founder's common sense with the founder, and with each descendant where its own
+    share lies. Lines from before the number of questions was recorded come from so many as were asked then."""
+    founder = next((line for line in lines if line["generation"] == 0 and line.get("common_sense") is not None), None)
+    if founder is None:
+        return
+    low, high = wilson(founder["common_sense"], founder.get("common_sense_asked", QUESTIONS))
+    founder["common_sense_beside"] = f"{low:.1%} to {high:.1%}"
+    for line in lines:
+        if line["generation"] and (share := line.get("common_sense")) is not None:
+            line["common_sense_beside"] = "below" if share < low else "above" if share > high else "within"
+
+
+def wilson(share: float, asked: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a share of so many independent questions."""
+    z = statistics.NormalDist().inv_cdf(0.975)
+    middle = (share + z * z / (2 * asked)) / (1 + z * z / asked)
+    reach = z / (1 + z * z / asked) * math.sqrt(share * (1 - share) / asked + z * z / (4 * asked * asked))
+    return middle - reach, middle + reach
 
 
 def _asked(answer: dict[str, Any]) -> tuple[str, str]:
@@ -73,6 +101,10 @@ def _asked(answer: dict[str, Any]) -> tuple[str, str]:
 def page(runs: dict[str, list[Line]], picture: str) -> list[str]:
     told = [f"# Heredity, {date.today().isoformat()}", "", f"![recall over the generations]({picture})", ""]
     told += ["Exact: the greedy answer to an unseen wording begins with the right value, over all volumes so far.", ""]
+    told += [
+        f"Common sense: the share of {QUESTIONS} questions. Founder's 95% is Wilson's interval of the founder's share, "
+        "and where each descendant's share lies to it; both answer the same questions, which it makes no use of.", "",
+    ]  # fmt: skip
     told += summary(runs)
     for name, lines in runs.items():
         told += ["", f"## {name}", ""]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from germline.judge.maturity import age, fresh_gain
-from germline.records import Marks, Score, Scorecard
+from germline.lineage import Lineage
+from germline.records import Marks, Score, Scorecard, digest_of
+from germline.report.history import document, maturity
 from germline.settings import Maturity
+from germline.store import keys, ledger
+from germline.store.entry import APPROVES, Kind
+from germline.store.home import Home
 
 POLICY = Maturity()
 NOTHING = Score(items=0, right=0, bits_per_byte=0.0)
@@ -59,6 +65,61 @@ def test_stages(births: list[dict[str, Any]], stage: str) -> None:
     assert found.stage == stage
     assert found.reason
     assert "nan" not in found.reason
+
+
+def tell(home: Home, kind: Kind, number: int, parent: int | None = None, upper: float = 0.0) -> None:
+    """An entry of a ledger that knows of no files."""
+    body = birth(upper) | {"parent": parent} if parent is not None else {}
+    ledger.append(home, kind, digest_of(b"%d" % number), number, body)
+
+
+def stage(home: Home) -> str:
+    return maturity(Lineage.open(home), POLICY).stage
+
+
+def test_what_was_refused_says_nothing_of_what_head_has_learned(tmp_path: Path) -> None:
+    home = Home.create(tmp_path / "home", "refusals")
+    tell(home, "founded", 0)
+    for number in (1, 2, 3):
+        tell(home, "promoted", number, parent=number - 1, upper=0.02)
+    assert stage(home) == "mature"
+    tell(home, "refused", 4, parent=3, upper=0.97)  # a poisoned delta, learned by heart
+    tell(home, "inconclusive", 5, parent=3, upper=0.97)
+    assert stage(home) == "mature"
+    assert document(Lineage.open(home))["maturity"]["stage"] == "mature"
+
+
+def test_what_a_rollback_left_behind_says_nothing_of_what_head_has_learned(tmp_path: Path) -> None:
+    home = Home.create(tmp_path / "home", "branches")
+    tell(home, "founded", 0)
+    tell(home, "promoted", 1, parent=0, upper=0.97)
+    tell(home, "promoted", 2, parent=1, upper=0.02)
+    tell(home, "promoted", 3, parent=2, upper=0.02)
+    assert stage(home) == "mature"
+    tell(home, "rolled_back", 1)
+    assert stage(home) == "growing"
+    tell(home, "promoted", 4, parent=1, upper=0.02)
+    assert stage(home) == "growing"  # of its line one birth alone learned little
+    tell(home, "promoted", 5, parent=4, upper=0.02)
+    assert stage(home) == "mature"
+
+
+def test_a_child_that_waits_for_the_second_key_counts_once_it_is_approved(tmp_path: Path) -> None:
+    home = Home.create(tmp_path / "home", "two keys", arbiter=keys.make())
+    tell(home, "founded", 0)
+    for number in (1, 2):
+        tell(home, "proposed", number, parent=number - 1, upper=0.02)
+        assert stage(home) == "growing"
+        proposal = ledger.entries(home)[-1]
+        ledger.append(home, "promoted", proposal.generation, number, {APPROVES: proposal.digest})
+    assert stage(home) == "still"
+
+
+def test_a_ledger_that_names_a_child_its_own_ancestor_ends_all_the_same(tmp_path: Path) -> None:
+    home = Home.create(tmp_path / "home", "circles")
+    tell(home, "founded", 0)
+    tell(home, "promoted", 1, parent=1, upper=0.97)
+    assert stage(home) == "growing"
 
 
 def test_a_gain_is_of_what_the_newest_exam_taught_and_the_parent_did_not_know() -> None:

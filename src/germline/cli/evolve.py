@@ -10,10 +10,9 @@ import click
 
 from germline.cli import options, output, progress
 from germline.errors import NothingNew
-from germline.judge.maturity import age
 from germline.lineage import Lineage
 from germline.records import plain
-from germline.report import tables
+from germline.report import history, tables
 from germline.settings import Plan, load_plan
 from germline.store.home import Home
 
@@ -73,8 +72,7 @@ def command(
         return _if_due(home, plan, overrides, file, as_json=as_json)
     outcome = _grow(home, plan, restart=restart, as_json=as_json)
     while until_mature and outcome.kind == "promoted":
-        births = [entry.body for entry in Lineage.open(home).entries if entry.is_birth]
-        now = age(births, plan.maturity)
+        now = history.maturity(Lineage.open(home), plan.maturity)
         if now.stage != "growing":
             _end(f"{now.stage}: {now.reason}", as_json=as_json)
             break

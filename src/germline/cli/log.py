@@ -18,8 +18,8 @@ def command(home: Home, as_json: bool) -> None:
 
     rows and facts: the delta. loss: at the end of training. recall, general(ization), spoken: shares
     right. style: tone probes that drift. laws, cards: held and passed. moved: relative weight change.
-    The last line tells whether the lineage still grows, stands still or is mature, as `[maturity]` in the
-    plan has it.
+    The last line tells whether HEAD's line, without what was refused or left behind by a rollback, still
+    grows, stands still or is mature, as `[maturity]` in the plan has it.
     """
     record = history.document(Lineage.open(home))
     if as_json:

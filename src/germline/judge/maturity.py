@@ -40,7 +40,8 @@ def fresh_gain(parent: Scorecard, child: Scorecard) -> dict[str, float] | None:
 
 
 def age(births: Sequence[Mapping[str, Any]], policy: Maturity) -> Age:
-    """The stage that the bodies of the ledger's births, the oldest first, show. What was not recorded shows growth."""
+    """The stage that the births of HEAD and its ancestors show, given as their bodies in the ledger, the oldest first:
+    no refused child, and none of a branch that was left. What was not recorded shows growth."""
     last = births[-MATURE:]
     gains = [_gain(birth) for birth in births[-STILL:]]
     newest = gains[-1] if gains else math.nan

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from germline.errors import PlanError
-from germline.judge.maturity import age
+from germline.judge.maturity import Age, age
 from germline.lineage import Lineage
 from germline.records import plain
 from germline.report.tables import MISSING, columns, decimals, of, percent, share, short
@@ -29,7 +29,7 @@ def document(lineage: Lineage) -> dict[str, Any]:
         "lineage": charter.name,
         "home": lineage.home.root.as_posix(),
         "head": f"g{head.number}",
-        "maturity": _maturity(lineage),
+        "maturity": plain(_maturity(lineage)),
         "waiting": [f"g{entry.number}" for entry in ledger.waiting(lineage.home, lineage.entries)],
         "entries": [_entry(charter, entry, head.sequence) for entry in lineage.entries],
     }
@@ -51,15 +51,31 @@ def lines(history: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _maturity(lineage: Lineage) -> dict[str, str]:
+def maturity(lineage: Lineage, policy: Maturity) -> Age:
+    """The stage of HEAD's own line. A child that was refused or still waits, and what a rollback left behind, is no
+    part of it: such a birth says nothing of what HEAD has learned."""
+    return age([entry.body for entry in _line(lineage)], policy)
+
+
+def _line(lineage: Lineage) -> list[Entry]:
+    """The births from the founder to HEAD. Read off the ledger alone, which tells also of those that an archive
+    left out; each number is taken once, so that no ledger can make this go round in circles."""
+    births = {entry.number: entry for entry in lineage.entries if entry.is_birth}
+    line, number = list[Entry](), lineage.birth(ledger.head(lineage.entries)).number
+    while birth := births.pop(number, None):
+        line.append(birth)
+        number = birth.body.get("parent", -1)
+    return line[::-1]
+
+
+def _maturity(lineage: Lineage) -> Age | dict[str, str]:
     """The stage as the owner's plan draws it. A plan that cannot be followed hides none of the history."""
     plan = lineage.home.plan
     try:
         policy = load_plan(plan).maturity if plan.exists() else Maturity()
     except PlanError as error:
         return {"stage": "not told", "reason": error.message}
-    told: dict[str, str] = plain(age([entry.body for entry in lineage.entries if entry.is_birth], policy))
-    return told
+    return maturity(lineage, policy)
 
 
 def _entry(charter: Charter, entry: Entry, head: int) -> dict[str, Any]:
