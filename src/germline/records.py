@@ -190,8 +190,11 @@ class Spent:
     """What a generation cost the process that finished it. Kept in the ledger, never part of an identity."""
 
     seconds_training: float
+    """Of all candidates together, as is the speed."""
     seconds_exams: float
+    """Choosing among candidates too."""
     seconds_total: float
+    """With what the founder said for the anchor."""
     tokens_per_second: float | None
     """None for a resumed run, part of whose tokens another process trained."""
     peak_memory_bytes: int
