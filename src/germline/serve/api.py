@@ -6,11 +6,8 @@ Every answer names its generation, in its body and in headers, and comes from th
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -25,19 +22,15 @@ from germline.karma.book import Conflict, Unknown
 from germline.lineage import Generation, Lineage
 from germline.records import plain
 from germline.rollback import CannotMove
-from germline.serve import page
-from germline.serve.answers import Form, Kind, Shown, event
-from germline.serve.engine import Answer, Busy, Ended, Gone, Piece, Said
+from germline.serve import page, under_way
+from germline.serve.answers import Kind
+from germline.serve.engine import Busy, Gone
 from germline.serve.facets import Facet
 from germline.serve.guard import error_body
 from germline.serve.notes import Notes
 from germline.serve.prompts import PromptError, Prompts
 from germline.serve.requests import DEFAULT_ANSWER, GENERATION, Chat, Completion, Feedback, Generate
-from germline.serve.spelling import Spelling
 from germline.serve.swap import Loaded, Serving
-
-GUESTS = ThreadPoolExecutor(1, "guests")
-"""Where generations that were asked for by name are loaded, which takes seconds: HEAD's questions wait for no guest."""
 
 STATUS: tuple[tuple[type[GermlineError], int, str], ...] = (
     (Unknown, 404, "unknown_answer"), (Conflict, 409, "conflict"),
@@ -46,48 +39,6 @@ STATUS: tuple[tuple[type[GermlineError], int, str], ...] = (
     (PlanError, 404, "model_not_found"),
 )  # fmt: skip
 """What an error is over HTTP. Any other is the server's own: 500."""
-
-
-@dataclass(slots=True)
-class Begun:
-    """An answer under way: who gives it, its first piece, and the queue of the others."""
-
-    loaded: Loaded
-    answer: Answer
-    first: Piece
-    pieces: asyncio.Queue[Piece]
-    spelling: Spelling
-    form: Form
-    remember: Callable[[str, str, str], None]
-    """Told id, generation and text of the whole answer, before the client hears its end."""
-    tokens: int = 0
-    """Of the answer, as far as it was read: what an engine says beyond a stop sequence counts for nobody."""
-
-    async def end(self, text: str) -> None:
-        await asyncio.to_thread(self.remember, self.form.id, self.form.digest, text)
-
-    async def shown(self) -> AsyncIterator[Shown | Ended]:
-        """Text as it may be shown, with its tokens; the last is how it ended. Left early, the place is free."""
-        held: tuple[Said, ...] = ()
-        try:
-            piece = self.first
-            while isinstance(piece, Said):
-                text = self.spelling.add(piece.token)
-                held, self.tokens = (*held, piece), self.tokens + 1
-                if self.spelling.stopped:
-                    self.answer.given_up = True
-                    break
-                if text:
-                    yield Shown(text, held)
-                    held, text = (), ""
-                piece = await self.pieces.get()
-            else:
-                text = self.spelling.rest()
-            if text:
-                yield Shown(text, held)
-            yield piece if isinstance(piece, Ended) else Ended("stop")
-        finally:
-            self.answer.given_up = True
 
 
 def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) -> FastAPI:
@@ -185,107 +136,22 @@ async def _answered(
     longest: int | None = None,
     facet: Facet | None = None,
 ) -> Response:
-    begun = await _begun(serving, asked, kind, ids, top, remember, longest or asked.max_tokens)
+    begun = await under_way.begin(serving, asked, kind, ids, top, remember, longest or asked.max_tokens)
     headers = {"X-Germline-Generation": begun.loaded.name, "X-Germline-Digest": begun.loaded.generation.digest}
     if facet and facet.name:
         headers["X-Germline-Fragment"] = facet.name
     begun.form = replace(begun.form, more=facet.told() if facet else {})
     if asked.stream:
         with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
-        events = _events(begun, with_usage)
+        events = under_way.events(begun, with_usage)
         return StreamingResponse(events, media_type="text/event-stream", headers=headers)
-    return await _whole(begun, request.is_disconnected, headers)
-
-
-async def _begun(
-    serving: Serving,
-    asked: Generate,
-    kind: Kind,
-    ids: Callable[[Loaded], list[int]],
-    top: int | None,
-    remember: Callable[[str, str, str], None],
-    longest: int | None,
-) -> Begun:
-    loop, pieces = asyncio.get_running_loop(), asyncio.Queue[Piece]()
-
-    def receive(piece: Piece) -> None:
-        with suppress(RuntimeError):  # the server has ended, and nobody listens
-            loop.call_soon_threadsafe(pieces.put_nowait, piece)
-
-    def made(loaded: Loaded) -> Answer:
-        prompt = ids(loaded)
-        limit = _limit(loaded, prompt, longest)
-        sampling = asked.sampling(secrets.randbits(31))
-        return Answer(prompt, receive, limit=limit, sampling=sampling, log_probabilities=top,
-                      of_anyone=asked.model == "HEAD")  # fmt: skip
-
-    first: Piece = Ended("passed on")
-    while first == Ended("passed on"):  # by a generation that gave way while this one waited
-        pool = None if asked.model == "HEAD" else GUESTS
-        loaded, answer = await loop.run_in_executor(pool, serving.submit, asked.model, made)
-        first = await _first(answer, pieces)
-    name = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{secrets.token_hex(12)}"
-    tokenizer = loaded.speaker.tokenizer
-    form = Form(kind=kind, id=name, generation=loaded.name, digest=loaded.generation.digest, tokenizer=tokenizer,
-                probabilities=top is not None)  # fmt: skip
-    return Begun(loaded, answer, first, pieces, Spelling(tokenizer.speller(), asked.stops), form, remember)
-
-
-async def _first(answer: Answer, pieces: asyncio.Queue[Piece]) -> Piece:
-    """Who answers is said with the first piece, and not before: until then it may be another."""
-    try:
-        return await pieces.get()
-    except asyncio.CancelledError:
-        answer.given_up = True
-        raise
-
-
-def _limit(loaded: Loaded, prompt: list[int], longest: int | None) -> int:
-    context = loaded.speaker.decoder.config.max_positions
-    if not prompt:
-        raise PromptError("the prompt is empty")
-    if len(prompt) + (longest or 1) > context:
-        asked = f" and the answer {longest}" if longest else ""
-        raise PromptError(f"the prompt has {len(prompt)} tokens{asked}; the context of this model is {context}")
-    return longest or min(DEFAULT_ANSWER, context - len(prompt))
+    return await under_way.whole(begun, request.is_disconnected, headers)
 
 
 def _known(loaded: Loaded, ids: list[int]) -> list[int]:
     if max(ids) >= loaded.speaker.decoder.config.vocabulary:
         raise PromptError(f"there is no token {max(ids)}")
     return ids
-
-
-async def _events(begun: Begun, with_usage: bool) -> AsyncIterator[bytes]:
-    for told in begun.form.opening():
-        yield told
-    text = ""
-    async for piece in begun.shown():
-        if isinstance(piece, Shown):
-            text += piece.text
-            yield begun.form.piece(piece)
-        elif piece.reason == "failed":
-            yield event(error_body(piece.error, "failed", 500))
-        else:
-            await begun.end(text)
-            prompt, tokens = len(begun.answer.prompt), begun.tokens
-            for told in begun.form.closing(piece.reason, prompt, tokens, with_usage=with_usage):
-                yield told
-
-
-async def _whole(begun: Begun, gone: Callable[[], Awaitable[bool]], headers: dict[str, str]) -> Response:
-    shown: list[Shown] = []
-    async for piece in begun.shown():
-        if isinstance(piece, Ended):
-            if piece.reason == "failed":
-                return JSONResponse(error_body(piece.error, "failed", 500), status_code=500, headers=headers)
-            await begun.end("".join(part.text for part in shown))
-            prompt, tokens = len(begun.answer.prompt), begun.tokens
-            return JSONResponse(begun.form.whole(shown, piece.reason, prompt, tokens), headers=headers)
-        shown.append(piece)
-        if len(shown) % 16 == 0 and await gone():
-            break
-    return Response(status_code=499)  # to nobody
 
 
 def _models(serving: Serving) -> dict[str, Any]:

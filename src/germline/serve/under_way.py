@@ -1,0 +1,154 @@
+"""An answer under way: asked of a generation, read piece by piece, and told to the client whole or as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+
+from fastapi.responses import JSONResponse, Response
+
+from germline.serve.answers import Form, Kind, Shown, event
+from germline.serve.engine import Answer, Ended, Piece, Said
+from germline.serve.guard import error_body
+from germline.serve.prompts import PromptError
+from germline.serve.requests import DEFAULT_ANSWER, Generate
+from germline.serve.spelling import Spelling
+from germline.serve.swap import Loaded, Serving
+
+GUESTS = ThreadPoolExecutor(1, "guests")
+"""Where generations that were asked for by name are loaded, which takes seconds: HEAD's questions wait for no guest."""
+
+
+@dataclass(slots=True)
+class Begun:
+    """An answer under way: who gives it, its first piece, and the queue of the others."""
+
+    loaded: Loaded
+    answer: Answer
+    first: Piece
+    pieces: asyncio.Queue[Piece]
+    spelling: Spelling
+    form: Form
+    remember: Callable[[str, str, str], None]
+    """Told id, generation and text of the whole answer, before the client hears its end."""
+    tokens: int = 0
+    """Of the answer, as far as it was read: what an engine says beyond a stop sequence counts for nobody."""
+
+    async def end(self, text: str) -> None:
+        await asyncio.to_thread(self.remember, self.form.id, self.form.digest, text)
+
+    async def shown(self) -> AsyncIterator[Shown | Ended]:
+        """Text as it may be shown, with its tokens; the last is how it ended. Left early, the place is free."""
+        held: tuple[Said, ...] = ()
+        try:
+            piece = self.first
+            while isinstance(piece, Said):
+                text = self.spelling.add(piece.token)
+                held, self.tokens = (*held, piece), self.tokens + 1
+                if self.spelling.stopped:
+                    self.answer.given_up = True
+                    break
+                if text:
+                    yield Shown(text, held)
+                    held, text = (), ""
+                piece = await self.pieces.get()
+            else:
+                text = self.spelling.rest()
+            if text:
+                yield Shown(text, held)
+            yield piece if isinstance(piece, Ended) else Ended("stop")
+        finally:
+            self.answer.given_up = True
+
+
+async def begin(
+    serving: Serving,
+    asked: Generate,
+    kind: Kind,
+    ids: Callable[[Loaded], list[int]],
+    top: int | None,
+    remember: Callable[[str, str, str], None],
+    longest: int | None,
+) -> Begun:
+    """Ask for an answer of at most `longest` tokens, and wait for its first piece: until then it may be passed on to
+    another generation. `ids` makes the prompt for whoever answers."""
+    loop, pieces = asyncio.get_running_loop(), asyncio.Queue[Piece]()
+
+    def receive(piece: Piece) -> None:
+        with suppress(RuntimeError):  # the server has ended, and nobody listens
+            loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+    def made(loaded: Loaded) -> Answer:
+        prompt = ids(loaded)
+        limit = _limit(loaded, prompt, longest)
+        sampling = asked.sampling(secrets.randbits(31))
+        return Answer(prompt, receive, limit=limit, sampling=sampling, log_probabilities=top,
+                      of_anyone=asked.model == "HEAD")  # fmt: skip
+
+    first: Piece = Ended("passed on")
+    while first == Ended("passed on"):  # by a generation that gave way while this one waited
+        pool = None if asked.model == "HEAD" else GUESTS
+        loaded, answer = await loop.run_in_executor(pool, serving.submit, asked.model, made)
+        first = await _first(answer, pieces)
+    name = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{secrets.token_hex(12)}"
+    tokenizer = loaded.speaker.tokenizer
+    form = Form(kind=kind, id=name, generation=loaded.name, digest=loaded.generation.digest, tokenizer=tokenizer,
+                probabilities=top is not None)  # fmt: skip
+    return Begun(loaded, answer, first, pieces, Spelling(tokenizer.speller(), asked.stops), form, remember)
+
+
+async def _first(answer: Answer, pieces: asyncio.Queue[Piece]) -> Piece:
+    """Who answers is said with the first piece, and not before: until then it may be another."""
+    try:
+        return await pieces.get()
+    except asyncio.CancelledError:
+        answer.given_up = True
+        raise
+
+
+def _limit(loaded: Loaded, prompt: list[int], longest: int | None) -> int:
+    context = loaded.speaker.decoder.config.max_positions
+    if not prompt:
+        raise PromptError("the prompt is empty")
+    if len(prompt) + (longest or 1) > context:
+        asked = f" and the answer {longest}" if longest else ""
+        raise PromptError(f"the prompt has {len(prompt)} tokens{asked}; the context of this model is {context}")
+    return longest or min(DEFAULT_ANSWER, context - len(prompt))
+
+
+async def events(begun: Begun, with_usage: bool) -> AsyncIterator[bytes]:
+    """Its pieces as server-sent events."""
+    for told in begun.form.opening():
+        yield told
+    text = ""
+    async for piece in begun.shown():
+        if isinstance(piece, Shown):
+            text += piece.text
+            yield begun.form.piece(piece)
+        elif piece.reason == "failed":
+            yield event(error_body(piece.error, "failed", 500))
+        else:
+            await begun.end(text)
+            prompt, tokens = len(begun.answer.prompt), begun.tokens
+            for told in begun.form.closing(piece.reason, prompt, tokens, with_usage=with_usage):
+                yield told
+
+
+async def whole(begun: Begun, gone: Callable[[], Awaitable[bool]], headers: dict[str, str]) -> Response:
+    """All of it at once. It is given up where the client has `gone`."""
+    shown: list[Shown] = []
+    async for piece in begun.shown():
+        if isinstance(piece, Ended):
+            if piece.reason == "failed":
+                return JSONResponse(error_body(piece.error, "failed", 500), status_code=500, headers=headers)
+            await begun.end("".join(part.text for part in shown))
+            prompt, tokens = len(begun.answer.prompt), begun.tokens
+            return JSONResponse(begun.form.whole(shown, piece.reason, prompt, tokens), headers=headers)
+        shown.append(piece)
+        if len(shown) % 16 == 0 and await gone():
+            break
+    return Response(status_code=499)  # to nobody
