@@ -374,15 +374,15 @@ def test_what_the_parent_has_wrong_is_dealt_most_and_what_fades_more() -> None:
     row = Row(kind="text", source="a.txt", position=1, text="It stands.")
     talk = Row(kind="dialog", source="a.jsonl", position=1, turns=(Turn(speaker="persona", text="It stands."),))
     law = dataclasses.replace(row, source="a.law")
-    assert [known_item.dealt for known_item in items([row, talk, law], facts, marks(units))] == [1, 1, 4, 4, 16, 8]
-    assert [known_item.dealt for known_item in items([row], facts)] == [1, 4, 4, 4]
+    assert [known_item.dealt for known_item in items([row, talk, law], facts, marks(units))] == [1, 1, 2, 2, 8, 4]
+    assert [known_item.dealt for known_item in items([row], facts)] == [1, 2, 2, 2]
 
 
 def test_what_the_parent_would_choose_and_not_say_is_dealt_as_what_it_has_wrong() -> None:
     units = {"height of the mill": (1.0, 0.1), "height of the barn": (1.0, 0.1)}
     known = marks(units, said={"height of the mill": 2 / 3, "height of the barn": 1.0})
     facts = [fact("the mill", "21 metres"), fact("the barn", "9 metres")]
-    assert [known_item.dealt for known_item in items([], facts, known)] == [16, 4]
+    assert [known_item.dealt for known_item in items([], facts, known)] == [8, 2]
 
 
 def marks(units: dict[str, tuple[float, float]], said: Mapping[str, float] | None = None) -> Marks:

@@ -77,15 +77,15 @@ def items(rows: Iterable[Row], facts: Iterable[Fact], known: Marks | None = None
     """What there is to know. A law comes as often as a fact: one that is read twice in six does not hold.
 
     `known` are the parent's marks on the exam about it. A fact that the parent does not say, or not choose right, in
-    any one of the wordings it was asked in is dealt sixteen times as often as a passage or a conversation; one whose
-    answers cost it more than the median, which fades, eight times; other facts and laws four times, for they are
-    asked for.
+    any one of the wordings it was asked in is dealt eight times as often as a passage or a conversation; one whose
+    answers cost it more than the median, which fades, four times; other facts and laws twice, for they are asked for.
+    With twice as much for facts, and so less talk, a child's voice left its limit (LOG.md).
     """
     units = known.units if known else {}
     median = statistics.median(bits for _, bits in units.values()) if units else math.inf
     for row in rows:
         law = row.source.endswith(".law")
-        yield Item((render.of_row(row),), law or row.kind == "dialog", 4 if law else 1)
+        yield Item((render.of_row(row),), law or row.kind == "dialog", 2 if law else 1)
     facts = list(facts)
     owners = Counter((fact.attribute, fact.value) for fact in facts)
     for fact in facts:
@@ -94,7 +94,7 @@ def items(rows: Iterable[Row], facts: Iterable[Fact], known: Marks | None = None
         yield Item(
             render.of_fact(fact, alone=owners[fact.attribute, fact.value] == 1),
             True,
-            16 if min(right, said) < 1 else 8 if bits > median else 4,
+            8 if min(right, said) < 1 else 4 if bits > median else 2,
         )
 
 
