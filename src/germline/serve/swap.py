@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -83,7 +84,7 @@ class Serving:
         self._on, self._on_event, self._free_bytes = on, on_event, free_bytes
         self._loading = threading.Lock()
         self._guest: Loaded | None = None
-        self._former_guest: Loaded | None = None
+        self._former_guest: tuple[str, weakref.ref[Engine]] | None = None
         self._leaving: list[Engine] = []
         self._retry_at = 0.0
         self._blocked_by: Fragments | None = None
@@ -199,14 +200,16 @@ class Serving:
         return moved
 
     def _dismiss_guest(self) -> None:
-        if self._former_guest and not self._former_guest.engine.join(0):
-            problem = f"{self._former_guest.name} has not ended its answers, and makes room for no other guest"
-            raise Busy(problem, hint="ask again in a second")
+        if self._former_guest:
+            name, remembered = self._former_guest
+            if (engine := remembered()) and not engine.join(0.1):
+                problem = f"{name} has not ended its answers, and makes room for no other guest"
+                raise Busy(problem, hint="ask again in a second")
         before, self._guest = self._guest, None
         if before:
             before.engine.drain()
             self._leaving.append(before.engine)
-            self._former_guest = before
+            self._former_guest = before.name, weakref.ref(before.engine)  # to be asked, not to be kept
 
     def _load(self, lineage: Lineage, generation: Generation) -> Loaded:
         wider = self._on.dtype.itemsize / torch.bfloat16.itemsize
