@@ -225,7 +225,7 @@ class Fragments(Section):
     named: tuple[Fragment, ...] = Field(default=(), max_length=32)
     """Facets of the persona, `[[fragments.named]]` each: name, description, examples."""
     lost: Literal["block", "warn"] = "warn"
-    """A successor that no longer tells a fragment from the others: it is said (warn), or kept out until a restart (block)."""
+    """A successor that tells a fragment no longer from others: said (warn), or kept out till a restart (block)."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
