@@ -93,3 +93,21 @@ def test_what_is_shown_is_the_text_up_to_the_first_stop(pieces: list[str], stops
     # A stop that is complete earlier ends the answer, though another began before it.
     assert spelling.stopped and text.startswith(shown) and not any(stop in shown for stop in stops)
     assert any(text[len(shown) :].startswith(stop) for stop in stops)
+
+
+def test_only_a_proxy_s_page_may_be_of_https() -> None:
+    hosts = frozenset({"127.0.0.1:8420", "keeper.example"})
+    rules = Rules(token=TOKEN, hosts=hosts, proxied=frozenset({"keeper.example"}))
+    own = {"host": "keeper.example", "origin": "https://keeper.example"}
+    for changed, status in ((own, 0), ({**own, "origin": "https://127.0.0.1:8420"}, 403)):
+        headers = [(name.encode(), value.encode()) for name, value in {**GOOD, **changed}.items()]
+        found = refusal(rules, "POST", "/v1/completions", headers)
+        assert (found.status if found else 0) == status
+
+
+def test_of_port_80_clients_name_none() -> None:
+    server = pytest.importorskip("germline.serve.server")
+    assert server.names(80, ["keeper.example"]) == {
+        "127.0.0.1:80", "localhost:80", "127.0.0.1", "localhost", "keeper.example"
+    }  # fmt: skip
+    assert server.names(8420, []) == {"127.0.0.1:8420", "localhost:8420"}

@@ -62,7 +62,8 @@ def command(
     prompts = templated(template, template_sha256) if template else raw
     secret, sock = server.token(home), server.listening(port)
     taken = sock.getsockname()[1]
-    rules = Rules(token=secret, hosts=server.names(taken, hosts), public=page.PUBLIC)
+    proxied = frozenset(name.lower() for name in hosts)
+    rules = Rules(token=secret, hosts=server.names(taken, proxied), proxied=proxied, public=page.PUBLIC)
     karma = _plan(home).karma
     notes = Notes(home, keep=lambda: keeps(home)) if karma.threshold or karma.keep_conversations else None
     heaps.keep_few()

@@ -39,6 +39,8 @@ class Rules:
     token: str
     hosts: frozenset[str]
     """Names and ports by which the server may be addressed, exactly as a Host header says them."""
+    proxied: frozenset[str] = frozenset()
+    """Those of them that are a proxy's, which may speak https."""
     public: frozenset[str] = frozenset()
     """Paths that hold nothing of the owner's, and that a browser has to get before it can know a token."""
     body_bytes: int = 1 << 20
@@ -48,8 +50,8 @@ class Rules:
 
     @property
     def origins(self) -> frozenset[str]:
-        """Of our own page. Behind a proxy with a certificate it is of https; no other page can be of such a name."""
-        return frozenset(f"{scheme}://{host}" for host in self.hosts for scheme in ("http", "https"))
+        """Of our own page; behind a proxy with a certificate it is one of https."""
+        return frozenset([*(f"http://{host}" for host in self.hosts), *(f"https://{host}" for host in self.proxied)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -66,10 +66,10 @@ def listening(port: int) -> socket.socket:
     return sock
 
 
-def names(port: int, allowed: tuple[str, ...]) -> frozenset[str]:
+def names(port: int, proxied: Iterable[str]) -> frozenset[str]:
     """The Host headers that are ours. Of port 80, which HTTP means where none is named, clients tell none."""
     own = {f"{name}:{port}" for name in (ADDRESS, "localhost")} | ({ADDRESS, "localhost"} if port == 80 else set())
-    return frozenset({*own, *(name.lower() for name in allowed)})
+    return frozenset({*own, *proxied})
 
 
 @contextmanager
