@@ -205,15 +205,18 @@ def test_of_guests_one_may_still_be_leaving(home: Home) -> None:
 
 
 def test_whatever_goes_wrong_the_ledger_is_followed_on(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    serving = Serving(home, ON, rows=2, on_event=lambda event: None)
+    events: list[Event] = []
+    serving = Serving(home, ON, rows=2, on_event=events.append)
 
     def short_of_files(home: Home) -> int:
         raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as patched:
         patched.setattr("germline.serve.swap.ledger.length", short_of_files)
-        serving.follow()
+        for _ in range(3):
+            serving.follow()
     assert "Too many open files" in serving.problem
+    assert [event.text.count("Too many open files") for event in events] == [1]  # told once, looked at three times
     move(home, "g1")
     serving.follow()
     assert serving.head.name == "g1" and not serving.problem

@@ -143,9 +143,10 @@ class Serving:
         except Exception as error:  # the thread that follows must outlive it
             told = error.message if isinstance(error, GermlineError) else f"{type(error).__name__}: {error}"
             self._blocked_by = error.policy if isinstance(error, LostFragment) else None
+            if told != self.problem:  # once: what cannot be looked at is looked at twice a second
+                self._on_event(Event(kind="note", text=f"{self.head.name} keeps answering: {told}"))
             self.problem, self._retry_at = told, time.monotonic() + RETRY_SECONDS
             self._seen = length
-            self._on_event(Event(kind="note", text=f"{self.head.name} keeps answering: {told}"))
 
     def _may_retry(self) -> bool:
         """What lost a fragment would lose it again, until the owner writes the fragments otherwise."""
