@@ -163,7 +163,9 @@ def told(birth: Entry) -> dict[str, Any]:
         "scores": body["scores"], "merge_scale": body["merge_scale"],
         "style_distance": {check.name: check.value for check in checks}.get("style"),
         "tokens": training.get("tokens_of_all_candidates", training["tokens"]),
-        "learned_tokens": training["learned_tokens"], "seconds_training": spent["seconds_training"],
+        "learned_tokens": training["learned_tokens"],
+        "replayed": training["replayed_tokens"] / training["tokens"] if "replayed_tokens" in training else None,
+        "seconds_training": spent["seconds_training"],
         "seconds_exams": spent["seconds_exams"], "seconds_total": spent["seconds_total"],
     }  # fmt: skip
 

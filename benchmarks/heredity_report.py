@@ -31,7 +31,8 @@ COLUMNS = (
     ("merge_scale", "merged", "{:.0%}"), ("style", "drifts of 10", "{}"),
     ("style_distance", "style to its limit", "{:.2f}"), ("general_bits_per_byte", "general bits/byte", "{:.3f}"),
     ("common_sense", "common sense", "{:.1%}"), ("common_sense_beside", "founder's 95%", "{}"),
-    ("tokens", "tokens", "{:,}"), ("seconds_training", "training s", "{:.0f}"), ("seconds_exams", "exams s", "{:.0f}"),
+    ("tokens", "tokens", "{:,}"), ("replayed", "replayed", "{:.0%}"),
+    ("seconds_training", "training s", "{:.0f}"), ("seconds_exams", "exams s", "{:.0f}"),
 )  # fmt: skip
 
 

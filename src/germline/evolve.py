@@ -217,6 +217,7 @@ def _record(
         "training": {
             "steps": trained.steps, "tokens": trained.tokens, "learned_tokens": trained.learned_tokens,
             "first_loss": trained.first_loss, "last_loss": trained.last_loss,
+            "replayed_tokens": lesson.replayed, "anchor_tokens": lesson.anchored,
             "tokens_of_all_candidates": lesson.tokens,
         },
         "scores": finite(child.card.summary()), "fresh_gain": finite(fresh_gain(parent_card, child.card)),

@@ -50,6 +50,10 @@ class Lesson:
     """What each candidate made of the selection questions; empty where there was but one."""
     tokens: int = 0
     """That all candidates were trained on, the chosen one among them."""
+    replayed: int = 0
+    """Of the tokens of the chosen one, those of its ancestors' texts."""
+    anchored: int = 0
+    """Of the tokens of the chosen one, those of its anchor."""
     seconds: float = 0.0
     """That this process trained them for, from laying out their batches to their adapters; not for choosing."""
 
@@ -81,7 +85,10 @@ def learn(
         disk.make_directory(own.directory)
         batches = batches_of(lineage, own, train, facts, row_tokens=fit.setting.row_tokens)
         trained, fit = teach(lineage, own, batches, texts, fit, on_event, meter)
-        lessons.append(Lesson(trained=trained, fit=fit, candidate=number))
+        lessons.append(Lesson(
+            trained=trained, fit=fit, candidate=number, replayed=batches.replayed_tokens,
+            anchored=trained.tokens - batches.real_tokens,
+        ))  # fmt: skip
         seconds += time.monotonic() - began
         if several:
             scores.append(_selected(lineage, own, trained, papers, fit))

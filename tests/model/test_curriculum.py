@@ -24,6 +24,7 @@ from germline.errors import TrainingError
 from germline.model.rows import Batch, Text, pack
 from germline.records import Fact, Marks, Row, Score, Turn
 from germline.settings import Curriculum
+from germline.wordings import TAUGHT_QUESTIONS, TAUGHT_REVERSED, TAUGHT_STATEMENTS
 
 END = 7
 
@@ -80,6 +81,7 @@ def test_every_token_is_in_exactly_one_row_and_documents_keep_their_borders(
                 found.update(ids)
         assert batches.real_tokens == sum(batch.real_tokens for batch in batches)
         assert batches.learned_tokens == sum(batch.learned_tokens for batch in batches)
+        assert not batches.replayed_tokens
     expected = Counter(number * 1000 + i for number, size in enumerate(sizes, 1) for i in range(size))
     lost = expected - found
     assert not found - expected
@@ -234,6 +236,13 @@ def test_a_run_that_goes_on_reads_what_was_laid_out(tmp_path: Path) -> None:
         first[len(first)]
 
 
+def test_what_is_replayed_is_counted(tmp_path: Path) -> None:
+    batches = made(tmp_path / "b", [[item(1, 30), item(2, 30)], [item(3, 20)], [item(4, 10), item(5, 10)]], replay=0.4)
+    told = [ids for batch in batches for ids, _ in texts_of(batch)]
+    assert batches.replayed_tokens == sum(len(ids) for ids in told if ids[0] // 1000 > 2) > 0
+    assert batches.replayed_tokens / batches.real_tokens == pytest.approx(0.4, abs=0.05)
+
+
 def test_texts_that_are_cut_off_are_found(tmp_path: Path) -> None:
     batches = made(tmp_path / "b", [[item(1, 9), item(2, 9)]])
     path = tmp_path / "b" / TOKENS
@@ -361,7 +370,8 @@ def test_a_law_is_a_question_and_a_fact_comes_in_its_wordings() -> None:
     fact = Fact(subject="the mill", attribute="height", value="21 metres", kind="number metres", row="")
     known = list(items([law], [fact]))
     assert [known_item.question for known_item in known] == [True, True]
-    assert [len(known_item.wordings) for known_item in known] == [1, 24]
+    wordings = len(TAUGHT_QUESTIONS) + len(TAUGHT_REVERSED) + len(TAUGHT_STATEMENTS)
+    assert [len(known_item.wordings) for known_item in known] == [1, wordings]
 
 
 def fact(subject: str, value: str) -> Fact:

@@ -53,6 +53,14 @@ def test_what_is_chosen_is_within_the_budget(name: str) -> None:
         assert chosen.peak_bytes == peak_bytes(shape(name), Training(), chosen.on, chosen.setting)
 
 
+@pytest.mark.parametrize(("batch", "told"), [(384, 512), (768, 768), (1100, 1100)])
+def test_a_step_that_is_no_whole_number_of_long_rows_goes_through_whole(batch: int, told: int) -> None:
+    """Its rows are mostly short ones: 768 tokens are six of 128, and no one of 512."""
+    chosen = fitted("SmolLM2-135M", 20, batch=batch)
+    assert (chosen.setting.micro_tokens, chosen.setting.parts) == (told, 2)  # the anchor's is the other
+    assert f"{told} tokens at once: a whole step" in chosen.reasons
+
+
 def test_each_choice_has_its_reason() -> None:
     told = " | ".join(fitted("Llama-3.2-1B", 2.2).reasons)
     for part in ("in hardware", "2 threads", "nf4", "layers recomputed: to save memory", "at once", "GiB"):

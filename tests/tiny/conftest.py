@@ -53,7 +53,7 @@ forms = 8
 batch_tokens = 512
 row_tokens = 128
 [training]
-learning_rate = 0.01
+learning_rate = 0.005
 embeddings = true
 embedding_learning_rate = 0.01
 rank = 8

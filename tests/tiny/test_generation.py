@@ -73,7 +73,11 @@ def test_two_generations_are_whole_and_tell_the_truth(grown: Path) -> None:
         body["delta"]["refused"].values()
     )
     assert body["delta"]["refused"]["learned before"] == 17  # all of the first batch: it is no news to g2
-    assert body["training"]["last_loss"] < body["training"]["first_loss"]
+    told = body["training"]
+    assert told["last_loss"] < told["first_loss"]
+    assert told["replayed_tokens"] / told["tokens"] == pytest.approx(load_plan(home.plan).curriculum.replay, abs=0.05)
+    assert told["anchor_tokens"] == 0  # this plan has none
+    assert history.born()[1].birth.body["training"]["replayed_tokens"] == 0
     own = history.head.manifest.files[EXAM].digest
     cards = [history.json(history.head, name)["marks"] for name in (reading.SCORECARD, reading.PARENT_SCORECARD)]
     child, parent = (card[own]["recall"]["bits_per_byte"] for card in cards)

@@ -178,6 +178,7 @@ def body(judged: Verdict, parent: int, mine: Scorecard, theirs: Scorecard) -> di
         },
         "training": {
             "steps": 120, "tokens": 9999, "learned_tokens": 5000, "first_loss": 3.2, "last_loss": 1.234,
+            "replayed_tokens": 2000, "anchor_tokens": 1000,
         },
         "scores": mine.summary(), "parent_scores": theirs.summary(), "weight_change": MOVED,
         "environment": {"torch": "2.9", "threads": 2}, "spent": plain(spent),

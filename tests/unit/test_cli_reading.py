@@ -49,7 +49,9 @@ def test_the_keys_of_the_log(home: Home, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_show_without_a_name_is_head(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show"]) == 0
-    assert capsys.readouterr().out.startswith("g1  sha256:")
+    told = capsys.readouterr().out
+    assert told.startswith("g1  sha256:")
+    assert "70% of these tokens new, 20% replayed, 10% its anchor" in told
 
 
 def test_a_picture_is_a_new_file_and_never_takes_the_place_of_one(

@@ -24,7 +24,7 @@ from germline.store import disk
 
 TOKENS, PIECES, STEPS = "tokens.bin", "pieces.bin", "steps.bin"
 _PIECE = np.dtype([("start", "<i8"), ("length", "<u4"), ("row", "<u4")])
-_STEP = np.dtype([("piece", "<i8"), ("tokens", "<i8"), ("learned", "<i8"), ("length", "<i8")])
+_STEP = np.dtype([("piece", "<i8"), ("tokens", "<i8"), ("learned", "<i8"), ("length", "<i8"), ("replayed", "<i8")])
 """The last record is no step but the end of the one before; its length is the longest row."""
 
 
@@ -36,6 +36,8 @@ class Batches:
     steps: int
     real_tokens: int
     learned_tokens: int
+    replayed_tokens: int
+    """Those of `real_tokens` that are ancestors' texts."""
 
     def __len__(self) -> int:
         return self.steps
@@ -84,7 +86,7 @@ def laid_out(
         disk.publish(staged, directory / STEPS)
     last = _end(directory)
     steps_and_end = (directory / STEPS).stat().st_size // _STEP.itemsize
-    return Batches(directory, steps_and_end - 1, int(last["tokens"]), int(last["learned"]))
+    return Batches(directory, steps_and_end - 1, int(last["tokens"]), int(last["learned"]), int(last["replayed"]))
 
 
 def _end(directory: Path) -> np.void:
@@ -94,7 +96,8 @@ def _end(directory: Path) -> np.void:
 
 
 def _lay_out(known: Texts, plan: Curriculum, seed: int, pieces: BinaryIO, steps: BinaryIO) -> None:
-    piece = tokens = learned = 0
+    piece = tokens = learned = replayed = 0
+    ancestors = known.pieces[known.wordings[known.pools[0].stop]]
     for order in mix.epochs(known, plan, seed):
         for plot in pack.batches(known, order, row_tokens=plan.row_tokens, batch_tokens=plan.batch_tokens):
             records = np.empty(len(plot.pieces), _PIECE)
@@ -102,8 +105,9 @@ def _lay_out(known: Texts, plan: Curriculum, seed: int, pieces: BinaryIO, steps:
             records["length"] = known.starts[plot.pieces + 1] - records["start"]
             records["row"] = plot.rows
             pieces.write(records.tobytes())
-            steps.write(np.array((piece, tokens, learned, plot.length), _STEP).tobytes())
+            steps.write(np.array((piece, tokens, learned, plot.length, replayed), _STEP).tobytes())
             piece += len(records)
             tokens += int(records["length"].sum())
             learned += int(known.learned[plot.pieces].sum())
-    steps.write(np.array((piece, tokens, learned, plan.row_tokens), _STEP).tobytes())
+            replayed += int(records["length"][plot.pieces >= ancestors].sum())
+    steps.write(np.array((piece, tokens, learned, plan.row_tokens, replayed), _STEP).tobytes())

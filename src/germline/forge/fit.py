@@ -177,10 +177,11 @@ def _settings(config: DecoderConfig, training: Training, row_tokens: int, batch_
 
 
 def _micros(row_tokens: int, batch_tokens: int) -> list[int]:
-    """Whole rows of a batch, halved down to one row."""
-    rows, micros = max(1, batch_tokens // row_tokens), []
+    """A whole step, then as many whole rows as it holds, halved down to one row."""
+    rows, micros = batch_tokens // row_tokens, [max(row_tokens, batch_tokens)]
     while rows >= 1:
-        micros.append(rows * row_tokens)
+        if rows * row_tokens < micros[-1]:
+            micros.append(rows * row_tokens)
         rows //= 2
     return micros
 
@@ -262,7 +263,7 @@ def _passing(config: DecoderConfig) -> int:
 def _reasons(
     config: DecoderConfig, training: Training, setting: Setting, row_tokens: int, batch_tokens: int
 ) -> Iterator[str]:
-    planned = max(row_tokens, batch_tokens // row_tokens * row_tokens)
+    planned = max(row_tokens, batch_tokens)
     if setting.bits:
         told = "as the plan says" if training.quantize != "auto" else "it would not fit otherwise"
         yield f"frozen weights in {setting.bits}: {told}"

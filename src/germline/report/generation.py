@@ -123,10 +123,19 @@ def _training(body: Mapping[str, Any], trained: list[Mapping[str, Any]] | None) 
     told = [
         f"{done['steps']} steps, {done['tokens']:,} tokens ({done['learned_tokens']:,} learned), "
         f"loss {tables.decimals(done['first_loss'])} to {tables.decimals(done['last_loss'])}",
+        *_kinds(done),
         f"weights moved by {body['weight_change']:.3%} from the parent's"
         + (f", with {body['merge_scale']:.0%} of the trained update" if body.get("merge_scale", 1.0) != 1 else ""),
     ]
     return [*told, "", *_parameters(trained)] if trained else told
+
+
+def _kinds(done: Mapping[str, Any]) -> list[str]:
+    """Of what these tokens were; generations of an older germline do not say."""
+    if "replayed_tokens" not in done:
+        return []
+    replayed, anchored = done["replayed_tokens"] / done["tokens"], done["anchor_tokens"] / done["tokens"]
+    return [f"{1 - replayed - anchored:.0%} of these tokens new, {replayed:.0%} replayed, {anchored:.0%} its anchor"]
 
 
 def _parameters(trained: list[Mapping[str, Any]]) -> list[str]:
