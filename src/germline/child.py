@@ -110,11 +110,14 @@ def _merged(
 
 
 def lora(plan: Plan, trained: Trained, merge_scale: float) -> LoraConfig:
-    """How the trained adapter is to be read, and merged: a share of the update is a smaller alpha."""
+    """How the trained adapter is to be read, and merged: a share of the update is a smaller alpha. The mean of
+    several candidates has the ranks of all of them, and an alpha as much larger, which is the same scale."""
     training = plan.training
     targets = training.targets if training.method == "lora" else ()
-    alpha = training.alpha * merge_scale
-    return LoraConfig(rank=training.rank, alpha=alpha, targets=targets, whole=whole(trained))
+    stored = model_weights.header(trained.adapter)
+    rank = next((stored[name].shape[0] for name in stored if name.endswith(".lora_A.weight")), training.rank)
+    alpha = training.alpha * (rank // training.rank) * merge_scale
+    return LoraConfig(rank=rank, alpha=alpha, targets=targets, whole=whole(trained))
 
 
 def scales(plan: Plan, trained: Trained) -> tuple[float, ...]:

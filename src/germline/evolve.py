@@ -13,6 +13,7 @@ from germline import anchoring, examination, sources
 from germline import run as runs
 from germline.anchoring import Ids
 from germline.budget import Meter, metered
+from germline.candidates import Lesson, learn
 from germline.child import Child, grown, keyframe, lora
 from germline.corpus.facts import facts as find_facts
 from germline.corpus.split import Rows
@@ -22,7 +23,6 @@ from germline.forge import fit as forge_fit
 from germline.forge.fit import Fit
 from germline.forge.machine import machine, peak_memory_bytes
 from germline.judge.maturity import fresh_gain
-from germline.lesson import Lesson, learn
 from germline.lineage import (
     ADAPTER,
     ADAPTER_CONFIG,
@@ -222,7 +222,8 @@ def _record(
         },
         "scores": finite(child.card.summary()), "fresh_gain": finite(fresh_gain(parent_card, child.card)),
         "parent_scores": finite(parent_card.summary()),
-        "candidate": lesson.candidate, "selection": plain(lesson.selection), "merge_scale": child.merge_scale,
+        "candidate": lesson.candidate, "candidates": run.plan.training.candidates,
+        "selection": plain(lesson.selection), "merge_scale": child.merge_scale,
         "weight_change": finite(child.moved["total"]["parent"]),
         "weight_change_since_founder": finite(child.moved["total"]["founder"]),
         "environment": lesson.fit.fingerprint,

@@ -1,29 +1,19 @@
-"""What a child is taught, and the teaching: of one delta, by as many candidates as the plan wants.
-
-Candidates differ in their seed: where the adapter starts and in what order it reads. They are told apart by questions
-that the gate never asks, so that being chosen is no way to look better at the gate than one is.
-"""
+"""What one candidate is taught, and the teaching."""
 
 from __future__ import annotations
 
 import functools
 import itertools
-import math
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 
 from germline import anchoring, examination
 from germline import run as runs
 from germline.anchoring import Ids
 from germline.budget import Meter
 from germline.checkout import weights
-from germline.child import keyframe, lora
+from germline.child import keyframe
 from germline.curriculum.batches import Batches, laid_out
 from germline.curriculum.texts import items
-from germline.errors import PlanError
-from germline.evals import suite
-from germline.evals.exams import Exam
 from germline.forge import fit as forge_fit
 from germline.forge import loop, resume, trainable
 from germline.forge.anchor import Anchor
@@ -32,86 +22,10 @@ from germline.forge.machine import machine, memory_bytes
 from germline.lineage import CONFIG, EXAM, TOKENIZER, TRAIN, Lineage
 from germline.model import weights as model_weights
 from germline.model.families import read_config
-from germline.records import Cost, Event, Fact, OnEvent, Row, Score, Trained
+from germline.records import Cost, Event, Fact, OnEvent, Row, Trained
 from germline.run import Run
-from germline.speaker import candidate, eos
-from germline.store import disk
+from germline.speaker import eos
 from germline.tokenizer.text import Tokenizer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson:
-    """The candidate that was chosen, and the fit with its time and with what that decides."""
-
-    trained: Trained
-    fit: Fit
-    candidate: int = 0
-    selection: tuple[Score, ...] = ()
-    """What each candidate made of the selection questions; empty where there was but one."""
-    tokens: int = 0
-    """That all candidates were trained on, the chosen one among them."""
-    replayed: int = 0
-    """Of the tokens of the chosen one, those of its ancestors' texts."""
-    anchored: int = 0
-    """Of the tokens of the chosen one, those of its anchor."""
-    seconds: float = 0.0
-    """That this process trained them for, from laying out their batches to their adapters; not for choosing."""
-
-
-def learn(
-    lineage: Lineage,
-    run: Run,
-    train: Iterable[Row],
-    facts: Sequence[Fact],
-    texts: Ids,
-    papers: Sequence[Exam],
-    fit: Fit,
-    on_event: OnEvent,
-    meter: Meter,
-) -> Lesson:
-    """Train every candidate, one after the other, and take the one that has most of the selection questions right,
-    its own delta's and its ancestors'; of equals the one that finds the right answers likelier. PlanError where
-    there are several and no such question."""
-    several = run.plan.training.candidates > 1
-    if several and not papers[-1].selection:
-        raise PlanError("no fact was found in this delta by which candidates could be told apart",
-                        hint="--set training.candidates=1")  # fmt: skip
-    lessons: list[Lesson] = []
-    scores: list[Score] = []
-    seconds = 0.0
-    for number in range(run.plan.training.candidates):
-        began = time.monotonic()
-        own = run.of_candidate(number)
-        disk.make_directory(own.directory)
-        batches = batches_of(lineage, own, train, facts, row_tokens=fit.setting.row_tokens)
-        trained, fit = teach(lineage, own, batches, texts, fit, on_event, meter)
-        lessons.append(Lesson(
-            trained=trained, fit=fit, candidate=number, replayed=batches.replayed_tokens,
-            anchored=trained.tokens - batches.real_tokens,
-        ))  # fmt: skip
-        seconds += time.monotonic() - began
-        if several:
-            scores.append(_selected(lineage, own, trained, papers, fit))
-            text = f"candidate {number + 1} of {run.plan.training.candidates} has {scores[-1].right} of "
-            on_event(Event(kind="note", text=f"{text}{scores[-1].items} selection questions right"))
-    best = max(lessons, key=lambda lesson: _rank(scores[lesson.candidate])) if several else lessons[0]
-    tokens = sum(lesson.trained.tokens for lesson in lessons)
-    return replace(best, selection=tuple(scores), tokens=tokens, seconds=seconds)
-
-
-def _rank(score: Score) -> tuple[int, float]:
-    return score.right, -score.bits_per_byte if math.isfinite(score.bits_per_byte) else -math.inf
-
-
-def _selected(lineage: Lineage, run: Run, trained: Trained, papers: Sequence[Exam], fit: Fit) -> Score:
-    staged = disk.temporary_path(run.directory)
-    with disk.new_file(staged) as file:
-        scale = lora(run.plan, trained, 1.0).scale
-        model_weights.merge_file(weights(lineage, run.parent), trained.adapter, scale, file)
-    asked = [item for paper in papers for item in paper.selection]
-    score = suite.choose(candidate(lineage, run.parent, staged, fit.on), asked)
-    disk.remove(staged)
-    return score
 
 
 def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence[Fact], *, row_tokens: int) -> Batches:

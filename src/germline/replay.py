@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from germline import evolve, examination, lesson
+from germline import candidates, evolve, examination
 from germline.checkout import weights
 from germline.child import lora
 from germline.corpus.facts import facts as find_facts
@@ -85,9 +85,11 @@ def _replay(lineage: Lineage, generation: Generation, fit: Fit, scratch: Path, o
     torch.set_num_threads(fit.threads)
     train = Rows(run.delta.train)
     facts = find_facts(train)
-    batches = lesson.batches_of(lineage, run, train, facts, row_tokens=fit.setting.row_tokens)
     texts = lineage.json(generation, ANCHOR) if ANCHOR in generation.manifest.files else []
-    trained, _ = lesson.teach(lineage, run, batches, texts, fit, on_event)
+    born, several = int(generation.birth.body.get("candidate", 0)), run.plan.training.candidates
+    numbers = range(several) if born == several else (born,)
+    lessons = [*candidates.candidates(lineage, run, numbers, train, facts, texts, fit, on_event)]
+    trained = (candidates.mean(run, lessons) if born == several else lessons[0]).trained
     on_event(Event(kind="stage", text=f"merging {generation.name} and comparing"))
     share = float(generation.birth.body.get("merge_scale", 1.0))
     files = generation.manifest.files | evolve.made(lineage, run, facts, trained, share, keep=_reference)
@@ -114,8 +116,7 @@ def _run(lineage: Lineage, generation: Generation, scratch: Path) -> Run:
     )  # fmt: skip
     plan = parse_plan(lineage.json(generation, PLAN), source=f"{generation.name} {PLAN}")
     parent = lineage.generation(generation.manifest.parent)
-    run = Run(directory=scratch, parent=parent, number=generation.number, plan=plan, delta=delta)
-    return replace(run.of_candidate(int(generation.birth.body.get("candidate", 0))), directory=scratch)
+    return Run(directory=scratch, parent=parent, number=generation.number, plan=plan, delta=delta)
 
 
 def _differences(

@@ -86,6 +86,8 @@ class Training(Section):
     """Checkpoints that are kept: should the newest be damaged, the one before it is there."""
     candidates: int = Field(default=1, ge=1, le=16)
     """Children that are trained of one delta, from seeds that follow each other; one of them sits the exam."""
+    merge_candidates: bool = False
+    """Let the mean of all candidates' updates be one more to choose from."""
     merge_scales: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = Field(default=(1.0, 0.85, 0.7), min_length=1)
     """Shares of the LoRA update, tried in turn until the gate lets the child pass. (1,): all of it or none."""
     anchor: float = Field(default=5.0, ge=0.0)
@@ -106,6 +108,12 @@ class Training(Section):
     """Where to train. auto: the GPU, where there is one."""
     threads: int = Field(default=0, ge=0)
     """Threads of the matrix products; 0 takes the physical cores. Results are bit-exact per thread count."""
+
+    @model_validator(mode="after")
+    def _candidates_to_merge(self) -> Self:
+        if self.merge_candidates and self.candidates < 2:
+            raise ValueError("there is nothing to merge of one candidate; set training.candidates to 2 or more")
+        return self
 
     @model_validator(mode="after")
     def _rate_suits_method(self) -> Self:

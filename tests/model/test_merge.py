@@ -11,7 +11,7 @@ from torch import Tensor
 
 from germline.errors import ModelError, PlanError
 from germline.model import weights
-from germline.model.adapter import LoraConfig, attach, detach, merge
+from germline.model.adapter import LoraConfig, attach, detach, mean, merge
 from germline.model.decoder import Decoder
 from germline.model.movement import Moved, movement
 from germline.model.rows import Text, pack, predict
@@ -57,6 +57,29 @@ def test_the_merge_is_the_low_rank_update() -> None:
     A, B = (adapter[f"base_model.model.{name[:-7]}.lora_{factor}.weight"].double() for factor in "AB")
     assert torch.allclose(merged[name].double(), parent[name].double() + 0.5 * B @ A, atol=1e-5)
     assert torch.equal(merged["model.norm.weight"], parent["model.norm.weight"])
+
+
+def test_the_mean_of_adapters_merges_to_the_mean_of_their_children() -> None:
+    random = torch.Generator().manual_seed(1)
+    parent, first = big_pair(torch.float32)
+    head = torch.randn(7, 5, generator=random)
+    parent["lm_head.weight"] = torch.zeros(7, 5)
+    adapters = [first] + [
+        {name: torch.randn(tensor.shape, generator=random) for name, tensor in first.items()} for _ in range(2)
+    ]
+    for share, adapter in enumerate(adapters):
+        adapter["base_model.model.lm_head.weight"] = (head * share).to(torch.bfloat16)
+    together = mean(adapters)
+    name = "base_model.model.model.layers.0.mlp.up_proj"
+    assert together[f"{name}.lora_A.weight"].shape == (39, 331)
+    assert together[f"{name}.lora_B.weight"].shape == (1000, 39)
+    merged = dict(merge(iter(parent.items()), together, 0.5))
+    children = [dict(merge(iter(parent.items()), adapter, 0.5)) for adapter in adapters]
+    for place, tensor in merged.items():
+        middle = torch.stack([child[place].double() for child in children]).mean(0)
+        assert torch.allclose(tensor.double(), middle, atol=0.02 if place == "lm_head.weight" else 1e-5)
+    assert together["base_model.model.lm_head.weight"].dtype == torch.bfloat16
+    assert not torch.allclose(merged["lm_head.weight"], children[0]["lm_head.weight"])
 
 
 def test_the_merged_model_answers_as_base_and_adapter_do(small: Decoder, small_weights: Path, tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from germline import examination, lesson, sources
+from germline import candidates, examination, sources
 from germline import lineage as reading
 from germline.checkout import weights
 from germline.cli import main
@@ -26,10 +28,12 @@ from germline.evolve import Outcome, age_up
 from germline.examination import unsealed
 from germline.founding import found
 from germline.lineage import ADAPTER, ADAPTER_CONFIG, EXAM, TRAIN, TRAINING, Lineage
+from germline.model.adapter import mean
+from germline.model.weights import read
 from germline.records import Event, Row, Score
 from germline.replay import fit_of, replay
 from germline.settings import load_plan
-from germline.store import keys, ledger, lock
+from germline.store import keys, ledger, lock, objects
 from germline.store.home import Home
 from germline.store.verify import verify
 from tests.conftest import forget
@@ -148,11 +152,45 @@ def test_of_several_candidates_the_one_that_knows_most_is_born(founded: Path, co
     assert head.manifest.weights == Lineage.open(twin).head.manifest.weights
 
 
+def test_the_mean_of_all_candidates_is_born_rebuilt_and_trained_again(
+    founded: Path, copy_of: Callable[[Path], Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = []
+    for seed in (0, 1):
+        twin = copy_of(founded)
+        grow(twin, f"training.seed={seed}")
+        lineage = Lineage.open(twin)
+        each.append(dict(read(lineage.path(lineage.head, ADAPTER))))
+    home, asked, choose = copy_of(founded), [], candidates._selected
+
+    def likes_the_last(*given: Any) -> Score:
+        asked.append(choose(*given))
+        return replace(asked[-1], right=len(asked))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(candidates, "_selected", likes_the_last)
+        grow(home, "training.candidates=2", "training.merge_candidates=true")
+    lineage = Lineage.open(home)
+    head, body = lineage.head, lineage.head.birth.body
+    assert (body["candidate"], body["candidates"], len(body["selection"])) == (2, 2, 3)
+    assert body["training"]["tokens"] == body["training"]["tokens_of_all_candidates"]
+    config = lineage.json(head, ADAPTER_CONFIG)
+    assert (config["r"], config["lora_alpha"]) == (16, 64.0)
+    own, made = dict(read(lineage.path(head, ADAPTER))), mean(each)
+    assert all(torch.equal(own[name], made[name]) for name in own) and own.keys() == made.keys()
+    fit, told = fit_of(head)
+    assert told == () and replay(lineage, head, fit, quiet).same
+    kept = weights(lineage, head)
+    kept.unlink()
+    assert objects.hash_file(weights(Lineage.open(home), head)) == head.manifest.weights
+    assert verify(home).problems == ()
+
+
 def test_what_all_candidates_cost_is_told_together_and_without_what_the_founder_said(
     founded: Path, copy_of: Callable[[Path], Home], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, speaking, choosing = copy_of(founded), 30.0, 20.0
-    late, clock, choose = [0.0], time.monotonic, lesson._selected
+    late, clock, choose = [0.0], time.monotonic, candidates._selected
 
     def says_nothing(*_: object) -> list[list[int]]:
         late[0] += speaking
@@ -163,7 +201,7 @@ def test_what_all_candidates_cost_is_told_together_and_without_what_the_founder_
         return choose(*given)
 
     monkeypatch.setattr("germline.anchoring.texts", says_nothing)
-    monkeypatch.setattr("germline.lesson._selected", chooses_slowly)
+    monkeypatch.setattr("germline.candidates._selected", chooses_slowly)
     monkeypatch.setattr(time, "monotonic", lambda: clock() + late[0])
     grow(home, "training.candidates=2")
     body = Lineage.open(home).head.birth.body

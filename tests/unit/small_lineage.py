@@ -180,6 +180,8 @@ def body(judged: Verdict, parent: int, mine: Scorecard, theirs: Scorecard) -> di
             "steps": 120, "tokens": 9999, "learned_tokens": 5000, "first_loss": 3.2, "last_loss": 1.234,
             "replayed_tokens": 2000, "anchor_tokens": 1000,
         },
+        "candidate": 2, "candidates": 2,
+        "selection": [plain(Score(items=10, right=right, bits_per_byte=0.5)) for right in (7, 6, 8)],
         "scores": mine.summary(), "parent_scores": theirs.summary(), "weight_change": MOVED,
         "environment": {"torch": "2.9", "threads": 2}, "spent": plain(spent),
     }  # fmt: skip

@@ -52,6 +52,8 @@ def test_show_without_a_name_is_head(capsys: pytest.CaptureFixture[str]) -> None
     told = capsys.readouterr().out
     assert told.startswith("g1  sha256:")
     assert "70% of these tokens new, 20% replayed, 10% its anchor" in told
+    chosen = "candidate 1 7 of 10, candidate 2 6 of 10, the mean of all 8 of 10 (chosen)"
+    assert f"selection questions right: {chosen}" in told
 
 
 def test_a_picture_is_a_new_file_and_never_takes_the_place_of_one(

@@ -36,6 +36,7 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
         ("[data]\nvoice = 'narrator'", "data.voice"),
         ("[gate]\nrecall = nan", "gate.recall"),
         ("training = 3", "training"),
+        ("[training]\nmerge_candidates = true", "set training.candidates to 2 or more"),
         ("= 3", "not a TOML file"),
         ("x = " + "[" * 5_000, "not a TOML file"),
         ("x = " + "9" * 5_000, "not a TOML file"),

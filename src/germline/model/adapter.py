@@ -1,4 +1,4 @@
-"""LoRA adapters: attach to a decoder, save in PEFT's format, merge into the parent's weights exactly.
+"""LoRA adapters: attach to a decoder, save in PEFT's format, average, merge into the parent's weights exactly.
 
 LoRA is arXiv 2106.09685; on disk an adapter is PEFT's `adapter_model.safetensors` (names
 `base_model.model.<module>.lora_A.weight` [rank, in] and `.lora_B.weight` [out, rank], fp32).
@@ -7,7 +7,7 @@ LoRA is arXiv 2106.09685; on disk an adapter is PEFT's `adapter_model.safetensor
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -126,6 +126,28 @@ def merge(
                 total += B[block, rank : rank + 1] * A[rank]
             child[block] = total.to(weight.dtype)
         yield name, child
+
+
+def mean(adapters: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """One adapter, whose update at their scale is the mean of the updates of `adapters`, all of the same names.
+
+    Factors lie side by side, as more ranks of one pair, each B divided by how many there are. Tensors held in full
+    are added in order, in fp32, and rounded once to their dtype. The same bytes on every machine.
+    """
+    count = len(adapters)
+    made: dict[str, Tensor] = {}
+    for name in adapters[0]:
+        own = [adapter[name] for adapter in adapters]
+        if name.endswith(".lora_A.weight"):
+            made[name] = torch.cat(own)
+        elif name.endswith(".lora_B.weight"):
+            made[name] = torch.cat(own, 1) / count
+        else:
+            total = own[0].to(torch.float32, copy=True)
+            for tensor in own[1:]:
+                total += tensor
+            made[name] = (total / count).to(own[0].dtype)
+    return made
 
 
 def fits(name: str, adapter: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> bool:

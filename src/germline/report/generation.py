@@ -124,6 +124,7 @@ def _training(body: Mapping[str, Any], trained: list[Mapping[str, Any]] | None) 
         f"{done['steps']} steps, {done['tokens']:,} tokens ({done['learned_tokens']:,} learned), "
         f"loss {tables.decimals(done['first_loss'])} to {tables.decimals(done['last_loss'])}",
         *_kinds(done),
+        *_selection(body),
         f"weights moved by {body['weight_change']:.3%} from the parent's"
         + (f", with {body['merge_scale']:.0%} of the trained update" if body.get("merge_scale", 1.0) != 1 else ""),
     ]
@@ -136,6 +137,17 @@ def _kinds(done: Mapping[str, Any]) -> list[str]:
         return []
     replayed, anchored = done["replayed_tokens"] / done["tokens"], done["anchor_tokens"] / done["tokens"]
     return [f"{1 - replayed - anchored:.0%} of these tokens new, {replayed:.0%} replayed, {anchored:.0%} its anchor"]
+
+
+def _selection(body: Mapping[str, Any]) -> list[str]:
+    """What each of several candidates made of the questions that one was chosen by."""
+    marks = body.get("selection", ())
+    candidates = body.get("candidates", len(marks))  # an older germline had no mean of them, and did not say
+    names = [*(f"candidate {number + 1}" for number in range(candidates)), "the mean of all"]
+    told = [f"{name} {score['right']} of {score['items']}" for name, score in zip(names, marks, strict=False)]
+    if told:
+        told[body["candidate"]] += " (chosen)"
+    return [f"selection questions right: {', '.join(told)}"] if told else []
 
 
 def _parameters(trained: list[Mapping[str, Any]]) -> list[str]:
