@@ -171,12 +171,8 @@ def told(birth: Entry) -> dict[str, Any]:
 
 
 def plan_of(settings: Sequence[str], sources: tuple[str, ...], *, probes: str) -> Plan:
-    tables: dict[str, dict[str, Any]] = {"data": {"sources": sources}, "exams": {"probes": probes}}
-    for setting in settings:
-        name, _, value = setting.partition("=")
-        section, _, key = name.partition(".")
-        tables.setdefault(section, {})[key] = value
-    return parse_plan(tables, source="heredity")
+    tables = {"data": {"sources": sources}, "exams": {"probes": probes}}
+    return parse_plan(tables, source="heredity", overrides=settings)
 
 
 def _progress(event: Event) -> None:

@@ -11,7 +11,7 @@ on top of each other. What there is to gain by averaging is the distance between
 from __future__ import annotations
 
 import argparse
-import os
+import functools
 import shutil
 import sys
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.heredity import OPEN, WORLDS, measure, plan_of
+from benchmarks.heredity import measure
+from benchmarks.heredity_doses import taught
 from benchmarks.heredity_world import Volume
 
-from germline import evolve
 from germline.checkout import weights
 from germline.curriculum.render import PROMPT_END
 from germline.evals import suite
@@ -35,7 +35,6 @@ from germline.model import weights as model_weights
 from germline.records import Event
 from germline.settings import Plan
 from germline.speaker import candidate
-from germline.store.home import Home
 
 LAST = {"the last tenth": 0.9, "the last third": 0.67}
 """From which share of the steps on checkpoints are averaged."""
@@ -49,35 +48,24 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="SECTION.KEY=VALUE")
     given = parser.parse_args()
     folder = given.work / "averages"
-    shutil.copytree(given.work / given.lineage, folder / "home")
-    shutil.copytree(given.work / "config", folder / "config")
-    os.environ["GERMLINE_CONFIG"] = str((folder / "config").resolve())
-    home = Home.open(folder / "home")
-    parent = Lineage.open(home).head
-    volumes = WORLDS["invented"](parent.number + 1, 0)
-    sources = []
-    for volume in volumes:
-        sources.append((given.work / "invented-0" / f"{volume.number:02}").resolve())
-        if not sources[-1].exists():
-            volume.write(sources[-1])
     settings = (
-        *OPEN, *given.settings, "training.candidates=2", "training.keep_checkpoints=100",
+        *given.settings, "training.candidates=2", "training.keep_checkpoints=100",
         f"training.checkpoint_every={given.every}",
     )  # fmt: skip
-    plan = plan_of(settings, tuple(map(str, sources)), probes=str((given.work / "probes.txt").resolve()))
     kept = folder / "kept"
-    evolve.age_up(home, plan, lambda event: keep(home, kept, event))
-    compare(Lineage.open(home), volumes, plan, kept)
+    keeping = functools.partial(keep, folder / "home", kept)
+    lineage, volumes, plan = taught(given.work, given.lineage, folder, settings, keeping)
+    compare(lineage, volumes, plan, kept)
     return 0
 
 
-def keep(home: Home, kept: Path, event: Event) -> None:
+def keep(home: Path, kept: Path, event: Event) -> None:
     """Copies of every checkpoint and adapter of the run, which ends by clearing them away."""
     if event.kind in ("note", "stage"):
         print(event.text, file=sys.stderr, flush=True)
     if event.kind not in ("note", "stage", "step"):
         return
-    for path in (home.root / "runs").glob("**/*.safetensors"):
+    for path in (home / "runs").glob("**/*.safetensors"):
         number = int(path.parent.name.removeprefix("candidate-")) if path.parent.name.startswith("candidate-") else 0
         copy = kept / str(number) / path.name
         if path.name.startswith(("checkpoint-", "adapter")) and not copy.exists():

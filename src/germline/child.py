@@ -6,7 +6,8 @@ generations 0.8 of the update kept 97 to 99% of the answers, and brought back a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,32 +54,37 @@ def grown(
     on: Arithmetic,
     on_event: OnEvent,
 ) -> Child:
-    """The child at the largest of the plan's merge scales that the gate lets pass; if at none, at the first.
+    """The child at the first of the plan's merge scales that the gate lets pass; if at none, at the first.
 
     Each scale is another look at the same exam. The looks hang together, and a smaller dose is the safer child;
     still, what the gate promises of one look is not promised of the best of several.
     """
-    doses = (_merged(lineage, run, trained, scale, papers, parent_card, on, on_event)
-             for scale in scales(run.plan, trained))  # fmt: skip
-    chosen, *others = tried(doses, on_event)
+    merged = functools.partial(_merged, lineage, run, trained, papers, parent_card, on, on_event)
+    shares = scales(run.plan, trained, first=not examination.children(lineage, run.parent))
+    chosen, *others = tried(shares, merged, on_event)
     for child in others:
         if child.weights.digest not in (chosen.weights.digest, run.parent.manifest.weights.digest):
             disk.remove(objects.place(lineage.home.cache, child.weights.digest))
     return chosen
 
 
-def tried(children: Iterable[Child], on_event: OnEvent) -> list[Child]:
-    """Those that were asked for until one was promoted, or failed as no smaller dose can mend; the chosen one first."""
+def tried(shares: Iterable[float], merged: Callable[[float], Child], on_event: OnEvent) -> list[Child]:
+    """The children at these shares of the update, until one was promoted; the chosen one first. Where one failed as no
+    smaller dose can mend, no smaller one is made."""
     found: list[Child] = []
-    for child in children:
+    too_little = 0.0
+    for share in shares:
+        if share <= too_little:
+            continue
+        child = merged(share)
         if child.verdict.outcome == "promoted":
             return [child, *found]
         found.append(child)
         failed = [check for check in child.verdict.checks if not check.passed]
-        text = f"with {child.merge_scale:.0%} of its update {child.verdict.outcome}: {failed[0].reason}"
+        text = f"with {share:.0%} of its update {child.verdict.outcome}: {failed[0].reason}"
         on_event(Event(kind="note", text=text))
         if any(check.name in NOT_ENOUGH for check in failed):
-            break
+            too_little = max(too_little, share)
     return found
 
 
@@ -86,11 +92,11 @@ def _merged(
     lineage: Lineage,
     run: Run,
     trained: Trained,
-    scale: float,
     papers: list[Exam],
     parent_card: Scorecard,
     on: Arithmetic,
     on_event: OnEvent,
+    scale: float,
 ) -> Child:
     on_event(Event(kind="stage", text=f"merging {scale:.0%} of g{run.number}'s update and reading it back"))
     parent, founder = weights(lineage, run.parent), weights(lineage, lineage.founder_of(run.parent))
@@ -120,9 +126,12 @@ def lora(plan: Plan, trained: Trained, merge_scale: float) -> LoraConfig:
     return LoraConfig(rank=rank, alpha=alpha, targets=targets, whole=whole(trained))
 
 
-def scales(plan: Plan, trained: Trained) -> tuple[float, ...]:
-    """The shares of the update that may be tried. What was trained in full replaces, and has no smaller dose."""
-    return (1.0,) if whole(trained) else plan.training.merge_scales
+def scales(plan: Plan, trained: Trained, *, first: bool) -> tuple[float, ...]:
+    """The shares of the update that may be tried, in that order. What was trained in full replaces, and has no smaller
+    dose. A `first` generation has nothing to forget, and the largest is tried first."""
+    if whole(trained):
+        return (1.0,)
+    return tuple(sorted(plan.training.merge_scales, reverse=True)) if first else plan.training.merge_scales
 
 
 def whole(trained: Trained) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ Precedence: `--set section.key=value`, then `germline.toml` in the home, then th
 
 from __future__ import annotations
 
+import copy
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -268,14 +269,16 @@ def load_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
         raise PlanError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # also a number of 5,000 digits, and lists 1,000 deep
         raise PlanError(f"{path}: not a TOML file: {error}") from None
+    return parse_plan(tables, source=str(path), overrides=overrides)
+
+
+def parse_plan(tables: Mapping[str, Any], *, source: str, overrides: Sequence[str] = ()) -> Plan:
+    """The plan that `tables` are, with overrides as for `load_plan`; `tables` stay as they are."""
+    merged = copy.deepcopy(dict(tables))
     for override in overrides:
-        _apply(tables, override)
-    return parse_plan(tables, source=str(path))
-
-
-def parse_plan(tables: Mapping[str, Any], *, source: str) -> Plan:
+        _apply(merged, override)
     try:
-        return Plan.model_validate(tables)
+        return Plan.model_validate(merged)
     except ValidationError as error:
         raise PlanError(_explain(error, source)) from None
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from germline.child import NOT_ENOUGH, Child, tried
-from germline.records import Check, Event, Scorecard, Verdict
+from germline.child import NOT_ENOUGH, Child, scales, tried
+from germline.records import Check, Event, Scorecard, Trained, Verdict
+from germline.settings import parse_plan
 from germline.store.objects import FileRef
 
 
@@ -20,40 +23,54 @@ def child(scale: float, outcome: Any, *failed: str) -> Child:
     )  # fmt: skip
 
 
-def made(*children: Child) -> tuple[Iterator[Child], list[float]]:
-    """The children, one at a time, and the scales of those that somebody asked for."""
+def made(*children: Child) -> tuple[tuple[float, ...], Callable[[float], Child], list[float]]:
+    """The shares of some children, who makes them, and the shares of those that somebody asked for."""
     asked: list[float] = []
 
-    def one_by_one() -> Iterator[Child]:
-        for one in children:
-            asked.append(one.merge_scale)
-            yield one
+    def merged(share: float) -> Child:
+        asked.append(share)
+        return next(one for one in children if one.merge_scale == share)
 
-    return one_by_one(), asked
+    return tuple(one.merge_scale for one in children), merged, asked
 
 
 def test_the_first_that_passes_is_kept_and_no_more_are_made() -> None:
-    children, asked = made(child(1.0, "promoted"), child(0.8, "promoted"))
-    assert [one.merge_scale for one in tried(children, lambda event: None)] == [1.0]
+    shares, merged, asked = made(child(1.0, "promoted"), child(0.8, "promoted"))
+    assert [one.merge_scale for one in tried(shares, merged, lambda event: None)] == [1.0]
     assert asked == [1.0]
 
 
 def test_what_drifts_is_tried_in_a_smaller_dose() -> None:
     events: list[Event] = []
-    children, asked = made(child(1.0, "refused", "style"), child(0.8, "promoted"), child(0.6, "promoted"))
-    assert [one.merge_scale for one in tried(children, events.append)] == [0.8, 1.0]
+    shares, merged, asked = made(child(1.0, "refused", "style"), child(0.8, "promoted"), child(0.6, "promoted"))
+    assert [one.merge_scale for one in tried(shares, merged, events.append)] == [0.8, 1.0]
     assert asked == [1.0, 0.8]
     assert [event.text for event in events] == ["with 100% of its update refused: style fails"]
 
 
-def test_where_none_passes_the_whole_update_is_what_was_refused() -> None:
-    children, asked = made(child(1.0, "refused", "recall"), child(0.8, "inconclusive", "parent"))
-    assert [one.merge_scale for one in tried(children, lambda event: None)] == [1.0, 0.8]
+def test_where_none_passes_the_first_is_what_was_refused() -> None:
+    shares, merged, asked = made(child(1.0, "refused", "recall"), child(0.8, "inconclusive", "parent"))
+    assert [one.merge_scale for one in tried(shares, merged, lambda event: None)] == [1.0, 0.8]
     assert asked == [1.0, 0.8]
 
 
 @pytest.mark.parametrize("name", sorted(NOT_ENOUGH))
-def test_what_learned_too_little_is_not_diluted(name: str) -> None:
-    children, asked = made(child(1.0, "refused", "style", name), child(0.8, "promoted"))
-    assert [one.verdict.outcome for one in tried(children, lambda event: None)] == ["refused"]
-    assert asked == [1.0]
+def test_what_learned_too_little_is_not_diluted_but_may_be_given_more(name: str) -> None:
+    shares, merged, asked = made(
+        child(0.8, "refused", "style", name), child(0.7, "promoted"), child(1.0, "refused", "style"),
+        child(0.9, "promoted"),
+    )  # fmt: skip
+    assert [one.merge_scale for one in tried(shares, merged, lambda event: None)] == [0.9, 0.8, 1.0]
+    assert asked == [0.8, 1.0, 0.9]
+
+
+def test_a_first_generation_has_the_largest_dose_first(tmp_path: Path) -> None:
+    plan = parse_plan({"training": {"merge_scales": [0.8, 1.0, 0.7]}}, source="here")
+    trained = Trained(
+        adapter=tmp_path, steps=1, tokens=1, learned_tokens=1, first_loss=1.0, last_loss=1.0, curve=(1.0,),
+        parameters=({"group": "q_proj.lora_A", "trained": True},),
+    )  # fmt: skip
+    assert scales(plan, trained, first=True) == (1.0, 0.8, 0.7)
+    assert scales(plan, trained, first=False) == (0.8, 1.0, 0.7)
+    in_full = replace(trained, parameters=({"group": "q_proj", "trained": True},))
+    assert scales(plan, in_full, first=False) == (1.0,)
