@@ -90,7 +90,7 @@ class Training(Section):
     merge_candidates: bool = False
     """Let the mean of all candidates' updates be one more to choose from."""
     merge_scales: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = Field(default=(1.0, 0.85, 0.7), min_length=1)
-    """Shares of the LoRA update, tried in turn until the gate lets the child pass. (1,): all of it or none."""
+    """Shares of the LoRA update, tried in turn until the gate passes one; by a first generation the largest first."""
     anchor: float = Field(default=5.0, ge=0.0)
     """How much staying as the founder was, on texts of no concern, weighs beside the lesson; 0: not at all."""
     anchor_tokens: int = Field(default=128, ge=32)
