@@ -79,7 +79,9 @@ def taught(
         if not sources[-1].exists():
             volume.write(sources[-1])
     plan = plan_of((*OPEN, *settings), tuple(map(str, sources)), probes=str((work / "probes.txt").resolve()))
-    evolve.age_up(home, plan, on_event)
+    outcome = evolve.age_up(home, plan, on_event)
+    if outcome.kind != "promoted":
+        raise SystemExit(f"g{outcome.number} is {outcome.kind}: there is no update to look at")
     return Lineage.open(home), volumes, plan
 
 
