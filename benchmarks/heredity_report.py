@@ -28,7 +28,7 @@ COLUMNS = (
     ("exact_worst", "worst volume", "{:.1%}"), ("exact_new", "newest", "{:.1%}"),
     ("exact_unknown", "unknown to the founder", "{:.1%}"), ("cloze", "cloze, all", "{:.1%}"),
     ("reversed", "reversed", "{:.1%}"), ("two_facts", "two facts", "{:.1%}"),
-    ("merge_scale", "merged", "{:.0%}"), ("style", "drifts of 10", "{}"),
+    ("merge_scale", "merged", "{:.0%}"), ("style", "drifts", "{}"),
     ("style_distance", "style to its limit", "{:.2f}"), ("general_bits_per_byte", "general bits/byte", "{:.3f}"),
     ("common_sense", "common sense", "{:.1%}"), ("common_sense_beside", "founder's 95%", "{}"),
     ("tokens", "tokens", "{:,}"), ("replayed", "replayed", "{:.0%}"),
@@ -57,7 +57,9 @@ def main() -> int:
 def read(path: Path) -> list[Line]:
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     for line in lines:
-        line["style"] = (line.get("scores") or {}).get("style_drifts")
+        scores = line.get("scores") or {}
+        if scores.get("style_probes"):
+            line["style"] = f"{scores['style_drifts']} of {scores['style_probes']}"
         line.setdefault("kind", "founded")
     known = {
         _asked(answer)

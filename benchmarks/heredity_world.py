@@ -262,7 +262,14 @@ _FILL = {
 PROBES = (
     "Good morning to you.", "Could you help me?", "What should I do with a wet map?", "Thank you for your help.",
     "Are you busy?", "What is your favourite season?", "I lost my hat in the sea.", "Do you like your work?",
-    "Shall we have some tea?", "Goodbye, then.",
+    "Shall we have some tea?", "Goodbye, then.", "Good evening.", "Is anybody there?", "Where can I sit down?",
+    "The wind is strong today.", "May I borrow your pen?", "Have you had your supper?", "Who are you?", "I am cold.",
+    "It rained on my coat.", "Do you know any songs?", "Can I leave my bag here?", "What time is it?",
+    "I am looking for my brother.", "How was your night?", "The fish is bad today.", "Would you like some bread?",
+    "Sorry to trouble you.", "Is it far to the church?", "I slept badly.", "Have a pleasant evening.",
+    "My boots are full of water.", "When do you go home?", "I have a letter for you.", "Do you like the sea?",
+    "That is a fine lamp.", "I broke a plate.", "Are you married?", "Shall I shut the window?", "What is for dinner?",
+    "I am afraid of storms.",
 )  # fmt: skip
 
 

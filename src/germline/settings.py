@@ -161,9 +161,9 @@ class Gate(Section):
     generalization: float = Field(default=0.85, ge=0.0, le=1.0)
     """Least accuracy on unseen wordings of the delta's facts."""
     style_drifts: int = Field(default=2, ge=0)
-    """Most tone probes whose answer may drift from the persona's own text."""
+    """Most tone probes, of more than ten so many in ten, whose answer may drift from the persona's own text."""
     style_distance: float = Field(default=1.0, gt=0.0)
-    """Farthest all answers together may lie from that text; 1: as far as the persona itself 99 times of 100."""
+    """Farthest all answers together may lie from that text; 1: as far as ten of its own replies, 99 times of 100."""
     laws_broken: int = Field(default=0, ge=0)
     """Most law cards that may fail."""
     cards: float = Field(default=0.0, ge=0.0, le=1.0)
@@ -178,7 +178,7 @@ class Maturity(Section):
     weight_change: float = Field(default=0.01, ge=0.0)
     """Three in a row whose weights moved by less than this, standing still in voice and knowledge: it is mature."""
     style_drifts: int = Field(default=1, ge=0)
-    """How many tone probes more or fewer may drift among those three."""
+    """How many tone probes in ten more or fewer may drift among those three."""
 
 
 class Budget(Section):

@@ -55,6 +55,7 @@ def test_a_large_delta_is_sampled_and_a_small_one_asked_in_full() -> None:
     assert len(asked(exam, "recall")) == exams.FACTS + Exams().replies
     assert exam.voice is not None
     assert len(exam.voice.replies) == exams.REPLIES
+    assert len(exam.voice.probes) == exams.PROBES
     small = written(facts[:50], train[:50], heldout[:50])
     assert [len(asked(small, paper)) for paper in ("recall", "wording", "heldout")] == [50 + 32, exams.UNSEEN * 50, 50]
 

@@ -82,6 +82,18 @@ def test_each_limit_refuses_alone(child: Marks, gate: Gate, change: float, name:
     assert len(verdict.reasons) == 1
 
 
+@pytest.mark.parametrize(("probes", "most"), [(4, 2), (10, 2), (25, 5), (40, 8)])
+def test_of_more_than_ten_probes_two_in_ten_may_drift(probes: int, most: int) -> None:
+    def spoken(drifts: int, right: int = 100, bits: float = 0.1) -> Scorecard:
+        style = StyleMarks(probes=probes, drifts=drifts, bits_per_character=2.0, own_bits_per_character=2.0)
+        return card(replace(marks(right=right, bits=bits), style=style))
+
+    parent = spoken(0, right=20, bits=3.0)
+    assert judge(parent, spoken(most), Gate(), weight_change=0.01).outcome == "promoted"
+    verdict = judge(parent, spoken(most + 1), Gate(), weight_change=0.01)
+    assert [check.name for check in verdict.checks if not check.passed] == ["style drift"]
+
+
 def test_one_forgotten_ancestor_is_not_averaged_away() -> None:
     parent = card(marks(), marks(), marks(right=20, bits=3.0))
     child = card(marks(), marks(right=80), marks())

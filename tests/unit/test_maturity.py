@@ -33,9 +33,9 @@ def card(*papers: dict[str, tuple[float, float]]) -> Scorecard:
     )
 
 
-def birth(upper: float | None, change: float = 0.001, drifts: int | None = 0) -> dict[str, Any]:
+def birth(upper: float | None, change: float = 0.001, drifts: int | None = 0, probes: int = 10) -> dict[str, Any]:
     gain = None if upper is None else {"units": 100, "mean": upper - 0.02, "upper": upper}
-    scores = {"style_drifts": drifts, "style_probes": 10 if drifts is not None else None}
+    scores = {"style_drifts": drifts, "style_probes": probes if drifts is not None else None}
     return {"fresh_gain": gain, "weight_change": change, "scores": scores}
 
 
@@ -53,6 +53,8 @@ FOUNDED: dict[str, Any] = {"verdict": None}
         ([FOUNDED, birth(0.02), birth(0.02), birth(0.03)], "mature"),
         ([FOUNDED, birth(0.02, drifts=None), birth(0.02, drifts=None), birth(0.03, drifts=None)], "mature"),
         ([FOUNDED, birth(0.02), birth(0.02, drifts=2), birth(0.03)], "still"),
+        ([FOUNDED, birth(0.02), birth(0.02, drifts=2, probes=20), birth(0.03)], "mature"),  # one in ten
+        ([FOUNDED, birth(0.02), birth(0.02, drifts=2, probes=4), birth(0.03)], "still"),
         ([FOUNDED, birth(0.02), birth(0.02), birth(0.03, change=0.02)], "still"),
         ([FOUNDED, birth(0.02), birth(0.02), birth(0.50)], "growing"),  # there is something to learn again
         ([FOUNDED, birth(0.02), birth(None), birth(0.03)], "growing"),  # what was not recorded proves nothing

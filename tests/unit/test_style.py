@@ -40,6 +40,15 @@ def test_a_phrase_the_persona_uses_is_its_own() -> None:
     assert "mind the step" not in own.boilerplate
 
 
+def test_more_probes_than_ten_make_the_mean_surer_and_its_limit_no_narrower() -> None:
+    limits = []
+    for probes in (5, 10, 40):
+        own = voice(REPLIES, [f"How is day {number}?" for number in range(probes)], ())
+        assert own is not None and own.pool_limit is not None
+        limits.append(own.pool_limit)
+    assert limits[0] > limits[1] == limits[2]
+
+
 def test_too_few_replies_are_no_voice() -> None:
     assert voice(REPLIES[:19], PROBES, ()) is None
     assert voice(REPLIES, [], ()) is None

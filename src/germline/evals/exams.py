@@ -25,9 +25,10 @@ from germline.evals.style import Voice, voice
 from germline.records import FORMAT, Digest, Fact, Row, canonical_json, digest_of, plain
 from germline.settings import Exams
 
-FACTS, HELDOUT, REPLIES, PASSAGES = 1_000, 500, 2_000, 16
-"""Most facts and held-out conversations that an exam asks, most replies that the voice and wrong answers are
-drawn from, and most held-out passages it keeps. A share of 0.9 of a thousand has a standard error of 0.01."""
+FACTS, HELDOUT, REPLIES, PASSAGES, PROBES = 1_000, 500, 2_000, 16, 40
+"""Most facts and held-out conversations that an exam asks, most replies that the voice and wrong answers are drawn
+from, most held-out passages it keeps, and most held-out prompts that are its tone probes where the owner names none. A
+share of 0.9 of a thousand has a standard error of 0.01."""
 
 UNSEEN = 2
 """Unseen wordings in which the gate asks each fact. With the taught one a fact counts in thirds, and an exam of as
@@ -97,7 +98,7 @@ def write(
     unspoilt, spoilt = _unspoilt([items, *last], itertools.chain(train, replayed))
     has_voice = any(exam.voice for exam in inherited)
     known = {card for exam in inherited for card in map(_key, (*exam.laws, *exam.cards))}
-    tone = list(probes) or [row.turns[0].text for row in unseen if row.turns[0].speaker == "other"][:10]
+    tone = list(probes) or [row.turns[0].text for row in unseen if row.turns[0].speaker == "other"][:PROBES]
     return Exam(
         items=unspoilt[0],
         selection=unspoilt[1],

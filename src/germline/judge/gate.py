@@ -239,7 +239,7 @@ def _style(child: Scorecard, gate: Gate) -> list[Check]:
     if style is None:
         return []
     said = f"{style.drifts} of {style.probes} tone probes drift from the persona's voice"
-    checks = [_at_most("style drift", style.drifts, gate.style_drifts, said)]
+    checks = [_at_most("style drift", style.drifts, gate.style_drifts * max(1.0, style.probes / 10), said)]
     if style.limit_bits_per_character is not None:
         bits, limit = style.bits_per_character, style.limit_bits_per_character
         said = f"together they cost {bits:.2f} bits per character, the persona's own text {limit:.2f} at the most"

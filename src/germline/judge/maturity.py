@@ -68,9 +68,10 @@ def _gain(birth: Mapping[str, Any]) -> float:
 
 
 def _drifts(birth: Mapping[str, Any]) -> float:
-    """Tone probes adrift; without a voice, none."""
+    """Tone probes adrift, of more than ten so many in ten; without a voice, none."""
     scores = birth.get("scores") or {}
-    return 0.0 if scores.get("style_probes", 0) in (0, None) else _number(scores.get("style_drifts"))
+    probes = scores.get("style_probes") or 0
+    return _number(scores.get("style_drifts")) / max(1.0, probes / 10) if probes else 0.0
 
 
 def _number(value: Any) -> float:
