@@ -56,9 +56,9 @@ parity: $(STAMP)  ## every export format of every family, opened by transformers
 proof-karma: $(STAMP)  ## 10,000 feedback posts to a server that is killed 100 times
 	$(BIN)/python benchmarks/karma_proof.py --out benchmarks/karma_proof.md
 
-soak: $(STAMP)  ## 64 streams, 1,000 swaps of HEAD; then SmolLM2 with 20: a quarter of an hour
+soak: $(STAMP)  ## 64 streams, 1,000 swaps of HEAD; then SmolLM2 with 40: 25 minutes
 	$(BIN)/python benchmarks/soak.py --out benchmarks/soak_$$(date +%F).md
-	$(BIN)/python benchmarks/soak.py --demo --swaps 20 --clients 8 --out benchmarks/soak_smollm2_$$(date +%F).md
+	$(BIN)/python benchmarks/soak.py --demo --swaps 40 --clients 8 --out benchmarks/soak_smollm2_$$(date +%F).md
 
 bench-speech: $(STAMP)  ## answers a second beside transformers, one at a time and sixteen
 	$(BIN)/python benchmarks/speech_bench.py --out benchmarks/speech_bench_$$(date +%F).md

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,9 +26,6 @@ from germline.settings import Plan
 from germline.store import ledger
 from germline.store.entry import APPROVES
 from germline.store.home import Home
-
-REFUSED = 3
-"""Exit code of `germline evolve` where the child was not promoted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +75,9 @@ def age_up_if_due(home: Home, plan: Plan, on_event: OnEvent, *, options: tuple[s
         on_event(Event(kind="stage", text=f"an age-up is due: {found.reason}; {count} conversations of feedback"))
         code = _evolve(home, plan, on_event, options)
         if code == Interrupted.exit_code:
-            raise Interrupted("the age-up was stopped", hint="the next call goes on where it stopped")
+            raise Interrupted(
+                "the age-up was stopped", hint="the next call goes on where it stopped, if its budget is not spent"
+            )
         if code == Locked.exit_code:
             raise Locked(f"another germline is working in {home.root}", hint="the next call tries again")
         outcome = _outcome(Lineage.open(home), attempt) or "failed"
@@ -122,7 +120,7 @@ def _evolve(home: Home, plan: Plan, on_event: OnEvent, options: tuple[str, ...])
     sources = [*plan.data.sources]
     learned = plan.karma.keep_conversations and harvest.is_there(home.root)  # an empty source would be an error
     if learned and harvest.FOLDER not in sources:
-        command += ["--set", f"data.sources={json.dumps([*sources, harvest.FOLDER])}"]
+        command += ["--set", f"data.sources={json.dumps([*sources, harvest.FOLDER], ensure_ascii=False)}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
         lower = getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", 10)  # a class on Windows, a nice value elsewhere
         psutil.Process(process.pid).nice(lower)
@@ -142,7 +140,10 @@ def _evolve(home: Home, plan: Plan, on_event: OnEvent, options: tuple[str, ...])
 
 def _event(line: str) -> Event | None:
     try:
-        told: Mapping[str, Any] = json.loads(line)
-        return Event(kind=told["event"], text=told.get("text", ""), data=told.get("data", {}))
-    except (ValueError, KeyError, TypeError):
+        told: dict[str, Any] = json.loads(line)
+        kind = told.pop("event")
+        if kind == "outcome":
+            return Event(kind=kind, text=f"{told['id']} was {told['kind']}; HEAD is {told['head']}", data=told)
+        return Event(kind=kind, text=told.get("text", ""), data=told.get("data", {}))
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None

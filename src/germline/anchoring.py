@@ -72,5 +72,6 @@ def _spoken(lineage: Lineage, run: Run, on: Arithmetic, on_event: OnEvent) -> Id
     end, sampling = speaker.tokenizer.eos_id, replace(SAMPLING, seed=TEXTS * run.number)
     said = generate(speaker.decoder, [[end]] * NEW, limit=TOKENS, end=end, sampling=sampling, rows=AT_ONCE)
     if not any(said):
-        raise TrainingError(f"{founder.name} says nothing that could be an anchor", hint="--set training.anchor=0")
+        hint = "germline evolve --restart --set training.anchor=0"
+        raise TrainingError(f"{founder.name} says nothing that could be an anchor", hint=hint)
     return [[end, *ids] for ids in said if ids]

@@ -72,7 +72,7 @@ def learn(
     several = training.candidates > 1
     if several and not papers[-1].selection:
         raise PlanError("no fact was found in this delta by which candidates could be told apart",
-                        hint="--set training.candidates=1")  # fmt: skip
+                        hint="germline evolve --restart --set training.candidates=1")  # fmt: skip
     lessons: list[Lesson] = []
     scores: list[Score] = []
 
@@ -119,7 +119,7 @@ def candidates(
 
 def mean(run: Run, lessons: Sequence[Lesson]) -> Lesson:
     """What all the plan's candidates learned, averaged: a child of all their steps and tokens, whose curve is theirs
-    one after the other."""
+    one after the other. The parameters that it tells of are those of one."""
     each = [lesson.trained for lesson in lessons]
     adapter = run.directory / MEAN
     with disk.replacing(adapter) as file:

@@ -56,8 +56,8 @@ def grown(
 ) -> Child:
     """The child at the first of the plan's merge scales that the gate lets pass; if at none, at the first.
 
-    Each scale is another look at the same exam. The looks hang together, and a smaller dose is the safer child;
-    still, what the gate promises of one look is not promised of the best of several.
+    Each scale is another look at the same exam. The looks hang together; still, what the gate
+    promises of one look is not promised of the best of several.
     """
     merged = functools.partial(_merged, lineage, run, trained, papers, parent_card, on, on_event)
     shares = scales(run.plan, trained, first=not examination.children(lineage, run.parent))

@@ -103,6 +103,7 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
             laws=sources.laws(lineage),
             replayed=examination.learned(lineage, run.parent),
         )
+        runs.refuse_a_repeat(lineage, run, exam.digest)
         papers = [*inherited, exam]
         parent_card = examination.parent_card(lineage, run.parent, papers, plan.exams, fit.on, on_event)
 

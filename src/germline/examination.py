@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from germline import sources
@@ -17,6 +18,7 @@ from germline.records import Digest, Event, Fact, Marks, OnEvent, Row, Score, Sc
 from germline.settings import Exams, Plan, parse_plan
 from germline.speaker import candidate
 from germline.store import disk, objects
+from germline.store.entry import Entry
 from germline.store.objects import FileRef
 
 
@@ -25,9 +27,11 @@ def children(lineage: Lineage, generation: Generation) -> list[Generation]:
     return lineage.ancestry(generation)[1:]
 
 
-def inherited(lineage: Lineage, generation: Generation) -> list[Exam]:
-    """The exams of `generation` and its ancestors, the oldest first."""
-    return [exams.from_bytes(lineage.read(child, EXAM)) for child in children(lineage, generation)]
+def inherited(lineage: Lineage, generation: Generation, at: Entry | None = None) -> list[Exam]:
+    """The exams of `generation` and its ancestors, the oldest first, under the laws in force now or when `at` was
+    written: what the owner repealed or put otherwise is asked no more."""
+    laws = sources.laws(lineage, at)
+    return [exams.from_bytes(lineage.read(child, EXAM)).under(laws) for child in children(lineage, generation)]
 
 
 def learned(lineage: Lineage, generation: Generation) -> Iterator[Row]:
@@ -61,6 +65,10 @@ def fixed(
         cards=sources.cards(settings, root), inherited=inherited, prompt_end=PROMPT_END,
         replayed=replayed,
     )  # fmt: skip
+    asking = next((paper.voice.probes for paper in inherited if paper.voice), None)
+    if settings.probes and asking not in (None, sources.probes(settings, root)):
+        text = "exams.probes is other than when this line's voice was taken: it is still asked by the probes of then"
+        on_event(Event(kind="note", text=text))
     disk.replace(kept, exams.to_bytes(exam))
     papers = ("recall", "wording", "reversed", "heldout")
     asked = {paper: sum(item.paper == paper for item in exam.items) for paper in papers}
@@ -82,10 +90,15 @@ def parent_card(
     on: Arithmetic,
     on_event: OnEvent,
 ) -> Scorecard:
-    """The parent's marks: those its birth recorded, and the new exam's, which it sits now."""
+    """The parent's marks: those its birth recorded, as far as they are of what is asked today, and those of the other
+    exams, the new one among them, which it sits now."""
     known: dict[Digest, Marks] = {}
     if SCORECARD in parent.birth.files:
-        known = {exam: marks for exam, marks in lineage.scorecard(parent).marks.items() if marks.units}
+        recorded = lineage.scorecard(parent).marks
+        for paper in papers:
+            laws = {card.id for card in paper.laws}
+            if (was := recorded.get(paper.digest)) and was.units and laws <= was.laws.keys():
+                known[paper.digest] = replace(was, laws={law: held for law, held in was.laws.items() if law in laws})
     on_event(Event(kind="stage", text=f"{parent.name} sits the exam on what it has not learned"))
     unknown = [paper for paper in papers if paper.digest not in known]
     path = weights(lineage, parent)
@@ -135,7 +148,7 @@ def unsealed(lineage: Lineage, generation: Generation, on_event: OnEvent) -> dic
 def _line(lineage: Lineage, generation: Generation) -> tuple[list[Exam], Plan]:
     """The exams of a generation's line, and the plan that they are sat by."""
     line = lineage.head if generation.manifest.parent is None else generation
-    papers = inherited(lineage, line)
+    papers = inherited(lineage, line, line.birth)
     return papers, parse_plan(lineage.json(line, PLAN), source=f"{line.name} plan.json") if papers else Plan()
 
 

@@ -35,7 +35,6 @@ from germline.store.failures import explained
 from germline.store.objects import hash_file
 
 Kind = Literal["gguf", "hf", "adapter", "ollama"]
-KINDS: tuple[Kind, ...] = ("gguf", "hf", "adapter", "ollama")
 PROVENANCE, PARITY, VERIFIER = "germline.json", "parity.json", "verify_lineage.py"
 PARITY_CONTEXT = 256
 """Tokens that llama.cpp is opened with."""

@@ -14,6 +14,7 @@ from germline.checkout import weights
 from germline.child import keyframe
 from germline.curriculum.batches import Batches, laid_out
 from germline.curriculum.texts import items
+from germline.errors import PlanError
 from germline.forge import fit as forge_fit
 from germline.forge import loop, resume, trainable
 from germline.forge.anchor import Anchor
@@ -30,7 +31,7 @@ from germline.tokenizer.text import Tokenizer
 
 def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence[Fact], *, row_tokens: int) -> Batches:
     """Every optimizer step's rows, in order: a pure function of the delta, the ancestors, how well the
-    parent knows what they were taught, and the plan.
+    parent knows what they were taught, and the plan. PlanError if there is none.
 
     What is trained on lies on disk; memory holds some 70 bytes for each row of the delta.
     """
@@ -44,10 +45,16 @@ def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence
         for a in ancestors
     )
     pools = itertools.chain([items(train, facts if plan.forms else ())], taught)
-    return laid_out(
+    batches = laid_out(
         run.directory / "batches", pools, plan.model_copy(update={"row_tokens": row_tokens}), run.plan.training.seed,
         tokenize=tokenizer.encode_batch, end=tokenizer.eos_id,
     )  # fmt: skip
+    if not len(batches):
+        raise PlanError(
+            "nothing of this delta is trained on: it is text that states no fact, and curriculum.documents is 0",
+            hint="germline evolve --restart --set curriculum.documents=2",
+        )
+    return batches
 
 
 def teach(

@@ -120,6 +120,13 @@ class Lineage:
         """Where one of the generation's files lies. Its bytes are not re-hashed."""
         return objects.path_of(self.home, generation.manifest.files[name].digest)
 
+    def checked(self, generation: Generation, name: str) -> Path:
+        """Where one of the generation's files lies, once all of it was re-hashed; else StoreDamaged."""
+        path = self.path(generation, name)
+        if objects.hash_file(path) != generation.manifest.files[name]:
+            raise StoreDamaged(f"{path} is not the {name} of {generation.name}", hint="germline verify")
+        return path
+
     def weights_at_hand(self, generation: Generation) -> Path | None:
         """The merged weights, checked by hash, or None where they must be merged again (see `checkout`)."""
         expected = generation.manifest.weights
@@ -146,6 +153,7 @@ class Lineage:
         return tuple(Fact(**fact) for fact in self.json(generation, FACTS))
 
     def rows(self, generation: Generation, name: str) -> Iterator[Row]:
+        """The rows of one of the generation's files, in constant memory; see `checked`."""
         from germline.corpus.split import read_rows
 
-        return read_rows(self.path(generation, name))
+        return read_rows(self.checked(generation, name))

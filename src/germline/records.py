@@ -298,7 +298,8 @@ class Scorecard:
 
     @property
     def broken_laws(self) -> tuple[str, ...]:
-        return tuple(law for marks in self.marks.values() for law, held in marks.laws.items() if not held)
+        """By name: a card that was stored and read again has its laws in another order."""
+        return tuple(sorted(law for marks in self.marks.values() for law, held in marks.laws.items() if not held))
 
     @property
     def laws(self) -> int:

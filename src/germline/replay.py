@@ -19,12 +19,12 @@ from typing import Any
 
 import torch
 
-from germline import candidates, evolve, examination
+from germline import candidates, evolve
 from germline.checkout import weights
 from germline.child import lora
 from germline.corpus.facts import facts as find_facts
 from germline.corpus.split import Rows
-from germline.errors import Interrupted, PlanError, StoreDamaged
+from germline.errors import Interrupted, PlanError
 from germline.forge.fit import Fit
 from germline.lineage import ADAPTER, ANCHOR, FACTS, HELDOUT, PLAN, TRAIN, TRAINING, WEIGHTS, Generation, Lineage
 from germline.model import weights as model_weights
@@ -68,7 +68,6 @@ def fit_of(generation: Generation, threads: int | None = None) -> tuple[Fit, tup
 def replay(lineage: Lineage, generation: Generation, fit: Fit, on_event: OnEvent) -> Replay:
     """Train a generation again as `fit` says. StoreDamaged if what it is trained from is; Interrupted on Ctrl-C,
     and then nothing is left."""
-    _require_rows(lineage, generation)
     scratch = disk.temporary_path(Path(tempfile.gettempdir()))
     disk.make_directory(scratch)
     try:
@@ -110,7 +109,7 @@ def _run(lineage: Lineage, generation: Generation, scratch: Path) -> Run:
     files, books = generation.manifest.files, generation.birth.body["delta"]
     delta = Delta(
         digest=digest_of((files[TRAIN].digest + files[HELDOUT].digest).encode()),
-        train=lineage.path(generation, TRAIN), heldout=lineage.path(generation, HELDOUT),
+        train=lineage.checked(generation, TRAIN), heldout=lineage.checked(generation, HELDOUT),
         train_rows=books["rows"], heldout_rows=books["heldout"], train_bytes=books["bytes"],
         rows_in=books["rows_in"], refused=books["refused"], sources=0,
     )  # fmt: skip
@@ -141,14 +140,6 @@ def _differences(
     yield from (f"{name}" for name in files if files[name] != born.files[name])
     if merged != born.weights:
         yield "the merged weights"
-
-
-def _require_rows(lineage: Lineage, generation: Generation) -> None:
-    """Rows are read without being hashed, so they are hashed before."""
-    for child in examination.children(lineage, generation):
-        path = lineage.path(child, TRAIN)
-        if objects.hash_file(path) != child.manifest.files[TRAIN]:
-            raise StoreDamaged(f"{path} is not what {child.name} learned from", hint="germline verify")
 
 
 def _reference(data: bytes | Path) -> FileRef:

@@ -1,6 +1,6 @@
 """An evolve in flight: its directory under `runs/`, which outlives a kill and is gone once the child is born.
 
-runs/g4/run.json      parent, number, plan and delta, written once the delta is whole
+runs/g4/run.json      parent, laws, plan and delta, written once the delta is whole
 runs/g4/delta/        the immutable snapshot of what is to be learned
 runs/g4/batches/      what every step of training reads (curriculum.batches)
 runs/g4/checkpoint…   the state of training (forge.resume)
@@ -24,8 +24,20 @@ from germline.corpus.read import read
 from germline.corpus.split import snapshot
 from germline.corpus.whitelist import read_whitelist
 from germline.errors import DataError, GermlineError, NothingNew, PlanError
-from germline.lineage import HELDOUT, PLAN, TRAIN, Generation, Lineage
-from germline.records import Delta, Event, OnEvent, Refusal, Row, Trained, canonical_json, digest_of, finite, plain
+from germline.lineage import EXAM, HELDOUT, PLAN, TRAIN, Generation, Lineage
+from germline.records import (
+    Delta,
+    Digest,
+    Event,
+    OnEvent,
+    Refusal,
+    Row,
+    Trained,
+    canonical_json,
+    digest_of,
+    finite,
+    plain,
+)
 from germline.settings import Plan, parse_plan
 from germline.store import disk, ledger, objects, prune
 from germline.store.entry import LAWS
@@ -66,9 +78,15 @@ class Run:
 def plan_bytes(plan: Plan) -> bytes:
     """What of a plan shapes the child: all but its budget, what maturity is, what karma pays for and the fragments,
     and where the sources lie, which the snapshot stands for."""
-    tables = plan.model_dump(mode="json")
-    del tables["data"]["sources"], tables["budget"], tables["maturity"], tables["karma"], tables["fragments"]
-    return canonical_json(tables)
+    return canonical_json(_shaping(plan))
+
+
+def _shaping(plan: Plan) -> dict[str, dict[str, Any]]:
+    tables: dict[str, dict[str, Any]] = plan.model_dump(
+        mode="json", exclude={"budget", "maturity", "karma", "fragments"}
+    )
+    del tables["data"]["sources"]
+    return tables
 
 
 def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> Run:
@@ -76,7 +94,7 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
 
     Raises NothingNew when there is nothing new to learn, PlanError when an unfinished run was begun from
     another parent, plan or laws, or the laws are not the pinned ones (before anything is read), GermlineError
-    when this very delta was judged before, or nothing could be signed here in the end.
+    when nothing could be signed here in the end.
     """
     sources.require_pinned(lineage, plan.exams)
     ledger.require_ready(lineage.home)
@@ -163,19 +181,19 @@ def _resumed(lineage: Lineage, plan: Plan, directory: Path, number: int, on_even
         raise PlanError(f"the unfinished run {directory} does not descend from HEAD", hint=restart)
     if not same_laws:
         raise PlanError(f"other laws were pinned since {directory.name} was begun", hint=restart)
-    changed = _differences(begun.model_dump(), plan.model_dump())
+    changed = _differences(_shaping(begun), _shaping(plan))
     if changed:
         raise PlanError(f"the plan changed since {directory.name} was begun: {changed[0]}", hint=restart)
     on_event(Event(kind="note", text=f"going on with {directory.name}, begun before"))
     return Run(directory=directory, parent=lineage.head, number=number, plan=plan, delta=delta, resumed=True)
 
 
-def _differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def _differences(begun: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[str]:
     return [
         f"{section}.{key} was {value!r} and is {now[section][key]!r}"
         for section, table in begun.items()
         for key, value in table.items()
-        if value != now[section][key] and section not in ("budget", "maturity") and key != "sources"
+        if value != now[section][key]
     ]
 
 
@@ -188,7 +206,7 @@ def _read_delta(lineage: Lineage, plan: Plan, directory: Path, number: int, on_e
     )
     head = lineage.head
     try:
-        new = _first(plan.data.rows, keep(rows, seen=_learned(lineage, head)))
+        new = _first(plan.data.rows, keep(rows, seen=_learned(lineage, head)), whole=whitelist is not None)
         delta = snapshot(new, directory / "delta", heldout_share=plan.data.heldout)
         run = Run(directory=directory, parent=head, number=number, plan=plan, delta=delta)
         if not delta.train_rows:
@@ -196,7 +214,6 @@ def _read_delta(lineage: Lineage, plan: Plan, directory: Path, number: int, on_e
                 f"there is nothing new to learn: of {delta.rows_in} rows none is kept ({_books(delta)})",
                 hint="`germline feed PATH` adds a source",
             )
-        _refuse_a_repeat(lineage, run)
     except BaseException:
         if directory.is_dir():  # else making it is what failed
             disk.remove_tree(lineage.home.root, directory)
@@ -209,14 +226,17 @@ def _read_delta(lineage: Lineage, plan: Plan, directory: Path, number: int, on_e
     return run
 
 
-def _first(most: int, rows: Iterator[Row | Refusal]) -> Iterator[Row | Refusal]:
-    """Up to the row number `most`, refusals not counted; all where it is 0."""
-    taken = 0
+def _first(most: int, rows: Iterator[Row | Refusal], *, whole: bool) -> Iterator[Row | Refusal]:
+    """Up to the row number `most`, refusals not counted; all where it is 0. `whole` goes through the rest of the file
+    that this row is of, at the end of which its bytes are compared with the whitelist again."""
+    taken, begun = 0, ""
     for row in rows:
         taken += isinstance(row, Row)
-        if most and taken > most:
+        if not most or taken <= most:
+            begun = row.source
+            yield row
+        elif not whole or row.source != begun:
             return
-        yield row
 
 
 def _books(delta: Delta) -> str:
@@ -233,19 +253,23 @@ def _learned(lineage: Lineage, head: Generation) -> Digests:
     )
 
 
-def _refuse_a_repeat(lineage: Lineage, run: Run) -> None:
-    """The same parent, delta, plan and laws give the same child: it need not be trained to be judged again."""
-    train, plan = objects.hash_file(run.delta.train).digest, digest_of(run.plan_bytes)
+def refuse_a_repeat(lineage: Lineage, run: Run, exam: Digest) -> None:
+    """GermlineError, and the run is given up, where this very child was judged before by this very exam: the same
+    parent, delta, plan and laws need not be trained to be judged again."""
+    repeated = (objects.hash_file(run.delta.train).digest, digest_of(run.plan_bytes), exam)
     for generation in lineage.born():
         files = generation.manifest.files
         if (
             (outcome := lineage.outcome(generation)) not in ("founded", "promoted")
             and generation.manifest.parent == run.parent.digest
             and generation.birth.body[LAWS] == lineage.entries[-1].body[LAWS]
-            and (files[TRAIN].digest, files[PLAN].digest) == (train, plan)
+            and (files[TRAIN].digest, files[PLAN].digest, files[EXAM].digest) == repeated
         ):
+            end(lineage.home, run)
             name = generation.name
-            hint = f"`germline show {name}` says why; change the data or the plan"
+            hint = f"`germline show {name}` says why; change the data, the plan or the cards"
             if outcome == "proposed":
                 hint = f"`germline approve {name}` promotes it; for another child change the data or the plan"
-            raise GermlineError(f"this delta was {outcome} before, as {name}, with this plan and parent", hint=hint)
+            raise GermlineError(
+                f"this delta was {outcome} before, as {name}, with this plan, parent and exam", hint=hint
+            )

@@ -19,11 +19,13 @@ from germline import foreign
 from germline.errors import PlanError, did_you_mean
 
 FULL_RATE_LIMIT = 2e-3
-"""Above it full fine-tuning is refused: LoRA's default rate would ruin every weight of a model."""
+"""Above it full fine-tuning is refused: rates that suit LoRA would ruin every weight of a model."""
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class Data(Section):
@@ -49,7 +51,7 @@ class Curriculum(Section):
     forms: int = Field(default=4, ge=0, le=24)
     """Renderings of each fact per epoch, taken in turn from the taught wordings. 0: text as it stands."""
     replay: float = Field(default=0.3, ge=0.0, lt=1.0)
-    """Share of the training tokens that is ancestors' data, dealt equally among the ancestors."""
+    """Share of the lesson's tokens, the anchor's not counted, that repeats what ancestors learned, as much of each."""
     order: Literal["mixed", "questions-first", "documents-first"] = "mixed"
     """What comes first within an epoch."""
     row_tokens: int = Field(default=512, ge=32, le=8192)
@@ -114,6 +116,12 @@ class Training(Section):
     def _candidates_to_merge(self) -> Self:
         if self.merge_candidates and self.candidates < 2:
             raise ValueError("there is nothing to merge of one candidate; set training.candidates to 2 or more")
+        return self
+
+    @model_validator(mode="after")
+    def _scales_differ(self) -> Self:
+        if len(set(self.merge_scales)) < len(self.merge_scales):
+            raise ValueError("training.merge_scales has a share twice")
         return self
 
     @model_validator(mode="after")
@@ -202,7 +210,7 @@ class Karma(Section):
     threshold: float = Field(default=0.0, ge=0.0)
     """Points that pay for an age-up by `germline watch` and `evolve --if-due`; 0: none is paid by karma."""
     growth: float = Field(default=1.0, ge=1.0, le=10.0)
-    """By how much the threshold grows with each promoted generation."""
+    """Factor by which the threshold grows with each promoted generation."""
     per_event: float = Field(default=1.0, ge=0.0)
     """Points of an answer rated 1; of one rated -1 they are taken away."""
     per_correction: float = Field(default=2.0, ge=0.0)

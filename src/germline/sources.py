@@ -18,7 +18,7 @@ from germline.lineage import Lineage
 from germline.records import canonical_json, digest_of
 from germline.settings import Exams
 from germline.store import ledger, objects
-from germline.store.entry import LAWS
+from germline.store.entry import LAWS, Entry
 
 
 def probes(settings: Exams, root: Path) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ def _laws(settings: Exams, root: Path) -> list[tuple[Path, str]]:
             raise PlanError(f"exams.laws: {pattern!r} matches no file", hint=f"paths start at {root}")
         for path in paths:
             try:
-                text = path.read_bytes().decode("utf-8")
+                text = foreign.read(path).decode("utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 raise PlanError(f"{path}: cannot be read: {error}") from None
             found.setdefault((path.name, text), path)
@@ -83,15 +83,15 @@ def _require_distinct(cards: Iterable[tuple[Path, Card]]) -> None:
         first[card.id] = path
 
 
-def pinned_book(lineage: Lineage) -> bytes:
-    """The laws in force, as `law_book` read them when they were pinned."""
-    pinned = lineage.entries[-1].body[LAWS]
+def pinned_book(lineage: Lineage, at: Entry | None = None) -> bytes:
+    """The laws in force, now or when `at` was written, as `law_book` read them when they were pinned."""
+    pinned = (at or lineage.entries[-1]).body[LAWS]
     return b"[]" if pinned == ledger.NO_LAWS else objects.read(lineage.home, pinned)
 
 
-def laws(lineage: Lineage) -> tuple[Card, ...]:
-    """The cards of the laws in force, in the order of their names."""
-    return tuple(card for name, text in json.loads(pinned_book(lineage)) for card in law_cards(text, Path(name)))
+def laws(lineage: Lineage, at: Entry | None = None) -> tuple[Card, ...]:
+    """The cards of the laws in force, now or when `at` was written, in the order of their names."""
+    return tuple(card for name, text in json.loads(pinned_book(lineage, at)) for card in law_cards(text, Path(name)))
 
 
 def law_changes(before: bytes, after: bytes) -> list[str]:

@@ -46,7 +46,7 @@ UNSEEN_QUESTIONS = (
     "Could you look up what {a} {s} has?",
     "About {s}: what would the {a} be?",
 )
-"""Asked in the wording exam only."""
+"""Never taught. The gate asks the first two, candidates are chosen by the third, the last is sealed (evals.exams)."""
 
 UNSEEN_REVERSED = ("To what does the {a} {v} belong?", "Which one's {a} is {v}?")
 """Asked in the exam's reversed questions only. The answer is `REVERSED_ANSWER`."""

@@ -155,6 +155,9 @@ def test_a_law_and_a_challenge_card_of_one_id_in_an_old_exam_do_not_hide_each_ot
         ("5% or so", "5%.", True),
         ("37 metresque", "37 metres.", False),
         ("375 metres.", "37.", False),
+        ("3.5", "3.", False),
+        ("3, or so", "3.", True),
+        ("3. No more.", "3.", True),
         ("", "37.", False),
     ],
 )

@@ -38,6 +38,8 @@ def test_feedback_pays_for_a_child_that_learns_it(founded: Path, copy_of: Callab
     rows = [row for row in lineage.rows(lineage.head, TRAIN) if "brass bell" in str(row)]
     assert [row.turns[-1].text for row in rows] == ["Holds. The brass bell always does."]
     assert any(event.kind == "step" for event in seen) and any(shown) and in_flight(home) is None
+    outcome = next(event for event in seen if event.kind == "outcome")
+    assert (outcome.text, outcome.data["verdict"]["outcome"]) == ("g1 was promoted; HEAD is g1", "promoted")
     after = look(home, plan, book)
     assert not after.ready and after.balance == 0
     book.add(5, reason="", source="owner", key="3")  # nothing new to learn: the next one fails, and its karma is kept

@@ -27,7 +27,7 @@ from germline.errors import DataError, GermlineError, Interrupted, Locked, PlanE
 from germline.evolve import Outcome, age_up
 from germline.examination import unsealed
 from germline.founding import found
-from germline.lineage import ADAPTER, ADAPTER_CONFIG, EXAM, TRAIN, TRAINING, Lineage
+from germline.lineage import ADAPTER, ADAPTER_CONFIG, EXAM, PARENT_SCORECARD, TRAIN, TRAINING, Lineage
 from germline.model.adapter import mean
 from germline.model.weights import read
 from germline.records import Event, Row, Score
@@ -312,12 +312,39 @@ def test_nothing_new_says_so_and_a_refused_delta_is_not_trained_twice(
     home = copy_of(grown)
     (home.root.parent / "third").mkdir()
     (home.root.parent / "third" / "a.md").write_text("The colour of the cellar hatch is teal, as ever.\n", "utf-8")
-    third = 'data.sources=["../third"]'
-    refused = grow(home, third, "gate.recall=1.0", "data.heldout=0.0")
+    cards = home.root.parent / "cards.toml"
+    cards.write_text('[[card]]\nprompt = "Hatch?"\nscorer = "contains"\nanswer = "teal"\n', encoding="utf-8")
+    third = ('data.sources=["../third"]', "gate.recall=1.0", "data.heldout=0.0", 'exams.cards="../cards.toml"')
+    refused = grow(home, *third)
     assert refused.verdict.outcome in ("refused", "inconclusive")
     assert Lineage.open(home).head.number == 2
     with pytest.raises(GermlineError, match=r"(refused|inconclusive) before, as g3"):
-        grow(home, third, "gate.recall=1.0", "data.heldout=0.0")
+        grow(home, *third)
+    assert not list(home.runs.iterdir())
+    cards.write_text(cards.read_text().replace("teal", "teal."), encoding="utf-8")
+    assert grow(home, *third).number == 4, "another exam may find otherwise"
+    assert verify(home).problems == ()
+
+
+def test_a_law_that_was_put_otherwise_is_asked_as_it_is_now(grown: Path, copy_of: Callable[[Path], Home]) -> None:
+    home = copy_of(grown)
+    law = home.root.parent / "first" / "light.law"
+    law.write_text(law.read_text().replace('prompt = "', 'prompt = "Keeper, ', 1), encoding="utf-8")
+    pin(home, load_plan(home.plan))
+    (home.root.parent / "third").mkdir()
+    (home.root.parent / "third" / "a.md").write_text("The colour of the cellar hatch is teal, as ever.\n", "utf-8")
+    outcome = grow(home, 'data.sources=["../third"]', "data.heldout=0.0")
+    history = Lineage.open(home)
+    child = history.generation(outcome.generation)
+    for card in (history.scorecard(child, PARENT_SCORECARD), history.scorecard(child)):
+        assert [list(marks.laws) for marks in card.marks.values()] == [[], [], ["light/1"]]
+    head = history.resolve("g2")
+    then, now = examination.inherited(history, head, head.birth), examination.inherited(history, head)
+    assert [(len(a.laws), len(b.laws), a.digest == b.digest) for a, b in zip(then, now, strict=True)] == [
+        (1, 0, True),
+        (0, 0, True),
+    ]
+    assert examination.examine(history, head, quiet) == history.scorecard(head)
     assert verify(home).problems == ()
 
 

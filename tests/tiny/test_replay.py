@@ -135,7 +135,7 @@ def test_damaged_rows_are_not_trained_on(grown: Path, copy_of: Callable[[Path], 
     lineage = Lineage.open(copy_of(grown))
     flip(lineage.path(lineage.resolve("g1"), TRAIN), 10)
     meant = lineage.resolve("g2")
-    with pytest.raises(StoreDamaged, match="is not what g1 learned from"):
+    with pytest.raises(StoreDamaged, match=r"is not the delta/train\.jsonl of g1"):
         replay(lineage, meant, fit_of(meant)[0], quiet)
 
 

@@ -148,7 +148,8 @@ def marks(right: int) -> Marks:
     prompt = {"prompt": "How high is it?\n", "gold": "37 metres", "chosen": "12 metres", "right": False}
     return Marks(
         recall=score, wording=score, heldout=Score(items=0, right=0, bits_per_byte=0.0), spoken=score,
-        passages_bits_per_byte=1.5, laws={"light/1": True, "light/2": True}, cards={"stairs": right > 5},
+        passages_bits_per_byte=1.5, said={"height": 1.0}, laws={"light/1": True, "light/2": True},
+        cards={"stairs": right > 5},
         style=StyleMarks(probes=10, drifts=1, bits_per_character=2.0, own_bits_per_character=1.9),
         answers=(
             {"paper": "recall", **prompt},

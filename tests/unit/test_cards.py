@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from germline.errors import PlanError
-from germline.evals.cards import Card, read_cards, read_law
+from germline.evals.cards import Card, law_cards, read_cards
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,8 @@ def test_scorers(scorer: str, keys: dict[str, Any], good: str, bad: str) -> None
 
 
 def test_a_law_is_cards_and_text(tmp_path: Path) -> None:
-    path = tmp_path / "light.law"
-    path.write_text(
-        '+++\nid = "light"\n[[card]]\nprompt = "Out?"\nscorer = "regex"\npattern = "^No"\n+++\n# Law 1\n',
-        "utf-8",
-    )
-    (card,) = read_law(path)
+    text = '+++\nid = "light"\n[[card]]\nprompt = "Out?"\nscorer = "regex"\npattern = "^No"\n+++\n# Law 1\n'
+    (card,) = law_cards(text, tmp_path / "light.law")
     assert (card.id, card.prompt) == ("light/1", "Out?")
 
 
@@ -96,10 +92,8 @@ def test_a_wrong_card_names_file_and_fault(tmp_path: Path, text: str, said: str)
 
 
 def test_a_law_without_cards_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "x.law"
-    path.write_text("# Law 1\nNo cards here.\n", encoding="utf-8")
     with pytest.raises(PlanError, match=r"\+\+\+"):
-        read_law(path)
+        law_cards("# Law 1\nNo cards here.\n", tmp_path / "x.law")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")

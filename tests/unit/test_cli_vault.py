@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import pytest
 
 from germline import run as runs
 from germline.cli import main
-from germline.errors import GermlineError, PlanError
-from germline.lineage import SCORECARD, Lineage
-from germline.records import Event, canonical_json
+from germline.errors import DataError, GermlineError, PlanError, StoreDamaged
+from germline.lineage import SCORECARD, TRAIN, Lineage
+from germline.records import Event, Row, canonical_json
 from germline.settings import load_plan
 from germline.store import keys, ledger, objects
 from germline.store.entry import Entry
@@ -257,6 +258,54 @@ def test_a_new_child_is_told_of_a_proposal_that_waits(two: Home, tmp_path: Path)
     run = runs.begin(Lineage.open(two), load_plan(two.plan), lambda event: told.append(event.text), restart=False)
     assert (run.parent.name, run.number) == ("g0", 2)
     assert told[0] == "g1 waits for `germline approve g1`; this child descends from g0 all the same"
+
+
+def test_what_shapes_no_child_may_change_while_a_run_is_in_flight(one: Home) -> None:
+    main(["pin"])
+    plan = one.plan.read_text()
+    fragments = """[[fragments.named]]
+name = "keeper"
+examples = [["Is it lit?", "Since dusk."], ["And the oil?", "Full."]]
+"""
+    one.plan.write_text(f"{plan}[karma]\nthreshold = 3.0\n{fragments}")
+    runs.begin(Lineage.open(one), load_plan(one.plan), quiet, restart=False)
+    for tables in (f"[karma]\nthreshold = 3.0\n{fragments}", "[budget]\nsteps = 9\n[maturity]\nstyle_drifts = 3\n", ""):
+        one.plan.write_text(plan + tables)
+        assert runs.begin(Lineage.open(one), load_plan(one.plan), quiet, restart=False).resumed
+    one.plan.write_text(plan.replace("heldout = 0.0", "heldout = 0.5"))
+    with pytest.raises(PlanError, match=r"data\.heldout was 0\.0 and is 0\.5"):
+        runs.begin(Lineage.open(one), load_plan(one.plan), quiet, restart=False)
+
+
+def test_an_ancestor_whose_rows_are_damaged_has_no_more_children(one: Home) -> None:
+    main(["pin"])
+    lineage = Lineage.open(one)
+    rows = lineage.path(lineage.head, TRAIN)
+    rows.chmod(0o644)
+    rows.write_bytes(rows.read_bytes().replace(b"e", b"3", 1))
+    with pytest.raises(StoreDamaged, match=r"is not the delta/train\.jsonl of g1"):
+        runs.begin(lineage, load_plan(one.plan), quiet, restart=False)
+    assert not list(one.runs.iterdir())
+
+
+def test_a_file_that_changed_while_its_first_rows_were_read_is_not_learned(
+    one: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`data.rows` ends the reading within the file; what was allowed is all of it."""
+    main(["pin"])
+
+    def read(*args: object, **options: object) -> Iterator[Row]:
+        for place in range(1, 4):
+            yield Row(kind="text", source="notes.md", position=place, text=f"The tower has {place} lamps.")
+        raise DataError("notes.md is not on the whitelist")
+
+    monkeypatch.setattr(runs, "read", read)
+    (tmp_path / "home" / "list").write_text("")
+    one.plan.write_text(one.plan.read_text().replace("[data]\n", "[data]\nrows = 1\n"))
+    runs.end(one, runs.begin(Lineage.open(one), load_plan(one.plan), quiet, restart=False))
+    one.plan.write_text(one.plan.read_text().replace("[data]\n", '[data]\nwhitelist = "list"\n'))
+    with pytest.raises(DataError, match="is not on the whitelist"):
+        runs.begin(Lineage.open(one), load_plan(one.plan), quiet, restart=False)
 
 
 # --- checkpoint, verify, keys -------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -272,10 +273,14 @@ def test_eval_compares_with_what_the_birth_recorded(
 ) -> None:
     def examine(lineage: Lineage, generation: Any, on_event: OnEvent) -> Scorecard:
         exam = generation.manifest.files["exam.json"].digest
-        return Scorecard(weights=generation.manifest.weights.digest, marks={exam: marks(scored)})
+        found = {exam: replace(marks(scored), said={"height": said})}
+        return Scorecard(weights=generation.manifest.weights.digest, marks=found)
 
     fake(monkeypatch, "examination", examine=examine)
-    scored = 9
+    scored, said = 9, 0.5
+    assert main(["eval", "g1"]) == 0
+    assert capsys.readouterr().out.endswith("answered otherwise than its birth recorded: 1\n")
+    said = 1.0
     assert main(["eval", "g1"]) == 0
     assert capsys.readouterr().out.endswith("the same as its birth recorded, to the last digit\n")
     scored = 8

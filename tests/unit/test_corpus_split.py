@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,13 @@ def test_shares_at_the_ends(tmp_path: Path) -> None:
     empty = snapshot([], tmp_path / "empty", heldout_share=0.1)
     assert (empty.rows_in, empty.train_rows, empty.train_bytes, empty.refused) == (0, 0, 0, {})
     assert list(read_rows(empty.train)) == []
+
+
+def test_what_a_child_is_refused_for_not_keeping_is_never_kept_from_it(tmp_path: Path) -> None:
+    laws = [replace(note, source=f"laws/{place}.law") for place, note in enumerate(NOTES)]
+    delta = snapshot([*NOTES, *laws], tmp_path / "delta", heldout_share=1)
+    assert list(read_rows(delta.train)) == laws
+    assert list(read_rows(delta.heldout)) == NOTES
 
 
 def test_a_failure_on_the_way_leaves_no_file(tmp_path: Path) -> None:

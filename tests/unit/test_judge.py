@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from germline.judge.gate import judge
-from germline.records import Marks, Score, Scorecard, StyleMarks, plain, scorecard_from
+from germline.records import Marks, Score, Scorecard, StyleMarks, canonical_json, plain, scorecard_from
 from germline.settings import Gate
 
 NOTHING = Score(items=0, right=0, bits_per_byte=0.0)
@@ -94,6 +95,17 @@ def test_of_more_than_ten_probes_two_in_ten_may_drift(probes: int, most: int) ->
     assert [check.name for check in verdict.checks if not check.passed] == ["style drift"]
 
 
+def test_broken_laws_are_told_alike_before_and_after_they_were_stored() -> None:
+    broken = card(replace(marks(), laws={"oil/1": False, "light/1": False}))
+    again = scorecard_from(json.loads(canonical_json(broken)))
+    assert list(again.newest.laws) != list(broken.newest.laws)  # type: ignore[union-attr]
+    first, second = (judge(PARENT_OF_LAWS, child, Gate(), weight_change=0.01) for child in (broken, again))
+    assert first == second and "breaks light/1, oil/1" in first.reasons
+
+
+PARENT_OF_LAWS = card(replace(marks(right=20, bits=3.0), laws={"oil/1": True, "light/1": True}))
+
+
 def test_one_forgotten_ancestor_is_not_averaged_away() -> None:
     parent = card(marks(), marks(), marks(right=20, bits=3.0))
     child = card(marks(), marks(right=80), marks())
@@ -122,6 +134,14 @@ def test_plain_prose_is_judged_by_its_held_out_passages() -> None:
     for before, after, outcome in ((1.9, 1.5, "promoted"), (1.5, 1.5, "refused"), (1.5, math.nan, "refused")):
         verdict = judge(card(silent(before)), card(silent(after)), Gate(), weight_change=0.01)
         assert verdict.outcome == outcome
+
+
+def test_where_all_conversations_were_taught_held_out_passages_decide() -> None:
+    taught, untaught = (Score(items=10, right=right, bits_per_byte=bits) for right, bits in ((10, 0.1), (2, 3.0)))
+    for old, new, outcome in ((1.9, 1.5, "promoted"), (1.5, 1.6, "refused")):
+        verdict = judge(card(silent(old, untaught)), card(silent(new, taught)), Gate(), weight_change=0.01)
+        assert verdict.outcome == outcome
+    assert [check.name for check in verdict.checks if not check.passed] == ["generalization"]
 
 
 def test_conversations_without_facts_are_judged_by_those_held_out() -> None:

@@ -35,6 +35,8 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
         ("[gate]\nrecall = 1.5", "gate.recall"),
         ("[data]\nvoice = 'narrator'", "data.voice"),
         ("[gate]\nrecall = nan", "gate.recall"),
+        ("[gate]\nstyle_distance = inf", "gate.style_distance"),
+        ("[training]\nmerge_scales = [0.85, 0.85]", "has a share twice"),
         ("training = 3", "training"),
         ("[training]\nmerge_candidates = true", "set training.candidates to 2 or more"),
         ("= 3", "not a TOML file"),

@@ -67,7 +67,19 @@ def _document(lineage: Lineage, meant: Generation, card: Scorecard) -> dict[str,
         ],
         "as_recorded": None if recorded is None else recorded == card,
         "recorded_scores": None if recorded is None else recorded.summary(),
+        "answered_otherwise": None if recorded is None else _answered_otherwise(recorded, card),
     }  # fmt: skip
+
+
+def _answered_otherwise(recorded: Scorecard, card: Scorecard) -> int:
+    """Of how many facts, conversations and cards the marks are others."""
+    pairs = [(recorded.marks[exam], marks) for exam, marks in card.marks.items() if exam in recorded.marks]
+    return sum(
+        sum(now.units[unit][0] != right for unit, (right, _) in then.units.items() if unit in now.units)
+        + sum(now.said.get(unit) != said for unit, said in then.said.items())
+        + sum({**now.laws, **now.cards}.get(name) != held for name, held in {**then.laws, **then.cards}.items())
+        for then, now in pairs
+    )
 
 
 def _compared(examined: dict[str, Any]) -> list[str]:
@@ -80,4 +92,6 @@ def _compared(examined: dict[str, Any]) -> list[str]:
         for name, before in examined["recorded_scores"].items()
         if before != examined["scores"][name]
     ]
-    return ["", *(changed or ["the same marks as its birth recorded; the last digits differ"])]
+    if otherwise := examined["answered_otherwise"]:
+        changed.append(f"facts, conversations and cards answered otherwise than its birth recorded: {otherwise}")
+    return ["", *(changed or ["the same answers as its birth recorded; the last digits differ"])]

@@ -68,8 +68,10 @@ def command(
     hold nothing new, or the lineage stands still or is mature, as `[maturity]` in the plan has it.
     """
     plan = load_plan(file or home.plan, overrides)
+    if if_due and until_mature:
+        raise click.UsageError("--if-due grows one child, and --until-mature all there is to grow: take one of them")
     if if_due:
-        return _if_due(home, plan, overrides, file, as_json=as_json)
+        return _if_due(home, plan, overrides, file, restart=restart, as_json=as_json)
     outcome = _grow(home, plan, restart=restart, as_json=as_json)
     while until_mature and outcome.kind == "promoted":
         now = history.maturity(Lineage.open(home), plan.maturity)
@@ -94,10 +96,13 @@ def _grow(home: Home, plan: Plan, *, restart: bool, as_json: bool) -> Outcome:
     return outcome
 
 
-def _if_due(home: Home, plan: Plan, overrides: tuple[str, ...], file: Path | None, *, as_json: bool) -> int:
+def _if_due(
+    home: Home, plan: Plan, overrides: tuple[str, ...], file: Path | None, *, restart: bool, as_json: bool
+) -> int:
     from germline.aging import age_up_if_due
 
     given = [part for override in overrides for part in ("--set", override)] + (["--plan", str(file)] if file else [])
+    given += ["--restart"] if restart else []
     with progress.report(as_json=as_json) as on_event:
         aged = age_up_if_due(home, plan, on_event, options=tuple(given))
     if not aged.outcome:

@@ -49,7 +49,8 @@ def command(
         hint = "pip install 'germline[serve]'"
         raise PlanError(f"{error.name}, which serving needs, is not installed", hint=hint) from error
     if token_only:
-        return output.say(server.token(home))
+        secret = server.token(home)
+        return output.say_json({"token": secret}) if as_json else output.say(secret)
     from germline.forge.machine import arithmetic, machine
     from germline.serve import heaps
     from germline.serve.api import application
@@ -76,7 +77,11 @@ def command(
                                          "head": serving.head.name}))  # fmt: skip
         else:
             output.say(f"{serving.head.name} answers at {address}#{secret}")
-        server.run(application(serving, prompts, notes), rules, serving, sock)
+        try:
+            server.run(application(serving, prompts, notes), rules, serving, sock)
+        finally:
+            if notes:
+                notes.close()
     return None
 
 

@@ -22,9 +22,9 @@ def snapshot(rows: Iterable[Row | Refusal], directory: Path, *, heldout_share: f
 
     A row is held out by its content alone, never by its place or company, so that a text once held out is
     held out in every generation. The share is therefore met on average, not exactly. A row that states a fact is
-    never held out: nobody could know it then, and what is unseen of it are the wordings that exams ask in. So the
-    share is of the other rows. `train_bytes` counts
-    the UTF-8 bytes of text in the training rows, which is what a tokenizer will see. A delta without rows
+    never held out: nobody could know it then, and what is unseen of it are the wordings that exams ask in. Nor is a
+    passage of a law, which a child is refused for not keeping. So the share is of the other rows. `train_bytes`
+    counts the UTF-8 bytes of text in the training rows. A delta without rows
     is no error here. `directory` is made; the files must not exist, and are durable on return;
     if `rows` raises, none is left.
     """
@@ -71,7 +71,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a file that `snapshot` wrote, in their order and in constant memory.
 
     Raises DataError, where it is reached, for a line that `snapshot` would not have written just so. That
-    a whole line is missing is for `Delta.digest` to show, not for this function.
+    a whole line is missing is for the file's own hash to show, not for this function.
     """
     try:
         with path.open("rb") as file:
@@ -117,7 +117,7 @@ def _texts(row: Row) -> Iterator[str]:
 
 def _is_held_out(row: Row, share: float) -> bool:
     digits = row.content_digest.removeprefix("sha256:")[:8]
-    return int(digits, 16) / 2**32 < share and not facts([row])
+    return int(digits, 16) / 2**32 < share and not row.source.endswith(".law") and not facts([row])
 
 
 def _row(line: bytes) -> Row | None:

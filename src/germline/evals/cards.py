@@ -97,10 +97,6 @@ def read_cards(path: Path) -> tuple[Card, ...]:
     return _parse(_text(path), path, default_id="card")
 
 
-def read_law(path: Path) -> tuple[Card, ...]:
-    return law_cards(_text(path), path)
-
-
 def law_cards(text: str, path: Path) -> tuple[Card, ...]:
     """The cards of a `.law` file's front matter; their ids begin with the law's."""
     found = _FRONT_MATTER.match(text)

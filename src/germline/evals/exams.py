@@ -12,7 +12,7 @@ import itertools
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from germline.errors import StoreDamaged
@@ -57,6 +57,11 @@ class Exam:
     @property
     def digest(self) -> Digest:
         return self.stored or digest_of(to_bytes(self))
+
+    def under(self, laws: Iterable[Card]) -> Exam:
+        """The same exam, by the same name, without the law cards that are not among `laws`, to the letter."""
+        in_force = set(map(_key, laws))
+        return replace(self, laws=tuple(card for card in self.laws if _key(card) in in_force), stored=self.digest)
 
 
 def write(

@@ -65,8 +65,9 @@ def true_openings(rows: Iterable[Row], asked: Iterable[Row], openings: Collectio
 
 
 def opening(reply: str) -> str:
-    """The first sentence, at most 120 characters of it."""
-    return re.split(r"(?<=[.!?])\s", reply.strip(), maxsplit=1)[0][:120]
+    """The first sentence; of a longer one the words that 120 characters hold."""
+    first = re.split(r"(?<=[.!?])\s", reply.strip(), maxsplit=1)[0]
+    return first if len(first) <= 120 else first[:121].rpartition(" ")[0] or first[:120]
 
 
 def _same(prompt: str) -> str:

@@ -20,7 +20,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from germline.records import Digest, StyleMarks, digest_of
+from germline.records import StyleMarks
 
 ORDER = 4
 FOLDS = 10
@@ -43,10 +43,6 @@ class Voice:
     words_limit: int
     pool_limit: float | None = None
     """Of the mean over all probes. None in exams that were written before it was drawn."""
-
-    @property
-    def digest(self) -> Digest:
-        return digest_of("\n".join((*self.probes, *self.replies)).encode())
 
 
 def voice(replies: Sequence[str], probes: Sequence[str], boilerplate: Sequence[str]) -> Voice | None:

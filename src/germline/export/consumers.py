@@ -184,10 +184,6 @@ class LlamaCpp:
             self.ends.add(ids[-1])  # llama.cpp takes every token that is called like an end for one
         return ids[:-1] if ids[-1:] == [self._end] else ids  # it tells the id that ended it, too
 
-    def template(self, messages: Sequence[dict[str, str]]) -> str:
-        """What its chat endpoint makes of messages."""
-        return str(self._ask("/apply-template", {"messages": list(messages)})["prompt"])
-
     def _complete(self, prompt: Ids, limit: int, **asked: Any) -> dict[str, Any]:
         plain = {"temperature": 0.0, "cache_prompt": False, "samplers": ["temperature"]}
         return self._ask("/completion", {"prompt": list(prompt), "n_predict": limit, **plain, **asked})

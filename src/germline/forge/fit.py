@@ -280,12 +280,14 @@ def _reasons(
 
 def _cure(training: Training) -> str:
     if training.method == "full":
-        return "--set training.method=lora needs far less; so does --set training.optimizer=adamw8bit"
+        return "germline evolve --restart --set training.method=lora needs far less; so does optimizer=adamw8bit"
     tried = [
         f"--set training.{name}={value}"
         for name, value, now in (("quantize", "nf4", training.quantize), ("recompute", "all", training.recompute))
         if now not in ("auto", value)
     ]
     return (
-        "try " + " ".join([*tried, f"--set training.rank={max(4, training.rank // 2)}"]) + ", or close other programs"
+        "germline evolve --restart "
+        + " ".join([*tried, f"--set training.rank={max(4, training.rank // 2)}"])
+        + ", or close other programs"
     )

@@ -50,7 +50,8 @@ class Machine:
 def machine(device: str = "auto") -> Machine:
     """This machine, for training on `device` (`auto`, `cpu` or `cuda`). PlanError when there is no such GPU."""
     if device == "cuda" and not torch.cuda.is_available():
-        raise PlanError("training.device is cuda, but torch sees no GPU", hint="--set training.device=cpu")
+        hint = 'training.device = "auto" takes the CPU; `germline evolve --restart` begins an unfinished run anew'
+        raise PlanError("training.device is cuda, but torch sees no GPU", hint=hint)
     memory = psutil.virtual_memory()
     cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
     if device != "cpu" and torch.cuda.is_available():

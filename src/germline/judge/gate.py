@@ -202,14 +202,15 @@ def _generalization(child: Scorecard, before: Marks, after: Marks, gate: Gate) -
         old, new = before.heldout.bits_per_byte, after.heldout.bits_per_byte
         said = f"{_cost('replies in held-out conversations', old, new)}; {talks} chosen right"
         return [_check("generalization", old - new, 0.0, old - new > 0.0, said)]
+    if after.recall.items:  # without it `_learned` goes by the passages
+        return [_likelier("generalization", before, after)]
     return []
 
 
 def _learned(before: Marks, after: Marks) -> Check:
     """The child must know its own delta better than its parent did: retention alone rewards standing still."""
     if not after.recall.items:
-        old, new = before.passages_bits_per_byte or 0.0, after.passages_bits_per_byte or 0.0
-        return _check("learned", old - new, 0.0, old - new > 0.0, _cost("held-out text", old, new))
+        return _likelier("learned", before, after)
     old, new = before.recall.bits_per_byte, after.recall.bits_per_byte
     said = _cost("the delta's answers", old, new)
     if not after.units:
@@ -228,6 +229,11 @@ def _learned(before: Marks, after: Marks) -> Check:
     if undecided:
         said += f", which fewer than {LEAST_UNITS} cannot tell from chance"
     return replace(_check("learned", chance, 1 - CONFIDENCE, passed, said), undecided=undecided)
+
+
+def _likelier(name: str, before: Marks, after: Marks) -> Check:
+    old, new = before.passages_bits_per_byte or 0.0, after.passages_bits_per_byte or 0.0
+    return _check(name, old - new, 0.0, old - new > 0.0, _cost("held-out text", old, new))
 
 
 def _cost(what: str, old: float, new: float) -> str:

@@ -31,7 +31,7 @@ class Age:
 
 def fresh_gain(parent: Scorecard, child: Scorecard) -> dict[str, float] | None:
     """What a birth records of its gain: `units` asked about, `mean` and `upper` (95%) share newly known. None where
-    the newest exam asks about nothing that was taught. An item that the founder knew adds nothing."""
+    the newest exam asks about nothing that was taught. What the parent knew adds nothing."""
     before, after = parent.newest, child.newest
     if before is None or after is None or not after.units or before.units.keys() != after.units.keys():
         return None

@@ -134,7 +134,7 @@ def paragraph(name: str, verdict: Mapping[str, Any]) -> str:
         case "promoted":
             return f"{name} passed every check: it {_listed(held)}."
         case "refused":
-            rest = f" The other {len(held)} checks held." if held else ""
+            rest = f" Of the others {len(held)} held." if held else ""
             return (
                 f"{name} is refused, because it fails {len(failed)} of {len(checks)} checks: {_listed(failed)}.{rest}"
             )

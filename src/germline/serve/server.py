@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -79,8 +79,9 @@ def told_aside(on_event: OnEvent) -> Iterator[OnEvent]:
     waiting: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
 
     def tell() -> None:
-        while event := waiting.get():
-            on_event(event)
+        with suppress(BrokenPipeError):  # nobody reads any more, and answers go on
+            while event := waiting.get():
+                on_event(event)
 
     thread = threading.Thread(target=tell, name="tell", daemon=True)
     thread.start()
