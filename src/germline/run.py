@@ -18,26 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from germline import foreign, sources
-from germline.corpus.clean import Digests, keep
-from germline.corpus.read import read
-from germline.corpus.split import snapshot
-from germline.corpus.whitelist import read_whitelist
-from germline.errors import DataError, GermlineError, NothingNew, PlanError
+from germline import delta, foreign, sources
+from germline.errors import GermlineError, PlanError
 from germline.lineage import EXAM, HELDOUT, PLAN, TRAIN, Generation, Lineage
-from germline.records import (
-    Delta,
-    Digest,
-    Event,
-    OnEvent,
-    Refusal,
-    Row,
-    Trained,
-    canonical_json,
-    digest_of,
-    finite,
-    plain,
-)
+from germline.records import Delta, Digest, Event, OnEvent, Trained, canonical_json, digest_of, finite, plain
 from germline.settings import Plan, parse_plan
 from germline.store import disk, ledger, objects, prune
 from germline.store.entry import LAWS
@@ -110,7 +94,13 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
         name = f"g{entry.number}"
         text = f"{name} waits for `germline approve {name}`; this child descends from {lineage.head.name} all the same"
         on_event(Event(kind="note", text=text))
-    run = _read_delta(lineage, plan, directory, number, on_event)
+    try:
+        found = delta.read_new(lineage, plan, directory / "delta", on_event)
+    except BaseException:
+        if directory.is_dir():  # else making it is what failed
+            disk.remove_tree(lineage.home.root, directory)
+        raise
+    run = Run(directory=directory, parent=lineage.head, number=number, plan=plan, delta=found)
     disk.replace(directory / RUN, canonical_json({
         "parent": run.parent.digest, "laws": lineage.entries[-1].body[LAWS], "plan": json.loads(run.plan_bytes),
         "delta": {**plain(run.delta), "train": TRAIN, "heldout": HELDOUT},
@@ -174,7 +164,7 @@ def _resumed(lineage: Lineage, plan: Plan, directory: Path, number: int, on_even
     with _legible(directory / RUN):
         table = json.loads(foreign.read(directory / RUN, LARGEST))
         descends, same_laws = table["parent"] == lineage.head.digest, table["laws"] == lineage.entries[-1].body[LAWS]
-        delta = Delta(**{**table["delta"], "train": directory / TRAIN, "heldout": directory / HELDOUT})
+        found = Delta(**{**table["delta"], "train": directory / TRAIN, "heldout": directory / HELDOUT})
         begun = parse_plan(table["plan"], source=str(directory / RUN))
     restart = "`germline evolve --restart` gives the unfinished run up and begins anew"
     if not descends:
@@ -185,7 +175,7 @@ def _resumed(lineage: Lineage, plan: Plan, directory: Path, number: int, on_even
     if changed:
         raise PlanError(f"the plan changed since {directory.name} was begun: {changed[0]}", hint=restart)
     on_event(Event(kind="note", text=f"going on with {directory.name}, begun before"))
-    return Run(directory=directory, parent=lineage.head, number=number, plan=plan, delta=delta, resumed=True)
+    return Run(directory=directory, parent=lineage.head, number=number, plan=plan, delta=found, resumed=True)
 
 
 def _differences(begun: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[str]:
@@ -195,62 +185,6 @@ def _differences(begun: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]
         for key, value in table.items()
         if value != now[section][key]
     ]
-
-
-def _read_delta(lineage: Lineage, plan: Plan, directory: Path, number: int, on_event: OnEvent) -> Run:
-    if not plan.data.sources:
-        raise DataError("the plan names no sources", hint="`germline feed PATH` adds a file or a folder")
-    whitelist = read_whitelist(lineage.home.root / plan.data.whitelist) if plan.data.whitelist else None
-    rows = read(
-        plan.data.sources, lineage.home.root, voice=plan.data.voice, strict=plan.data.strict, whitelist=whitelist
-    )
-    head = lineage.head
-    try:
-        new = _first(plan.data.rows, keep(rows, seen=_learned(lineage, head)), whole=whitelist is not None)
-        delta = snapshot(new, directory / "delta", heldout_share=plan.data.heldout)
-        run = Run(directory=directory, parent=head, number=number, plan=plan, delta=delta)
-        if not delta.train_rows:
-            raise NothingNew(
-                f"there is nothing new to learn: of {delta.rows_in} rows none is kept ({_books(delta)})",
-                hint="`germline feed PATH` adds a source",
-            )
-    except BaseException:
-        if directory.is_dir():  # else making it is what failed
-            disk.remove_tree(lineage.home.root, directory)
-        raise
-    on_event(Event(
-        kind="note", data=plain(replace(delta, train=Path(TRAIN), heldout=Path(HELDOUT))),
-        text=f"{delta.rows_in} rows in: {delta.train_rows} to learn, {delta.heldout_rows} held out"
-        + (f", {sum(delta.refused.values())} refused ({_books(delta)})" if delta.refused else ""),
-    ))  # fmt: skip
-    return run
-
-
-def _first(most: int, rows: Iterator[Row | Refusal], *, whole: bool) -> Iterator[Row | Refusal]:
-    """Up to the row number `most`, refusals not counted; all where it is 0. `whole` goes through the rest of the file
-    that this row is of, at the end of which its bytes are compared with the whitelist again."""
-    taken, begun = 0, ""
-    for row in rows:
-        taken += isinstance(row, Row)
-        if not most or taken <= most:
-            begun = row.source
-            yield row
-        elif not whole or row.source != begun:
-            return
-
-
-def _books(delta: Delta) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in delta.refused.items())
-
-
-def _learned(lineage: Lineage, head: Generation) -> Digests:
-    """Content of every row that HEAD or an ancestor of it was given, held out or not."""
-    return Digests(
-        row.content_digest
-        for generation in lineage.ancestry(head)[1:]
-        for name in (TRAIN, HELDOUT)
-        for row in lineage.rows(generation, name)
-    )
 
 
 def refuse_a_repeat(lineage: Lineage, run: Run, exam: Digest) -> None:

@@ -24,6 +24,8 @@ from germline.cli import main
 from germline.cli.approve import approve
 from germline.cli.pin import pin
 from germline.errors import DataError, GermlineError, Interrupted, Locked, PlanError, StoreDamaged
+from germline.evals.exams import Exam
+from germline.evals.style import voice
 from germline.evolve import Outcome, age_up
 from germline.examination import unsealed
 from germline.founding import found
@@ -32,7 +34,7 @@ from germline.model.adapter import mean
 from germline.model.weights import read
 from germline.records import Event, Row, Score
 from germline.replay import fit_of, replay
-from germline.settings import load_plan
+from germline.settings import Exams, load_plan
 from germline.store import keys, ledger, lock, objects
 from germline.store.home import Home
 from germline.store.verify import verify
@@ -324,6 +326,29 @@ def test_nothing_new_says_so_and_a_refused_delta_is_not_trained_twice(
     cards.write_text(cards.read_text().replace("teal", "teal."), encoding="utf-8")
     assert grow(home, *third).number == 4, "another exam may find otherwise"
     assert verify(home).problems == ()
+
+
+@pytest.mark.parametrize(("probes", "notes"), [("What now?\n", 1), ("How are you?\n", 0)])
+def test_probes_that_an_inherited_voice_overrides_are_told(tmp_path: Path, probes: str, notes: int) -> None:
+    (tmp_path / "probes.txt").write_text(probes, "utf-8")
+    spoken = voice([f"Lamp {place} burns, and the log is signed." for place in range(30)], ["How are you?"], ())
+    line = [Exam(items=(), passages=(), voice=spoken, laws=(), cards=())]
+    told: list[Event] = []
+    settings = Exams(probes="probes.txt")
+    exam = examination.fixed(tmp_path / "exam", settings, tmp_path, [], [], [], line, told.append, laws=())
+    assert exam.voice is None
+    assert [event.kind for event in told] == ["note"] * notes + ["stage"]
+
+
+def test_a_delta_of_which_nothing_is_trained_on_says_so(founded: Path, copy_of: Callable[[Path], Home]) -> None:
+    home = copy_of(founded)
+    (home.root.parent / "prose").mkdir()
+    (home.root.parent / "prose" / "a.md").write_text("Nobody went out, and the wind kept on and on.\n", "utf-8")
+    prose = ('data.sources=["../prose"]', "data.heldout=0.0")
+    with pytest.raises(PlanError, match=r"curriculum\.documents is 0") as failure:
+        grow(home, *prose, "curriculum.documents=0")
+    assert "--restart" in failure.value.hint
+    assert grow(home, *prose, restart=True).number == 1
 
 
 def test_a_law_that_was_put_otherwise_is_asked_as_it_is_now(grown: Path, copy_of: Callable[[Path], Home]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from germline import delta
 from germline import run as runs
 from germline.cli import main
 from germline.errors import DataError, GermlineError, PlanError, StoreDamaged
@@ -299,7 +300,7 @@ def test_a_file_that_changed_while_its_first_rows_were_read_is_not_learned(
             yield Row(kind="text", source="notes.md", position=place, text=f"The tower has {place} lamps.")
         raise DataError("notes.md is not on the whitelist")
 
-    monkeypatch.setattr(runs, "read", read)
+    monkeypatch.setattr(delta, "read", read)
     (tmp_path / "home" / "list").write_text("")
     one.plan.write_text(one.plan.read_text().replace("[data]\n", "[data]\nrows = 1\n"))
     runs.end(one, runs.begin(Lineage.open(one), load_plan(one.plan), quiet, restart=False))
