@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,14 +31,16 @@ def read_new(lineage: Lineage, plan: Plan, directory: Path, on_event: OnEvent) -
     new = _first(plan.data.rows, keep(rows, seen=_learned(lineage, lineage.head)), whole=whitelist is not None)
     delta = snapshot(new, directory, heldout_share=plan.data.heldout)
     if not delta.train_rows:
+        more = "; `germline evolve --set data.heldout=0` holds nothing back" if delta.heldout_rows else ""
+        unlearned = _books({"held out": delta.heldout_rows, **delta.refused})
         raise NothingNew(
-            f"there is nothing new to learn: of {delta.rows_in} rows none is kept ({_books(delta)})",
-            hint="`germline feed PATH` adds a source",
+            f"there is nothing new to learn: of {delta.rows_in} rows none is learned ({unlearned})",
+            hint=f"`germline feed PATH` adds a source{more}",
         )
     on_event(Event(
         kind="note", data=plain(replace(delta, train=Path(TRAIN), heldout=Path(HELDOUT))),
         text=f"{delta.rows_in} rows in: {delta.train_rows} to learn, {delta.heldout_rows} held out"
-        + (f", {sum(delta.refused.values())} refused ({_books(delta)})" if delta.refused else ""),
+        + (f", {sum(delta.refused.values())} refused ({_books(delta.refused)})" if delta.refused else ""),
     ))  # fmt: skip
     return delta
 
@@ -56,8 +58,8 @@ def _first(most: int, rows: Iterator[Row | Refusal], *, whole: bool) -> Iterator
             return
 
 
-def _books(delta: Delta) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in delta.refused.items())
+def _books(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def _learned(lineage: Lineage, head: Generation) -> Digests:

@@ -14,7 +14,7 @@ import pytest
 from germline import delta
 from germline import run as runs
 from germline.cli import main
-from germline.errors import DataError, GermlineError, PlanError, StoreDamaged
+from germline.errors import DataError, GermlineError, NothingNew, PlanError, StoreDamaged
 from germline.lineage import SCORECARD, TRAIN, Lineage
 from germline.records import Event, Row, canonical_json
 from germline.settings import load_plan
@@ -307,6 +307,19 @@ def test_a_file_that_changed_while_its_first_rows_were_read_is_not_learned(
     one.plan.write_text(one.plan.read_text().replace("[data]\n", '[data]\nwhitelist = "list"\n'))
     with pytest.raises(DataError, match="is not on the whitelist"):
         runs.begin(Lineage.open(one), load_plan(one.plan), quiet, restart=False)
+
+
+def test_where_all_that_is_new_is_held_out_it_says_so(one: Home, tmp_path: Path) -> None:
+    main(["pin"])
+    texts = (f"And then the wind went round, {turns} times over." for turns in range(100))
+    notes = [Row(kind="text", source="", position=1, text=text) for text in texts]
+    held = next(note for note in notes if int(note.content_digest[7:15], 16) < 2**31)
+    (tmp_path / "notes.md").write_text(held.text, encoding="utf-8")
+    one.plan.write_text(one.plan.read_text().replace("heldout = 0.0", "heldout = 0.5"))
+    with pytest.raises(NothingNew, match=r"of 1 rows none is learned \(1 held out\)") as failure:
+        runs.begin(Lineage.open(one), load_plan(one.plan), quiet, restart=False)
+    assert "data.heldout=0" in failure.value.hint
+    assert not list(one.runs.iterdir())
 
 
 # --- checkpoint, verify, keys -------------------------------------------------------------------------

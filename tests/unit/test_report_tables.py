@@ -83,3 +83,14 @@ def test_the_longest_bar_is_the_layer_that_moved_most() -> None:
     assert told[4].split()[:6] == ["layer", "0", "2.00%", "4.00%", "3.0", "0.25"]
     still = {**change, "layers": {"layer 0": moved(0.0)}}
     assert weights.lines(still, ASCII)[3:] == ["layer 0   0.00%    0.00%     -    -"]
+
+
+def test_a_refusal_counts_what_held_beside_what_nobody_can_tell() -> None:
+    failed = {"passed": False, "reason": "recalls 84 of 98"}
+    held = {"passed": True, "reason": "weights moved by 3%"}
+    unclear = {"passed": False, "undecided": True, "reason": "answers as many"}
+    told = tables.paragraph("g4", {"outcome": "refused", "checks": [failed, held, held]})
+    assert told == "g4 is refused, because it fails 1 of 3 checks: recalls 84 of 98. The other 2 checks held."
+    told = tables.paragraph("g4", {"outcome": "refused", "checks": [failed, held, held, unclear]})
+    assert told.endswith("fails 1 of 4 checks: recalls 84 of 98. 2 of the other 3 checks held.")
+    assert tables.paragraph("g4", {"outcome": "refused", "checks": [failed]}).endswith("recalls 84 of 98.")

@@ -134,7 +134,8 @@ def paragraph(name: str, verdict: Mapping[str, Any]) -> str:
         case "promoted":
             return f"{name} passed every check: it {_listed(held)}."
         case "refused":
-            rest = f" Of the others {len(held)} held." if held else ""
+            others = f"{len(held)} of the other {len(checks) - len(failed)}" if unclear else f"The other {len(held)}"
+            rest = f" {others} checks held." if held else ""
             return (
                 f"{name} is refused, because it fails {len(failed)} of {len(checks)} checks: {_listed(failed)}.{rest}"
             )
