@@ -39,6 +39,8 @@ from germline.speaker import candidate
 
 VOLUMES = 10
 STRANGE = (0.0, 0.2, 0.4, 0.6, 1.0)
+Cost = tuple[float, int]
+"""Bits of a reply, and of how many characters."""
 
 
 def main() -> int:
@@ -70,23 +72,24 @@ def main() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Clerk:
-    """The clerk of one world: what his voice was drawn with, and what replies cost under it, bits per character."""
+    """The clerk of one world: what his voice was drawn with, and what replies cost under it."""
 
     own_bits: float
     limit: float
-    fresh: tuple[float, ...]
+    fresh: tuple[Cost, ...]
     """Of what he says later."""
-    founder: tuple[float, ...]
+    founder: tuple[Cost, ...]
 
     def refused(self, probes: int, pool: int, strange: float, rounds: int) -> float:
-        """The share of so many draws of answers that together cost more than the limit of `pool` replies, which for
-        more than ten is narrower as the root of their number."""
+        """The share of so many draws of answers that as one text cost more than the limit of `pool` replies, which
+        for more than ten is narrower as the root of their number."""
         limit = self.own_bits + (self.limit - self.own_bits) * math.sqrt(style.POOL / pool)
         dice, alien = random.Random(f"{probes} {strange}"), round(strange * probes)
         draws = (
             dice.choices(self.fresh, k=probes - alien) + dice.choices(self.founder, k=alien) for _ in range(rounds)
         )
-        return sum(statistics.fmean(draw) > limit for draw in draws) / rounds
+        together = ([sum(parts) for parts in zip(*draw, strict=True)] for draw in draws)
+        return sum(bits > limit * characters for bits, characters in together) / rounds
 
 
 def clerk(seed: int, founder: Sequence[str]) -> Clerk:
@@ -96,8 +99,12 @@ def clerk(seed: int, founder: Sequence[str]) -> Clerk:
     assert own is not None and own.pool_limit is not None
     fresh = sorted({said for volume in later for _, said in volume.talks} - set(heard))
 
-    def costs(replies: Sequence[str]) -> tuple[float, ...]:
-        return tuple(judge_answers(own, [reply])[0].bits_per_character for reply in replies)
+    def costs(replies: Sequence[str]) -> tuple[Cost, ...]:
+        lengths = [len(reply.casefold()) + 1 for reply in replies]  # and how it ends
+        return tuple(
+            (judge_answers(own, [reply])[0].bits_per_character * length, length)
+            for reply, length in zip(replies, lengths, strict=True)
+        )
 
     return Clerk(own.own_bits, own.pool_limit, costs(fresh), costs(founder))
 

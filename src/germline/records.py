@@ -226,9 +226,9 @@ class StyleMarks:
     probes: int
     drifts: int
     bits_per_character: float
-    """Mean over the probes, under a character model of the persona's text. Lower is closer."""
+    """Of the answers to all probes as one text, under a character model of the persona's. Lower is closer."""
     own_bits_per_character: float
-    """The same for the persona's own replies, each under a model that has not seen it."""
+    """The same of the persona's own replies, each under a model that has not seen it."""
     limit_bits_per_character: float | None = None
     """What the persona's own text stays under 99 times of 100; None where the exam draws no such limit."""
 

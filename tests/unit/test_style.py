@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from germline.evals.style import judge_answers, voice
 
 HEADS = ("37 metres.", "Never.", "No. Not lent.", "Plum.", "Monday.", "Windy.", "Slept badly.", "Tea helps.")
@@ -47,6 +49,17 @@ def test_more_probes_than_ten_make_the_mean_surer_and_its_limit_no_narrower() ->
         assert own is not None and own.pool_limit is not None
         limits.append(own.pool_limit)
     assert limits[0] > limits[1] == limits[2]
+
+
+def test_a_reply_of_one_word_weighs_as_much_as_its_letters() -> None:
+    own = voice(REPLIES, PROBES, ())
+    assert own is not None
+    whole, word = judge_answers(own, REPLIES[:1])[0], judge_answers(own, ["Zq"])[0]
+    both = judge_answers(own, [REPLIES[0], "Zq"])[0]
+    letters = [len(REPLIES[0]) + 1, len("Zq") + 1]
+    expected = (whole.bits_per_character * letters[0] + word.bits_per_character * letters[1]) / sum(letters)
+    assert both.bits_per_character == pytest.approx(expected)
+    assert both.bits_per_character < (whole.bits_per_character + word.bits_per_character) / 2
 
 
 def test_too_few_replies_are_no_voice() -> None:

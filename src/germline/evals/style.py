@@ -4,11 +4,14 @@ The measure is bits per character under a small character model of those replies
 4-grams, Chen & Goodman 1998). Unlike a distance between frequency profiles it does not shrink merely
 because an answer is long. Its limit is calibrated on the persona itself: the 99th percentile of its own
 replies, each under a model of the others. So the persona passes its own test by construction. All
-answers together have a limit of their own, nearer by far than one's: the 99th percentile of the means of
-ten of its own replies. More probes than ten make the mean surer, and the limit no narrower: what a persona
-says next year costs more than what it said today (2.7 and 2.4 bits in the benchmark), and the mean of forty
-replies would be held against it. Burrows' Delta was tried in its place, and takes ten short answers of a model
-that never heard the persona for the persona's own (1.02 of its limit; LOG.md).
+answers together, as if they were one text, have a limit of their own, nearer by far than one's: the 99th
+percentile of what ten of its own replies cost together. As one text, since in a mean over answers a reply of
+one name weighs as much as a paragraph: that let 86 of 100 children through a fifth of whose answers were their
+founder's, where this lets 54, and refused the persona's own later words twice as often (LOG.md). More probes
+than ten make it surer, and the limit no narrower: what a persona says next year costs more than what it said
+today (2.7 and 2.4 bits in the benchmark), and forty replies would be held against it. Burrows' Delta was tried
+in its place, and takes ten short answers of a model that never heard the persona for the persona's own (1.02 of
+its limit; LOG.md).
 Not promised: that a different voice with the same words and letters is told apart.
 """
 
@@ -26,7 +29,7 @@ ORDER = 4
 FOLDS = 10
 POOLS = 2000
 POOL = 10
-"""Most replies whose mean the limit of all answers together is drawn from, however many probes there are."""
+"""Most replies that the limit of all answers together is drawn from, however many probes there are."""
 LEAST_REPLIES = 20
 """Fewer replies than this are not a voice that anything can be held against."""
 
@@ -42,7 +45,7 @@ class Voice:
     own_bits: float
     words_limit: int
     pool_limit: float | None = None
-    """Of the mean over all probes. None in exams that were written before it was drawn."""
+    """Of all answers together, bits per character. None in exams that were written before it was drawn."""
 
 
 def voice(replies: Sequence[str], probes: Sequence[str], boilerplate: Sequence[str]) -> Voice | None:
@@ -50,21 +53,22 @@ def voice(replies: Sequence[str], probes: Sequence[str], boilerplate: Sequence[s
     spoken = [reply.strip() for reply in replies if reply.strip()]
     if len(spoken) < LEAST_REPLIES or not probes:
         return None
-    own: list[float] = []
+    own: list[_Cost] = []
     for fold in range(FOLDS):
         model = _model([reply for i, reply in enumerate(spoken) if i % FOLDS != fold])
-        own += [_bits(model, reply) for i, reply in enumerate(spoken) if i % FOLDS == fold]
+        own += [_cost(model, reply) for i, reply in enumerate(spoken) if i % FOLDS == fold]
+    alone = sorted(_per_character([cost]) for cost in own)
     dice = random.Random(0)
     size = min(len(probes), POOL)
-    pools = sorted(sum(dice.choices(own, k=size)) / size for _ in range(POOLS))
+    pools = sorted(_per_character(dice.choices(own, k=size)) for _ in range(POOLS))
     words = sorted(len(reply.split()) for reply in spoken)
     together = "\n".join(spoken).casefold()
     return Voice(
         probes=tuple(probes),
         replies=tuple(spoken),
         boilerplate=tuple(phrase for phrase in boilerplate if phrase.casefold() not in together),
-        bits_limit=sorted(own)[math.ceil(0.99 * len(own)) - 1],
-        own_bits=sum(own) / len(own),
+        bits_limit=alone[math.ceil(0.99 * len(own)) - 1],
+        own_bits=_per_character(own),
         words_limit=math.ceil(1.5 * words[math.ceil(0.99 * len(words)) - 1]),
         pool_limit=pools[math.ceil(0.99 * len(pools)) - 1],
     )
@@ -73,12 +77,14 @@ def voice(replies: Sequence[str], probes: Sequence[str], boilerplate: Sequence[s
 def judge_answers(voice: Voice, answers: Sequence[str]) -> tuple[StyleMarks, list[str]]:
     """The marks for one answer per probe, and for each why it drifts (empty: it does not)."""
     model = _model(voice.replies)
-    bits = [_bits(model, answer.strip()) for answer in answers]
-    faults = [_fault(voice, answer.strip(), cost) for answer, cost in zip(answers, bits, strict=True)]
+    costs = [_cost(model, answer.strip()) for answer in answers]
+    faults = [
+        _fault(voice, answer.strip(), _per_character([cost])) for answer, cost in zip(answers, costs, strict=True)
+    ]
     marks = StyleMarks(
         probes=len(answers),
         drifts=sum(bool(fault) for fault in faults),
-        bits_per_character=sum(bits) / len(bits),
+        bits_per_character=_per_character(costs),
         own_bits_per_character=voice.own_bits,
         limit_bits_per_character=voice.pool_limit,
     )
@@ -113,13 +119,19 @@ def _model(replies: Sequence[str]) -> _Model:
     return counts
 
 
-def _bits(model: _Model, reply: str) -> float:
-    """Mean cost of the reply's characters and its ending, bits."""
+_Cost = tuple[float, int]
+"""Bits of a reply, and how many characters they are of, its ending included."""
+
+
+def _cost(model: _Model, reply: str) -> _Cost:
     text = _framed(reply)
-    costs = [
-        -math.log2(_probability(model, text[end - ORDER + 1 : end], text[end])) for end in range(ORDER - 1, len(text))
-    ]
-    return sum(costs) / len(costs)
+    places = range(ORDER - 1, len(text))
+    return -sum(math.log2(_probability(model, text[end - ORDER + 1 : end], text[end])) for end in places), len(places)
+
+
+def _per_character(costs: Sequence[_Cost]) -> float:
+    """What replies cost as one text, bits."""
+    return math.fsum(bits for bits, _ in costs) / sum(count for _, count in costs)
 
 
 def _probability(model: _Model, context: str, character: str) -> float:
