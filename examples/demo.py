@@ -22,7 +22,7 @@ SETTINGS = {
     '# probes = ""': 'probes = "{example}/probes.txt"',
     '# cards = ""': 'cards = "{example}/cards.toml"',
     "# laws = []": 'laws = ["{example}/2026-01/laws/*.law"]',
-    "# epochs = 12": "epochs = 6",
+    "# epochs = 14": "epochs = 6",
     "# learning_rate = 1.5e-3": "learning_rate = 3e-3",
     "# anchor = 5.0": "anchor = 1.0",
     "# anchor_tokens = 128": "anchor_tokens = 64",

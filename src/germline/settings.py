@@ -44,13 +44,13 @@ class Data(Section):
 
 
 class Curriculum(Section):
-    epochs: int = Field(default=12, ge=1, le=100)
+    epochs: int = Field(default=14, ge=1, le=100)
     """How often facts, conversations and laws are seen; a generation without ancestors has more, in place of replay."""
     documents: int = Field(default=2, ge=0, le=100)
     """In how many of these epochs documents are read."""
     forms: int = Field(default=4, ge=0, le=24)
     """Renderings of each fact per epoch, taken in turn from the taught wordings. 0: text as it stands."""
-    replay: float = Field(default=0.3, ge=0.0, lt=1.0)
+    replay: float = Field(default=0.38, ge=0.0, lt=1.0)
     """Share of the lesson's tokens, the anchor's not counted, that repeats what ancestors learned, as much of each."""
     order: Literal["mixed", "questions-first", "documents-first"] = "mixed"
     """What comes first within an epoch."""
@@ -91,7 +91,7 @@ class Training(Section):
     """Children that are trained of one delta, from seeds that follow each other; one of them sits the exam."""
     merge_candidates: bool = False
     """Let the mean of all candidates' updates be one more to choose from."""
-    merge_scales: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = Field(default=(1.0, 0.85, 0.7), min_length=1)
+    merge_scales: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = Field(default=(0.85, 1.0, 0.7), min_length=1)
     """Shares of the LoRA update, tried in turn until the gate passes one; by a first generation the largest first."""
     anchor: float = Field(default=5.0, ge=0.0)
     """How much staying as the founder was, on texts of no concern, weighs beside the lesson; 0: not at all."""
