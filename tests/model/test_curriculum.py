@@ -71,7 +71,8 @@ def test_every_token_is_in_exactly_one_row_and_documents_keep_their_borders(
     pool = [item(number, size) for number, size in enumerate(sizes, 1)]
     found: Counter[int] = Counter()
     with tempfile.TemporaryDirectory() as folder:
-        batches = made(Path(folder) / "b", [pool], row_tokens=row_tokens, batch_tokens=batch_tokens)
+        plan = {"replay": 0.0, "row_tokens": row_tokens, "batch_tokens": batch_tokens}  # else more epochs than the one
+        batches = made(Path(folder) / "b", [pool], **plan)
         for batch in batches:
             assert batch.tokens.shape[1] in (min(128, row_tokens), row_tokens)
             for ids, positions in texts_of(batch):
