@@ -62,10 +62,11 @@ ARMS: dict[str, tuple[str, ...]] = {
     "naive": ("curriculum.replay=0", "training.anchor=0", *OPEN),
     "no-replay": ("curriculum.replay=0",),
     "no-gate": OPEN,
-    "rebase": OPEN,
+    "rebase": ("curriculum.replay=0", *OPEN),
 }
 """`naive` is the loop as it is usually written: load the parent, train on what is new, save. `rebase` founds a
-lineage for every generation and teaches it all volumes at once: what could be reached, at a cost that grows."""
+lineage for every generation and teaches it all volumes at once: what could be reached, at a cost that grows. It has
+nothing to replay, and takes no more epochs in place of it: each fact is read as often as in its lesson elsewhere."""
 WORLDS = {"invented": world, "countries": countries}
 ANSWER_TOKENS = 24
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from germline.errors import Interrupted, Locked
+from germline.errors import BudgetSpent, Interrupted, Locked
 from germline.karma import harvest
 from germline.karma.book import Attempt, Book
 from germline.karma.policy import Due, due
@@ -62,7 +62,8 @@ def settle(lineage: Lineage, book: Book) -> None:
 def age_up_if_due(home: Home, plan: Plan, on_event: OnEvent, *, options: tuple[str, ...] = ()) -> Aged:
     """Grow a child if karma pays for one. `options` go to `germline evolve` as they are.
 
-    Interrupted where Ctrl-C stopped it (it goes on with the next call), Locked where another germline is at work.
+    Interrupted where Ctrl-C stopped it (it goes on with the next call), BudgetSpent where its budget did, Locked where
+    another germline is at work.
     """
     book = Book(home)
     try:
@@ -75,9 +76,9 @@ def age_up_if_due(home: Home, plan: Plan, on_event: OnEvent, *, options: tuple[s
         on_event(Event(kind="stage", text=f"an age-up is due: {found.reason}; {count} conversations of feedback"))
         code = _evolve(home, plan, on_event, options)
         if code == Interrupted.exit_code:
-            raise Interrupted(
-                "the age-up was stopped", hint="the next call goes on where it stopped, if its budget is not spent"
-            )
+            raise Interrupted("the age-up was stopped", hint="the next call goes on where it stopped")
+        if code == BudgetSpent.exit_code:
+            raise BudgetSpent("the budget is spent", hint="raise it in germline.toml, and the next call goes on")
         if code == Locked.exit_code:
             raise Locked(f"another germline is working in {home.root}", hint="the next call tries again")
         outcome = _outcome(Lineage.open(home), attempt) or "failed"

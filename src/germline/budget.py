@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
-from germline.errors import DoesNotFit, GermlineError, Interrupted, PlanError
+from germline.errors import BudgetSpent, DoesNotFit, GermlineError, PlanError
 from germline.lineage import Lineage
 from germline.records import Cost, Event, OnEvent, canonical_json
 from germline.settings import Plan
@@ -75,18 +75,18 @@ class Meter:
         return self._before + self._here + Cost(seconds=monotonic() - self._began)
 
     def tell(self, event: Event) -> None:
-        """Pass `event` on; Interrupted if time has run out. Between steps that is for `spend` to say."""
+        """Pass `event` on; BudgetSpent if time has run out. Between steps that is for `spend` to say."""
         self._on_event(event)
         self.write_ahead(self.spent)
         if event.kind not in ("step", "verdict"):
             self.require()
 
     def require(self) -> None:
-        """Interrupted if more is spent than may be."""
+        """BudgetSpent if more is spent than may be."""
         if halt := self._halt(self.spent):
             raise halt
 
-    def spend(self, tokens: int, memory: Callable[[], int] = lambda: 0) -> Interrupted | None:
+    def spend(self, tokens: int, memory: Callable[[], int] = lambda: 0) -> BudgetSpent | None:
         """Count one step of `tokens`, durably and before it is made; or why it must not be made.
 
         The disk and `memory` (bytes held now) are looked at whenever something is written, which is seldom.
@@ -143,10 +143,10 @@ class Meter:
         disk.replace(self._file, canonical_json(cost))
         self._written = cost
 
-    def _halt(self, cost: Cost, **room: float) -> Interrupted | None:
+    def _halt(self, cost: Cost, **room: float) -> BudgetSpent | None:
         if said := self._exceeded(cost, **room):
             hint = "raise it in germline.toml; then `germline evolve` goes on from here"
-            return Interrupted(f"the budget of {self._run.name} is spent: {said}; nothing is lost", hint=hint)
+            return BudgetSpent(f"the budget of {self._run.name} is spent: {said}; nothing is lost", hint=hint)
         return None
 
     def _exceeded(self, cost: Cost, **room: float) -> str:

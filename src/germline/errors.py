@@ -10,6 +10,7 @@ GermlineError            exit  1
 ├── NoLineage                 10   there is no lineage here
 ├── Locked                    11   another process is working in this lineage
 └── Interrupted              130   stopped by the user; the run can be resumed
+    └── BudgetSpent            6   stopped by its budget; the run can be resumed with a higher one
 
 Exit code 3 (the gate refused the child) is a result, not an error, and is set by the command itself.
 """
@@ -72,6 +73,10 @@ class Locked(GermlineError):
 
 class Interrupted(GermlineError):
     exit_code = 130
+
+
+class BudgetSpent(Interrupted):
+    exit_code = 6
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

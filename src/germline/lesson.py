@@ -91,7 +91,7 @@ def teach(
 
 
 def _foreseen(lineage: Lineage, run: Run, batches: Batches, anchor: Anchor | None, fit: Fit) -> tuple[Cost, float]:
-    """What the steps that are left will cost, and the bytes that checkpoints, adapter and child will take."""
+    """What the steps that are left will cost, and the bytes that checkpoints, adapters and child will take."""
     done = resume.steps_done(run.directory)
     left, tokens = len(batches) - done, batches.real_tokens - batches.tokens_before(done)
     tokens += anchor.tokens(done, len(batches)) if anchor else 0
@@ -100,7 +100,7 @@ def _foreseen(lineage: Lineage, run: Run, batches: Batches, anchor: Anchor | Non
     config = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
     state = forge_fit.state_bytes(config, run.plan.training)
     merged = run.parent.manifest.weights.size * (len(run.plan.training.merge_scales) + keyframe(lineage, run))
-    room = state * (run.plan.training.keep_checkpoints + 2) + merged
+    room = state * (run.plan.training.keep_checkpoints + 2) * (1 + others) + merged  # each keeps its own to the end
     return Cost(
         seconds=fit.seconds * (left / len(batches) + others), steps=left + others * len(batches),
         tokens=tokens + others * whole,

@@ -11,6 +11,7 @@ from typing import Any
 import openai
 import pytest
 
+from germline.cli import main
 from germline.karma.book import Book
 from germline.lineage import Lineage
 from germline.model.generate import generate
@@ -199,3 +200,16 @@ def test_an_answer_can_be_rated_once_for_each_key(home: Home, started: Start) ->
         *asked, {"role": "assistant", "content": whole["choices"][0]["message"]["content"]}
     ]  # fmt: skip
     book.close()
+
+
+def test_the_printed_token_is_the_one_that_requests_must_bring(
+    home: Home, started: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running, printed = started(), list[str]()
+    for json_too in ([], ["--json"]):
+        assert main(["serve", "--home", str(home.root), "--token", *json_too]) == 0
+        printed.append(capsys.readouterr().out)
+    assert [printed[0].strip(), json.loads(printed[1])["token"]] == [running.token] * 2
+    with running.client() as client:
+        assert client.get("/v1/models").status_code == 200
+        assert client.get("/v1/models", headers={"Authorization": "Bearer another"}).status_code == 401

@@ -245,3 +245,17 @@ def test_a_reader_that_does_not_read_holds_up_nothing() -> None:
         assert not told
         read.set()
     assert told[:3] == ["0", "1", "2"]
+
+
+def test_a_reader_that_is_gone_holds_up_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    """A thread that dies of what it met would be told of as a warning."""
+    told: list[str] = []
+
+    def gone(event: Event) -> None:
+        told.append(event.text)
+        raise BrokenPipeError
+
+    with told_aside(gone) as on_event:
+        for place in range(3):
+            on_event(Event(kind="note", text=str(place)))
+    assert told == ["0"] and not recwarn.list

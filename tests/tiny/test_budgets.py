@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from germline import budget
-from germline.errors import DataError, Interrupted, PlanError
+from germline.errors import BudgetSpent, DataError, DoesNotFit, PlanError
 from germline.evolve import age_up
 from germline.lineage import PLAN, TRAIN, Lineage
-from germline.records import Event
+from germline.records import Cost, Event
 from germline.settings import load_plan
 from germline.store.home import Home
 from germline.store.prune import prune
@@ -62,14 +62,14 @@ def test_stopped_by_its_budget_and_gone_on_it_is_the_same_child(
 
     for kind, step, minutes in (("step", 7, 30), ("step", 8, 90), ("exam", 0, 150)):
         plan = load_plan(home.plan, [f"budget.minutes={minutes}"])
-        with pytest.raises(Interrupted, match=r"budget\.minutes"):
+        with pytest.raises(BudgetSpent, match=r"budget\.minutes"):
             age_up(home, plan, late(kind, step))
         if kind == "step":
             assert (home.runs / "g1" / f"checkpoint-{step:08d}.safetensors").exists()
         else:
             assert (home.runs / "g1" / "trained.json").exists()
         assert verify(home).problems == ()
-        with pytest.raises(Interrupted, match="nothing is lost"):
+        with pytest.raises(BudgetSpent, match="nothing is lost"):
             grow(home, f"budget.minutes={minutes}")
     outcome = grow(home, "budget.minutes=1000", "budget.total_tokens=1_000_000")
 
@@ -102,7 +102,7 @@ def test_what_a_killed_process_spent_is_counted_in_the_ledger(
     assert spent["steps"] >= steps + 4
     assert spent["tokens"] > expected.birth.body["training"]["tokens"]
     assert spent["attempts"] == 3
-    with pytest.raises(Interrupted, match=r"budget\.total_tokens is 1, "):
+    with pytest.raises(BudgetSpent, match=r"budget\.total_tokens is 1, "):
         grow(home, "budget.total_tokens=1")
 
 
@@ -181,3 +181,21 @@ def test_what_a_given_up_run_had_put_away_goes_with_it(
     age_up(home, load_plan(home.plan, ["training.rank=4"]), lambda event: None, restart=True)
     report = verify(home)
     assert (report.problems, report.pending) == ((), 0)
+
+
+def test_the_checkpoints_of_every_candidate_are_foreseen(
+    founded: Path, copy_of: Callable[[Path], Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are kept until the last one is chosen or not."""
+    home, foreseen = copy_of(founded), list[float]()
+
+    def foresee(_: budget.Meter, __: Cost, room: float) -> None:
+        foreseen.append(room)
+        raise DoesNotFit("far enough")
+
+    monkeypatch.setattr(budget.Meter, "foresee", foresee)
+    for wanted in ("candidates=1", "candidates=3", "keep_checkpoints=3"):
+        with pytest.raises(DoesNotFit, match="far enough"):
+            grow(home, f"training.{wanted}", restart=True)
+    one, three, one_checkpoint_more = foreseen
+    assert three - one == 2 * (load_plan(home.plan).training.keep_checkpoints + 2) * (one_checkpoint_more - one)

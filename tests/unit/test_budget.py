@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from germline import budget
 from germline.budget import AHEAD, Meter, metered
-from germline.errors import DoesNotFit, GermlineError, Interrupted, PlanError
+from germline.errors import BudgetSpent, DoesNotFit, GermlineError, PlanError
 from germline.lineage import Lineage
 from germline.records import Cost, Event
 from germline.settings import Budget, Plan, Training
@@ -294,7 +294,7 @@ def test_no_step_is_made_beyond_a_limit_and_going_on_needs_a_higher_one(
             made += 1
             clock.now += 1
     assert made == allowed
-    assert halt.exit_code == 130 and said in halt.message
+    assert halt.exit_code == 6 and said in halt.message
     assert "germline.toml" in halt.hint and "goes on" in halt.hint
     with metered(home, plan(**{key: value * 2 for key, value in limits.items()}), quiet) as meter:
         assert meter.spend(100) is None
@@ -308,10 +308,10 @@ def test_out_of_time_stops_at_the_next_event_but_never_within_a_step(home: Home,
         meter.tell(Event(kind="exam", text=""))
         clock.now += 61
         meter.tell(Event(kind="step", text=""))
-        with pytest.raises(Interrupted, match=r"budget\.minutes is 1\.0, and this comes to 1\.02"):
+        with pytest.raises(BudgetSpent, match=r"budget\.minutes is 1\.0, and this comes to 1\.02"):
             meter.tell(Event(kind="exam", text=""))
     assert told == ["exam", "step", "exam"]
-    with pytest.raises(Interrupted), metered(home, plan(minutes=1), quiet):
+    with pytest.raises(BudgetSpent), metered(home, plan(minutes=1), quiet):
         raise AssertionError("nothing may run")
     with metered(home, plan(), quiet):
         pass

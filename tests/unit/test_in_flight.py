@@ -11,9 +11,10 @@ import pytest
 
 from germline import aging
 from germline.cli import watch
-from germline.errors import Locked
+from germline.errors import BudgetSpent, Locked
 from germline.in_flight import FILE, look, shown
 from germline.records import Event, canonical_json
+from germline.settings import Plan
 from germline.store import disk
 from germline.store.home import Home
 from tests.unit.small_lineage import lighthouse
@@ -82,3 +83,28 @@ def test_a_watcher_goes_on_where_its_heartbeat_cannot_be_written(
     with pytest.raises(KeyboardInterrupt):
         watch._watch(home, 1.0, as_json=True)
     assert looks == [1.0, 1.0] and held_open == ["replace", "replace"]
+
+
+def test_a_watcher_whose_budget_is_spent_waits_until_another_is_given(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each try loads a model: there are two at five looks, one before the plan changes and one after."""
+    looks, tries = list[float](), list[float]()
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            home.plan.write_text("[budget]\nminutes = 9\n", encoding="utf-8")
+        if len(looks) == 5:
+            raise KeyboardInterrupt
+
+    def age_up_if_due(_: Home, plan: Plan, *__: object) -> None:
+        tries.append(plan.budget.minutes)
+        raise BudgetSpent("the budget is spent", hint="raise it")
+
+    monkeypatch.setattr(watch, "time", type("time", (), {"sleep": staticmethod(sleep)}))
+    monkeypatch.setattr(aging, "age_up_if_due", age_up_if_due)
+    with pytest.raises(KeyboardInterrupt):
+        watch._watch(home, 1.0, as_json=True)
+    assert tries == [0, 9]
+    assert capsys.readouterr().err.count("the budget is spent; raise it") == 1

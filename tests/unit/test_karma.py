@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from germline import aging
 from germline.aging import settle
 from germline.cli import main
 from germline.errors import GermlineError, StoreDamaged
@@ -242,6 +243,19 @@ def test_the_command_tells_adds_and_refuses(tmp_path: Path, capsys: pytest.Captu
     assert "there is no answer 'never'" in capsys.readouterr().err
     assert main(["evolve", *at, "--if-due"]) == 0
     assert "no further: 2 points are missing" in capsys.readouterr().out
+    assert main(["evolve", *at, "--if-due", "--until-mature"]) == 2
+    assert "take one of them" in capsys.readouterr().err
+
+
+def test_an_age_up_that_is_due_is_begun_anew_where_that_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, given = lighthouse(tmp_path / "home"), list[tuple[str, ...]]()
+    home.plan.write_text("[karma]\nthreshold = 1\ncooldown_hours = 0\n", encoding="utf-8")
+    assert main(["karma", "--home", str(home.root), "add", "1"]) == 0
+    monkeypatch.setattr(aging, "_evolve", lambda _, __, ___, options: given.append(options) or 1)
+    assert main(["evolve", "--home", str(home.root), "--if-due", "--set", "training.rank=4", "--restart"]) == 1
+    assert given == [("--set", "training.rank=4", "--restart")]
 
 
 def test_who_died_before_writing_it_down_is_settled_by_the_ledger(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from germline import aging
+from germline.errors import BudgetSpent, GermlineError, Interrupted, Locked
 from germline.karma import harvest
 from germline.karma.book import Book
 from germline.records import canonical_json, digest_of
@@ -112,3 +113,17 @@ def test_the_folder_is_a_source_only_while_the_plan_keeps_conversations(
     with pytest.raises(InterruptedError):
         aging._evolve(home, plan, lambda event: None, ())
     assert ['data.sources=["karma"]' in command for command in commands] == [False, learned]
+
+
+@pytest.mark.parametrize("stop", [Interrupted, BudgetSpent, Locked])
+def test_an_age_up_that_was_stopped_is_not_over(
+    home: Home, stop: type[GermlineError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its karma would wait out the cooldown, and the run that can go on would not."""
+    book = Book(home)
+    book.add(1, reason="", source="owner", key="1")
+    monkeypatch.setattr(aging, "_evolve", lambda *_: stop.exit_code)
+    with pytest.raises(GermlineError) as stopped:
+        aging.age_up_if_due(home, KEEPS, lambda event: None)
+    assert type(stopped.value) is stop
+    assert [attempt.outcome for attempt in book.attempts()] == [""]

@@ -25,6 +25,7 @@ Exit codes:
   3    the gate did not promote the child
   4    the store is damaged
   5    it does not fit this machine
+  6    its budget is spent; with a higher one `germline evolve` goes on
   10   there is no lineage here
   11   another germline is working in this lineage
   130  interrupted; `germline evolve` goes on where it stopped"""

@@ -10,7 +10,8 @@ import click
 from filelock import FileLock, Timeout
 
 from germline.cli import options, output, progress
-from germline.errors import GermlineError, Locked
+from germline.errors import BudgetSpent, GermlineError, Interrupted, Locked
+from germline.lineage import Lineage
 from germline.records import canonical_json
 from germline.settings import load_plan
 from germline.store import disk
@@ -41,16 +42,22 @@ def command(every: float, home: Home, as_json: bool) -> None:
 def _watch(home: Home, every: float, as_json: bool) -> None:
     from germline.aging import age_up_if_due
 
-    said = ""
+    said = seen = ""
+    spent: object = None
     while True:
         with progress.report(as_json=as_json) as on_event:
             try:
-                aged = age_up_if_due(home, load_plan(home.plan), on_event)
-                seen = aged.outcome or aged.due.reason
+                plan = load_plan(home.plan)
+                now = plan.budget, len(Lineage.open(home).entries)
+                if now != spent:  # else it would load a model at every look, to be told the same
+                    aged = age_up_if_due(home, plan, on_event)
+                    seen = aged.outcome or aged.due.reason
             except Locked as error:
                 seen = error.message
             except GermlineError as error:  # a plan that is being edited, a disk that is full: it may pass
-                if error.exit_code == 130:
+                if isinstance(error, BudgetSpent):
+                    spent = now
+                elif isinstance(error, Interrupted):
                     raise
                 seen = f"{error.message}; {error.hint}" if error.hint else error.message
         looked = datetime.now(UTC).isoformat(timespec="seconds")

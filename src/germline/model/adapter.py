@@ -84,12 +84,6 @@ def attach(
     return parameters
 
 
-def detach(decoder: Decoder) -> None:
-    """Take every adapter off again: the decoder is its parent, bit for bit."""
-    for linear in _linears(decoder).values():
-        linear.lora_A = linear.lora_B = None
-
-
 def _linears(decoder: Decoder) -> dict[str, Linear]:
     return {
         name: module for name, module in decoder.named_modules() if isinstance(module, Linear) and "layers." in name
