@@ -20,8 +20,9 @@ import triton
 from triton.backends import nvidia
 from triton.backends.compiler import GPUTarget
 
+from germline.ops import pointwise
 from germline.ops import triton_kernels as kernels
-from germline.ops.quantize import Nf4, quantize
+from germline.ops.quantize import quantize
 
 
 class NoGpu:
@@ -60,7 +61,6 @@ class NoGpu:
 def compile_all(capability: int) -> None:
     triton.runtime.driver.set_active(NoGpu(capability))
     packed = quantize(torch.randn(64, 64), "nf4")
-    assert isinstance(packed, Nf4)
     for dtype in (torch.float32, torch.bfloat16):
         for width in (576, 8192):
             x, norm = torch.zeros(3, width, dtype=dtype), {"weight": torch.ones(width), "epsilon": 1e-5, "offset": 0.0}
@@ -74,7 +74,8 @@ def compile_all(capability: int) -> None:
         kernels.rotate(torch.zeros(1, 3, 2, 64, dtype=dtype), table, table, scale=1.0)
         for softcap in (0.0, 30.0):
             kernels.surprise(torch.zeros(2, 128256, dtype=dtype), torch.zeros(2, dtype=torch.int64), softcap=softcap)
-        kernels.dense(packed, dtype)
+        with pointwise.kernels():
+            packed.dense(dtype)
 
 
 if __name__ == "__main__":

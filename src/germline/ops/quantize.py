@@ -65,7 +65,8 @@ class Nf4:
         if by_kernel(self.codes):
             from germline.ops import triton_kernels
 
-            return triton_kernels.dense(self, dtype)
+            held = self.codes, self.scales, self.largest
+            return triton_kernels.unpacked(*held, code=CODE, group=SCALE_BLOCK, dtype=dtype).view(self.shape)
         largest = self.largest.repeat_interleave(SCALE_BLOCK)[: self.scales.numel()]
         scale = ((self.scales.float() / 255).square_() * largest).to(dtype).unsqueeze(1)
         words = _words(dtype, self.codes.device)

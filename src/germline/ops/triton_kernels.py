@@ -1,7 +1,7 @@
 """Triton kernels for what `pointwise` and `quantize` do on a GPU: each a body's whole work in one pass.
 
-A wrapper bears the name of what it stands in for (`dense`: of `Nf4.dense`), takes the same arguments and means
-the same. The two agree up to the rounding of fp32; an unpacked NF4 weight is the same in every bit. Rows may
+A wrapper bears the name of the body it stands in for, takes the same arguments and means the same (`unpacked` is for
+`Nf4.dense`). The two agree up to the rounding of fp32; an unpacked NF4 weight is the same in every bit. Rows may
 lie any distance apart; outputs are contiguous. Imported only where kernels run (`pointwise.kernels`): Triton
 comes with torch's CUDA builds for Linux. One pass over a vocabulary for maximum and sum: arXiv 1805.02867.
 """
@@ -14,8 +14,6 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-
-from germline.ops.quantize import BLOCK, CODE, SCALE_BLOCK, Nf4
 
 TILE = 2048
 """Elements of a tensor that one program holds at once, unless a row that it has to sum up is longer."""
@@ -217,18 +215,21 @@ def surprise(logits: Tensor, target: Tensor, *, softcap: float) -> tuple[Tensor,
     return loss, logits
 
 
-def dense(weight: Nf4, dtype: torch.dtype) -> Tensor:
-    values = torch.empty(weight.shape, dtype=dtype, device=weight.codes.device)
-    blocks, rows = weight.scales.numel(), TILE // BLOCK
-    held = weight.codes, weight.scales, weight.largest, _code(dtype, values.device)
-    _nf4[triton.cdiv(blocks, rows),](*held, values, blocks, ROWS=rows, BLOCK=BLOCK, GROUP=SCALE_BLOCK)
+def unpacked(
+    codes: Tensor, scales: Tensor, largest: Tensor, *, code: tuple[float, ...], group: int, dtype: torch.dtype
+) -> Tensor:
+    """[blocks, block] of the sixteen values of `code`; `group` blocks share one of the `largest`."""
+    blocks, block = scales.numel(), 2 * codes.numel() // scales.numel()
+    values = torch.empty(blocks, block, dtype=dtype, device=codes.device)
+    held, rows = (codes, scales, largest, _table(code, dtype, codes.device)), TILE // block
+    _nf4[triton.cdiv(blocks, rows),](*held, values, blocks, ROWS=rows, BLOCK=block, GROUP=group)
     return values
 
 
 @functools.cache
-def _code(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """NF4's values on the device, put there once: a copy from the CPU would halt it at every product."""
-    return torch.tensor(CODE, dtype=dtype, device=device)
+def _table(code: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The values on the device, put there once: a copy from the CPU would halt it at every product."""
+    return torch.tensor(code, dtype=dtype, device=device)
 
 
 def _flat(tensor: Tensor) -> Tensor:
