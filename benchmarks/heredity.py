@@ -76,7 +76,7 @@ def main() -> int:
     parser.add_argument("--arm", nargs="+", choices=sorted(ARMS), default=["germline", "naive"])
     parser.add_argument("--world", choices=sorted(WORLDS), default="invented")
     parser.add_argument("--generations", type=int, default=10)
-    parser.add_argument("--rebase-at", type=int, nargs="+", default=[10], help="generations that rebase is run for")
+    parser.add_argument("--rebase-at", type=int, nargs="+", default=[0, 10], help="generations that rebase is run for")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="SECTION.KEY=VALUE")
     parser.add_argument("--label", default="", help="name of an ablation, in place of its settings")
