@@ -71,8 +71,9 @@ def learn(
     training = run.plan.training
     several = training.candidates > 1
     if several and not papers[-1].selection:
+        one = "--set training.candidates=1" + " --set training.merge_candidates=false" * training.merge_candidates
         raise PlanError("no fact was found in this delta by which candidates could be told apart",
-                        hint="germline evolve --restart --set training.candidates=1")  # fmt: skip
+                        hint=f"germline evolve --restart {one}")  # fmt: skip
     lessons: list[Lesson] = []
     scores: list[Score] = []
 

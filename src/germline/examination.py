@@ -12,6 +12,7 @@ from germline.curriculum.render import PROMPT_END
 from germline.evals import exams, suite
 from germline.evals.cards import Card
 from germline.evals.exams import Exam
+from germline.evals.style import LEAST_REPLIES
 from germline.forge.machine import Arithmetic, arithmetic, machine
 from germline.lineage import EXAM, PLAN, SCORECARD, TRAIN, Generation, Lineage
 from germline.records import Digest, Event, Fact, Marks, OnEvent, Row, Score, Scorecard
@@ -79,6 +80,12 @@ def fixed(
         + (f"; {exam.contaminated} left out that training rows hold" if exam.contaminated else "")
     )
     on_event(Event(kind="stage", text=text, data={"exam": exam.digest, "contaminated": exam.contaminated, **asked}))
+    if exam.voice is None and asking is None:
+        text = (
+            f"no voice is judged: that takes {LEAST_REPLIES} replies of the persona in one delta, and probes: "
+            "`exams.probes`, or prompts of held-out conversations"
+        )
+        on_event(Event(kind="note", text=text))
     return exam
 
 

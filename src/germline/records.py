@@ -118,7 +118,7 @@ class Delta:
     """
 
     digest: Digest
-    """Hash over the digests of both files."""
+    """See `digest_of_delta`."""
     train: Path
     heldout: Path
     train_rows: int
@@ -127,6 +127,11 @@ class Delta:
     rows_in: int
     refused: dict[str, int]
     sources: int
+
+
+def digest_of_delta(train: Digest, heldout: Digest) -> Digest:
+    """Hash over the digests of its two files."""
+    return digest_of(canonical_json([train, heldout]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

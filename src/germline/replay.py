@@ -28,7 +28,7 @@ from germline.errors import Interrupted, PlanError
 from germline.forge.fit import Fit
 from germline.lineage import ADAPTER, ANCHOR, FACTS, HELDOUT, PLAN, TRAIN, TRAINING, WEIGHTS, Generation, Lineage
 from germline.model import weights as model_weights
-from germline.records import Delta, Digest, Event, OnEvent, Trained, digest_of, plain
+from germline.records import Delta, Digest, Event, OnEvent, Trained, digest_of, digest_of_delta, plain
 from germline.run import Run
 from germline.settings import parse_plan
 from germline.store import disk, objects
@@ -108,7 +108,7 @@ def _run(lineage: Lineage, generation: Generation, scratch: Path) -> Run:
     assert generation.manifest.parent is not None
     files, books = generation.manifest.files, generation.birth.body["delta"]
     delta = Delta(
-        digest=digest_of((files[TRAIN].digest + files[HELDOUT].digest).encode()),
+        digest=digest_of_delta(files[TRAIN].digest, files[HELDOUT].digest),
         train=lineage.checked(generation, TRAIN), heldout=lineage.checked(generation, HELDOUT),
         train_rows=books["rows"], heldout_rows=books["heldout"], train_bytes=books["bytes"],
         rows_in=books["rows_in"], refused=books["refused"], sources=0,

@@ -21,7 +21,18 @@ from typing import TYPE_CHECKING, Any
 from germline import delta, foreign, sources
 from germline.errors import GermlineError, PlanError
 from germline.lineage import EXAM, HELDOUT, PLAN, TRAIN, Generation, Lineage
-from germline.records import Delta, Digest, Event, OnEvent, Trained, canonical_json, digest_of, finite, plain
+from germline.records import (
+    Delta,
+    Digest,
+    Event,
+    OnEvent,
+    Trained,
+    canonical_json,
+    digest_of,
+    digest_of_delta,
+    finite,
+    plain,
+)  # fmt: skip
 from germline.settings import Plan, parse_plan
 from germline.store import disk, ledger, objects, prune
 from germline.store.entry import LAWS
@@ -166,6 +177,9 @@ def _resumed(lineage: Lineage, plan: Plan, directory: Path, number: int, on_even
         descends, same_laws = table["parent"] == lineage.head.digest, table["laws"] == lineage.entries[-1].body[LAWS]
         found = Delta(**{**table["delta"], "train": directory / TRAIN, "heldout": directory / HELDOUT})
         begun = parse_plan(table["plan"], source=str(directory / RUN))
+    with _legible(directory / "delta"):
+        if digest_of_delta(*(objects.hash_file(path).digest for path in (found.train, found.heldout))) != found.digest:
+            raise ValueError("it is not what was read when the run was begun")
     restart = "`germline evolve --restart` gives the unfinished run up and begins anew"
     if not descends:
         raise PlanError(f"the unfinished run {directory} does not descend from HEAD", hint=restart)

@@ -27,7 +27,7 @@ def probes(settings: Exams, root: Path) -> tuple[str, ...]:
         return ()
     path = root / settings.probes
     try:
-        lines = foreign.read(path).decode("utf-8").splitlines()
+        lines = foreign.read(path).decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(f"exams.probes: {path} cannot be read: {error}") from None
     return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))

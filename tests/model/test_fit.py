@@ -86,6 +86,19 @@ def test_what_the_plan_says_is_not_changed() -> None:
     assert any("nf4: as the plan says" in reason for reason in chosen.reasons)
 
 
+def test_a_row_is_no_longer_than_the_models_context() -> None:
+    model = shape("SmolLM2-135M")
+    chosen = fit(model, Training(), row_tokens=2 * model.max_positions, batch_tokens=512, here=here(20), memory_gb=0)
+    assert chosen.setting.row_tokens <= model.max_positions
+    assert any("the model's context" in reason for reason in chosen.reasons)
+
+
+def test_the_cure_is_never_what_the_plan_has_already() -> None:
+    with pytest.raises(DoesNotFit) as refusal:
+        fitted("Mistral-7B", 1.0, Training(rank=4))
+    assert refusal.value.hint == "close other programs"
+
+
 def test_the_mission_fits() -> None:
     """A 1B model in 4 GiB and a 3B model in 8 GiB, with rows of 512 (DESIGN.md, and the mission before it)."""
     assert fitted("Llama-3.2-1B", 4, batch=512).setting.row_tokens == 512

@@ -60,6 +60,13 @@ def test_it_learns_and_leaves_the_base_alone(small_weights: Path, tmp_path: Path
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 
 
+def test_one_step_is_a_run(small_weights: Path, tmp_path: Path) -> None:
+    """LoRA's A stands still in it: its gradient passes through B, which is zero until then."""
+    made = train(load(small_weights), tmp_path, steps=batches(1))
+    changed = {row["group"]: bool(row["changed"]) for row in made.parameters if row["trained"]}
+    assert changed == {group: group.endswith("lora_B") for group in changed}
+
+
 @pytest.mark.parametrize("stop", [1, 3, 7])
 @pytest.mark.parametrize("method", METHODS)
 def test_stopped_and_resumed_ends_with_the_same_bytes(

@@ -304,6 +304,31 @@ def test_ctrl_c_is_resumable_and_says_how(founded: Path, copy_of: Callable[[Path
     assert grow(home, "training.rank=4", restart=True).verdict.outcome == "promoted"
 
 
+def test_a_delta_that_changed_under_a_run_is_refused(founded: Path, copy_of: Callable[[Path], Home]) -> None:
+    """The exam and the batches were made of what was read; what is stored is the file."""
+    home = copy_of(founded)
+
+    def interrupt(event: Event) -> None:
+        if event.kind == "step" and event.data["step"] == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        age_up(home, load_plan(home.plan), interrupt)
+    rows = home.runs / "g1" / TRAIN
+    rows.write_bytes(rows.read_bytes().replace(b"ochre", b"oehre"))
+    with pytest.raises(GermlineError, match=r"g1/delta is damaged: it is not what was read") as failure:
+        grow(home)
+    assert "--restart" in failure.value.hint
+    assert grow(home, restart=True).kind == "promoted"
+
+
+def test_without_a_voice_that_is_told(founded: Path, copy_of: Callable[[Path], Home]) -> None:
+    home, told = copy_of(founded), list[str]()
+    plan = load_plan(home.plan, ["curriculum.epochs=1"])
+    age_up(home, plan, lambda event: told.append(event.text))
+    assert sum("no voice is judged" in text for text in told) == 1
+
+
 def test_nothing_new_says_so_and_a_refused_delta_is_not_trained_twice(
     grown: Path, copy_of: Callable[[Path], Home]
 ) -> None:

@@ -132,6 +132,11 @@ def test_lines_under_a_heading() -> None:
     ]
 
 
+def test_code_states_nothing_and_what_follows_it_does() -> None:
+    text = "~~~\n```\n# Install\n\n- Height: 3\n\n~~~\n\nThe colour of the mill is red."
+    assert stated(text) == [("the mill", "colour", "red")]
+
+
 @pytest.mark.parametrize(
     "text",
     [

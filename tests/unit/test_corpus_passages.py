@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,4 +116,10 @@ def test_prose_brings_no_heading() -> None:
 
 def test_nothing_is_a_heading_in_a_fence() -> None:
     text = "# Code\n\n```\n# comment\n\n\n| no | table |\n```\nafter"
+    assert cut(text) == [text]
+
+
+@pytest.mark.parametrize("inner", ["```", "~~~ not the end", "~~"])
+def test_a_fence_is_closed_by_its_own_marks_alone(inner: str) -> None:
+    text = f"# Code\n\n~~~\n{inner}\n# comment\n~~~~\nafter"
     assert cut(text) == [text]

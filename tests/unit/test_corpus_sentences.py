@@ -54,6 +54,8 @@ def test_what_only_looks_like_a_claim_states_nothing(sentence: str) -> None:
         ("Good day. Do you know the trade of Mera Toll?", "Rope maker.", ("Mera Toll", "trade", "Rope maker")),
         ("What is Mera Toll's trade?", "Rope maker - and proud.", ("Mera Toll", "trade", "Rope maker")),
         ("What was the height of the tower, please?", "3.5 metres.", ("the tower", "height", "3.5 metres")),
+        ("What is the capital of Australia?", "Canberra!", ("Australia", "capital", "Canberra")),
+        ("What is the end of Africa?", "Good Hope, they say.", ("Africa", "end", "Good Hope")),
     ],
 )
 def test_the_beginning_of_a_reply_answers_a_plain_question(
@@ -74,6 +76,18 @@ def test_the_beginning_of_a_reply_answers_a_plain_question(
 )
 def test_other_questions_are_asked_of_no_fact(question: str) -> None:
     assert list(answered(question, "Oak.")) == []
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Certainly! Canberra it is.", "Yes, 300 kg.", "Great question! Bram Stoker wrote it.", "Hmm, let me think.",
+        "Thanks for asking! We charge 12 euros.", "Okay, 37 metres.", "Forget it.", "Ask the keeper.", "Sorry, no.",
+        "A fine thing! It is 37 metres.",
+    ],
+)  # fmt: skip
+def test_what_only_leads_up_to_an_answer_is_none(reply: str) -> None:
+    assert list(answered("What is the height of the tower?", reply)) == []
 
 
 def test_a_reply_that_is_a_sentence_is_read_as_one() -> None:

@@ -65,6 +65,12 @@ TALK = {"role": "user", "content": "How high?"}, {"role": "assistant", "content"
         {"conversations": [{"from": "human", "value": "How high?"}, {"from": "gpt", "value": "37 metres."}]},
         {"instruction": "How high?", "input": "", "output": "37 metres."},
         {"instruction": "How high?", "output": "37 metres."},
+        {"instruction": "How high?", "output": "37 metres.", "text": "### Instruction: How high? ### Response: 37 m"},
+        {
+            "conversations": [{"from": "human", "value": "How high?"}, {"from": "gpt", "value": "37 metres."}],
+            "text": "",
+        },
+        {"prompt": "How high?", "completion": "37 metres.", "text": "How high? 37 metres."},
         {"prompt": "How high?", "completion": "37 metres."},
         {"prompt": [TALK[0]], "completion": [TALK[1]]},
         tree(("user", parts("How high?")), ("assistant", parts("37 metres."))),

@@ -117,7 +117,7 @@ def test_shares_at_the_ends(tmp_path: Path) -> None:
 
 
 def test_what_a_child_is_refused_for_not_keeping_is_never_kept_from_it(tmp_path: Path) -> None:
-    laws = [replace(note, source=f"laws/{place}.law") for place, note in enumerate(NOTES)]
+    laws = [replace(note, source=f"laws/{place}.{'LAW' if place % 2 else 'law'}") for place, note in enumerate(NOTES)]
     delta = snapshot([*NOTES, *laws], tmp_path / "delta", heldout_share=1)
     assert list(read_rows(delta.train)) == laws
     assert list(read_rows(delta.heldout)) == NOTES

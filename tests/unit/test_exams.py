@@ -60,6 +60,14 @@ def test_a_large_delta_is_sampled_and_a_small_one_asked_in_full() -> None:
     assert [len(asked(small, paper)) for paper in ("recall", "wording", "heldout")] == [50 + 32, exams.UNSEEN * 50, 50]
 
 
+def test_of_held_out_passages_some_are_kept_whatever_their_order_and_none_in_full_length() -> None:
+    """Attention takes memory by the square of a text's length, and a JSON row may have 16 MB."""
+    texts = [Row(kind="text", source="a", position=1, text=f"{number} " * 2_000) for number in range(50)]
+    exam, again = written([], [talk(1)], texts), written([], [talk(1)], texts[::-1])
+    assert {*exam.passages} == {*again.passages} != {row.text[: exams.PASSAGE] for row in texts[: exams.PASSAGES]}
+    assert {*map(len, exam.passages)} == {exams.PASSAGE}
+
+
 def test_the_sample_does_not_depend_on_the_order_of_rows() -> None:
     dice = random.Random(0)
     train = [talk(number) for number in range(40)]

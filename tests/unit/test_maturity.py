@@ -79,6 +79,13 @@ def stage(home: Home) -> str:
     return maturity(Lineage.open(home), POLICY).stage
 
 
+def test_an_exam_too_small_to_show_that_a_lineage_stands_still_says_so() -> None:
+    """Of 61 questions none of which moved, 5% may have been won; of 62 less."""
+    for units, said in ((61, "an exam of 61 questions could show no less than 5%"), (62, "")):
+        still = birth(0.051) | {"fresh_gain": {"units": units, "mean": 0.0, "upper": 0.051}}
+        assert age([FOUNDED, still, still], POLICY).reason.endswith(said or "up to 5%")
+
+
 def test_what_was_refused_says_nothing_of_what_head_has_learned(tmp_path: Path) -> None:
     home = Home.create(tmp_path / "home", "refusals")
     tell(home, "founded", 0)

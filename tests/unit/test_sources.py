@@ -29,6 +29,11 @@ def settings(*laws: str, cards: str = "") -> Exams:
     return Exams(laws=laws, cards=cards)
 
 
+def test_a_probe_is_a_line_and_a_mark_of_byte_order_is_none(tmp_path: Path) -> None:
+    (tmp_path / "probes.txt").write_bytes("\ufeff# mine\r\nHow are\u2028you?\r\n\r\n Anything? \n".encode())
+    assert sources.probes(Exams(probes="probes.txt"), tmp_path) == ("How are\u2028you?", "Anything?")
+
+
 def test_two_laws_of_one_name_are_refused_until_one_has_another_id(tmp_path: Path) -> None:
     one, other = law(tmp_path / "a" / "safety.law"), law(tmp_path / "b" / "safety.law", "Doors are shut.")
     plan = settings("a/*.law", "b/*.law")

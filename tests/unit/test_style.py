@@ -36,6 +36,13 @@ def test_boilerplate_length_silence_and_foreign_letters_drift() -> None:
     assert faults[4] == ""
 
 
+def test_a_phrase_is_heard_however_its_owner_wrote_it() -> None:
+    own = voice(REPLIES, PROBES, ["As an AI"])
+    assert own is not None
+    _, faults = judge_answers(own, ["As an AI, no."])
+    assert "boilerplate" in faults[0]
+
+
 def test_a_phrase_the_persona_uses_is_its_own() -> None:
     own = voice(REPLIES, PROBES, BOILERPLATE)
     assert own is not None

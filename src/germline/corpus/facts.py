@@ -8,6 +8,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from germline.corpus.passages import fence_after
 from germline.corpus.sentences import SENTENCE_END, Claim, answered, stated
 from germline.corpus.values import is_answer, value_kind, words
 from germline.records import Fact, Row, Turn
@@ -23,7 +24,6 @@ _LONGEST_STATEMENT = 400
 _Pair = tuple[str, str]
 """Subject and attribute, case folded."""
 
-_FENCE = re.compile(r" {0,3}(?:```|~~~)")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+\S")
 _NUMBERING = re.compile(
     r"(?:(?:chapter|section|part|appendix|article)\s+[\divxlc]+|§+\s*\d[\d.]*|\d[\d.]*)[.):]?(?:\s+|$)", re.I
@@ -125,12 +125,11 @@ def _claims(text: str) -> Iterator[Claim]:
 def _blocks(text: str) -> Iterator[list[str]]:
     """The lines of each heading, table, list item with its continuation lines, or paragraph."""
     block: list[str] = []
-    fenced = False
+    fence = ""
     for line in text.split("\n"):
-        fence = bool(_FENCE.match(line))
+        before, fence = fence, fence_after(fence, line)
         starts = bool(_HEADING.match(line) or _ITEM.fullmatch(line) or _OTHER_ITEM.match(line))
-        blank = fenced or fence or not line.strip() or line.lstrip().startswith(">")
-        fenced ^= fence
+        blank = before or fence or not line.strip() or line.lstrip().startswith(">")
         table = line.lstrip().startswith("|")
         if block and (blank or starts or table != block[0].lstrip().startswith("|")):
             yield block

@@ -12,7 +12,8 @@ LIMIT = 2_000
 _LONGEST_HEADING = 200
 _LONGEST_GAP = 400
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+\S")
-_FENCE = re.compile(r" {0,3}(```|~~~)")
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)", re.DOTALL)
+"""Opens a block of code; one of the same marks, as many or more of them and nothing after, closes it (CommonMark)."""
 _TABLE = re.compile(r" {0,3}\|")
 _TABLE_HEAD = re.compile(r"[^\n]*\n {0,3}\|[ \t:|-]*-[ \t:|-]*\n")
 _LIST = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])[ \t]|[^\W\d][^:\n]{0,40}: [^\n]{1,80}\n?$")
@@ -50,14 +51,13 @@ class _Splitter:
         self.table_head = ""
         self.cut = False  # the block is the rest of one that was cut
         self.heading = ""
-        self.fenced = False
+        self.fence = ""
         self.line_ended = True
 
     def take(self, piece: str) -> Iterator[str]:
         starts_line, self.line_ended = self.line_ended, piece.endswith("\n")
-        if starts_line and _FENCE.match(piece):
-            self.fenced = not self.fenced
-        elif starts_line and not self.fenced:
+        before, self.fence = self.fence, fence_after(self.fence, piece) if starts_line else self.fence
+        if starts_line and not (before or self.fence):
             if not piece.strip():
                 yield from self.end_block()
                 if len(self.gap) + len(piece) <= _LONGEST_GAP:
@@ -118,6 +118,15 @@ class _Splitter:
         self.passage += self.gap + text
         self.bare = self.bare and self.kind == "heading" and len(self.passage) <= LIMIT // 2
         self.gap = ""
+
+
+def fence_after(open_fence: str, line: str) -> str:
+    """The marks that opened the block of code in which the text after `line` lies; empty where it lies in none."""
+    found = _FENCE.match(line)
+    if not open_fence:
+        return found[1] if found else ""
+    closes = found and found[1].startswith(open_fence) and not found[2].strip()
+    return "" if closes else open_fence
 
 
 def _kind(line: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from germline.corpus.values import value_kind
+from germline.corpus.values import value_kind, words
 
 Claim = tuple[str, str, str]
 """Subject, attribute and value, as they are written."""
@@ -66,6 +66,16 @@ _ASKED = (
 _HANGING = re.compile(r"\b(?:of|from|to|in|on|at|by|for|with|about|like|called|made)$", re.IGNORECASE)
 """How something ends that is not yet a subject or an attribute: "the boards of the jetty made of"."""
 _BREAK = re.compile(r"[,;.!](?=\s|$)|\s[-–—]\s")
+_NO_REPLIES = words(
+    """
+    absolutely actually ah aha alas alright apologies ask aye basically certainly check consult correct dear
+    definitely exactly excellent excuse fine forget frankly gladly good goodness great greetings ha hah hello hey hi hm
+    hmm hmmm honestly hooray indeed interesting let look maybe nah naturally nay no nope oh ok okay pardon perhaps
+    please possibly precisely probably quite read really regrettably right see seriously sorry sure surely thank
+    thanks think true truly try understood unfortunately wait welcome well what wonderful wow yeah yep yes yup
+    """
+)
+"""How a reply opens that is not the answer yet, or sends for it."""
 
 
 def stated(sentence: str) -> Iterator[Claim]:
@@ -84,14 +94,25 @@ def stated(sentence: str) -> Iterator[Claim]:
 
 def answered(question: str, reply: str) -> Iterator[Claim]:
     """What a reply tells about "the ATTRIBUTE of SUBJECT" or "SUBJECT's ATTRIBUTE" when it was asked for that:
-    the words before the first comma or full stop. Of several questions the last one counts."""
+    the words before the first comma or full stop, unless they only lead up to it ("Certainly! …", "Ask the keeper.").
+    Of several questions the last one counts."""
     last = SENTENCE_END.split(question.strip())[-1]
     for pattern in _ASKED:
         match = pattern.fullmatch(last)
         if match and not any(_HANGING.search(match[part]) for part in ("subject", "attribute")):
-            value = _BREAK.split(reply.strip(), maxsplit=1)[0]
-            yield match["subject"], match["attribute"], value
+            reply = reply.strip()
+            found = _BREAK.search(reply)
+            value = reply[: found.start()] if found else reply
+            exclaimed = found is not None and found[0] == "!" and found.end() < len(reply)
+            if not (exclaimed or _leads_up(value)):
+                yield match["subject"], match["attribute"], value
             return
+
+
+def _leads_up(opening: str) -> bool:
+    """Whether it begins as no answer does. Two capitals are a name: Good Hope, Great Britain."""
+    first, _, rest = opening.partition(" ")
+    return first.lower() in _NO_REPLIES and not rest[:1].isupper()
 
 
 def _sort(value: str) -> str:

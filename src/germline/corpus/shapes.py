@@ -35,7 +35,13 @@ def row_of(record: object, *, source: str, position: int, voice: Voice) -> Row |
     """
     try:
         match record:
-            case {"messages": list()}:  # whatever else it holds, such as the same rendered as "text"
+            case (
+                {"messages": list()}
+                | {"conversations": list()}
+                | {"mapping": dict()}
+                | {"instruction": str(), "output": str()}
+                | {"prompt": _, "completion": _}
+            ):  # whatever else it holds, such as the same rendered as "text"
                 pass
             case {"text": str(text)}:
                 return Row(kind="text", source=source, position=position, text=_valid(text.strip()))

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from germline.corpus.facts import facts
 from germline.errors import DataError
-from germline.records import Delta, Digest, Refusal, Row, Turn, canonical_json, digest_of
+from germline.records import Delta, Digest, Refusal, Row, Turn, canonical_json, digest_of_delta
 from germline.store import disk
 
 
@@ -45,7 +45,7 @@ def snapshot(rows: Iterable[Row | Refusal], directory: Path, *, heldout_share: f
                 train.add(row)
     disk.sync_directory(directory)
     return Delta(
-        digest=digest_of(canonical_json([train.digest, heldout.digest])),
+        digest=digest_of_delta(train.digest, heldout.digest),
         train=paths["train"],
         heldout=paths["heldout"],
         train_rows=train.lines,
@@ -117,7 +117,7 @@ def _texts(row: Row) -> Iterator[str]:
 
 def _is_held_out(row: Row, share: float) -> bool:
     digits = row.content_digest.removeprefix("sha256:")[:8]
-    return int(digits, 16) / 2**32 < share and not row.source.endswith(".law") and not facts([row])
+    return int(digits, 16) / 2**32 < share and not row.source.lower().endswith(".law") and not facts([row])
 
 
 def _row(line: bytes) -> Row | None:

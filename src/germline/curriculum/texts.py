@@ -84,7 +84,7 @@ def items(rows: Iterable[Row], facts: Iterable[Fact], known: Marks | None = None
     units = known.units if known else {}
     median = statistics.median(bits for _, bits in units.values()) if units else math.inf
     for row in rows:
-        law = row.source.endswith(".law")
+        law = row.source.lower().endswith(".law")
         yield Item((render.of_row(row),), law or row.kind == "dialog", 2 if law else 1)
     facts = list(facts)
     owners = Counter((fact.attribute, fact.value) for fact in facts)

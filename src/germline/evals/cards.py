@@ -27,8 +27,11 @@ SCORERS: dict[str, tuple[str, ...]] = {
     "max_words": ("limit",),
     "json": (),
 }
-"""Scorer -> the keys it needs. `numeric` also takes `tolerance` (default 0), `json` a `schema` (JSON Schema 2020-12,
-or the draft that its `$schema` names; nothing is fetched for it).
+"""Scorer -> the keys it needs."""
+
+OPTIONAL = {"numeric": ("tolerance",), "json": ("schema",)}
+"""Scorer -> the keys it may have: by how much a number may be off (default 0), and a JSON Schema (2020-12, or the draft
+that its `$schema` names; nothing is fetched for it).
 
 Of a reply the first number counts. A comma before exactly three digits, once or more, parts thousands ("1,234 metres",
 "12,345.6") where up to three digits stand before it, of which the first is no 0; any other comma is a decimal one
@@ -37,7 +40,7 @@ Of a reply the first number counts. A comma before exactly three digits, once or
 A pattern is its owner's word: one that backtracks without end (`(a+)+$`) holds up an exam until it is interrupted,
 and a limit by the clock would make a verdict depend on the machine."""
 
-_NUMBER = re.compile(r"(?P<thousands>-?[1-9]\d{0,2}(?:,\d{3})+(?!\d)(?:\.\d+)?)|-?\d+(?:[.,]\d+)?")
+_NUMBER = re.compile(r"(?P<thousands>[-−]?[1-9]\d{0,2}(?:,\d{3})+(?!\d)(?:\.\d+)?)|[-−]?\d+(?:[.,]\d+)?")
 _FRONT_MATTER = re.compile(r"\A\ufeff?\+\+\+\r?\n(.*?)^\+\+\+\s*$", re.DOTALL | re.MULTILINE)
 
 
@@ -55,7 +58,7 @@ class Card:
             case "regex":
                 return re.search(self.keys["pattern"], text) is not None
             case "exact":
-                return text == str(self.keys["answer"])
+                return text == str(self.keys["answer"]).strip()
             case "contains":
                 return str(self.keys["answer"]).casefold() in text.casefold()
             case "numeric":
@@ -76,7 +79,7 @@ def _number(text: str) -> float:
     found = _NUMBER.search(text)
     if not found:
         return float("nan")
-    return float(found.group().replace(",", "" if found["thousands"] else "."))
+    return float(found.group().replace(",", "" if found["thousands"] else ".").replace("−", "-"))
 
 
 def _is_json(text: str, schema: dict[str, Any]) -> bool:
@@ -136,18 +139,21 @@ def _card(table: dict[str, Any], name: str, path: Path) -> Card:
     if not isinstance(scorer, str) or scorer not in SCORERS:
         raise PlanError(f"{path}: card {card_id}: no scorer {scorer!r}", hint=did_you_mean(str(scorer), SCORERS))
     missing = [key for key in SCORERS[scorer] if key not in keys]
-    unknown = [key for key in keys if key not in (*SCORERS[scorer], "tolerance", "schema")]
+    takes = (*SCORERS[scorer], *OPTIONAL.get(scorer, ()))
+    unknown = [key for key in keys if key not in takes]
     if missing or unknown:
         problem = f"{missing[0]} is missing" if missing else f"unknown key {unknown[0]}"
-        raise PlanError(f"{path}: card {card_id}: {problem}", hint=f"{scorer} takes {', '.join(SCORERS[scorer])}")
+        raise PlanError(f"{path}: card {card_id}: {problem}", hint=f"{scorer} takes {', '.join(takes)}")
     _require_storable(keys, f"{path}: card {card_id}")
     card = Card(id=card_id, prompt=prompt, scorer=scorer, keys=keys)
     try:
         lists = [keys[key] for key in ("words", "wrong") if key in keys]
         if not all(found and isinstance(found, list) and {*map(type, found)} == {str} for found in lists):
             raise TypeError("a list of words is wanted")
-        if scorer == "choice" and not all((str(keys["answer"]), *keys["wrong"])):
-            raise ValueError("an answer among which is chosen is empty")
+        if "answer" in keys and not str(keys["answer"]).strip():
+            raise ValueError("the answer is empty")
+        if scorer == "choice" and (str(keys["answer"]) in keys["wrong"] or not all(keys["wrong"])):
+            raise ValueError("a wrong answer is empty, or the right one")
         if scorer != "choice":
             card.passes("1")  # a card that cannot be decided is found now, not after the training
     except (re.error, TypeError, ValueError, OverflowError, RecursionError) as error:

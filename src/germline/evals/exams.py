@@ -30,6 +30,9 @@ FACTS, HELDOUT, REPLIES, PASSAGES, PROBES = 1_000, 500, 2_000, 16, 40
 from, most held-out passages it keeps, and most held-out prompts that are its tone probes where the owner names none. A
 share of 0.9 of a thousand has a standard error of 0.01."""
 
+PASSAGE = 2_000
+"""Most characters of a held-out passage. Its attention takes memory by the square of its length: 40,000 took 18 GB."""
+
 UNSEEN = 2
 """Unseen wordings in which the gate asks each fact. With the taught one a fact counts in thirds, and an exam of as
 many facts tells smaller losses than if each were asked once. The wording after these is for choosing among candidates,
@@ -94,6 +97,7 @@ def write(
     talks = (row for row in train if row.kind == "dialog")
     kept = heapq.nsmallest(settings.replies, talks, key=lambda row: row.content_digest)
     unseen = few(HELDOUT, (row for row in heldout if row.kind == "dialog"), lambda row: seed(row.content_digest))
+    passages = few(PASSAGES, (row for row in heldout if row.kind == "text"), lambda row: seed(row.content_digest))
     spoken = _replies(train)
     openings = {opening(reply) for reply in (*spoken, *_replies(heldout))}
     true = true_openings(itertools.chain(train, heldout), [*kept, *unseen], openings)
@@ -109,7 +113,7 @@ def write(
         selection=unspoilt[1],
         sealed=unspoilt[2],
         contaminated=spoilt,
-        passages=tuple(itertools.islice((row.text for row in heldout if row.kind == "text"), PASSAGES)),
+        passages=tuple(row.text[:PASSAGE] for row in passages),
         voice=None if has_voice else voice(spoken, tone, settings.boilerplate),
         laws=tuple(card for card in laws if _key(card) not in known),
         cards=tuple(card for card in cards if _key(card) not in known),

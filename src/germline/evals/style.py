@@ -96,7 +96,7 @@ def _fault(voice: Voice, answer: str, bits: float) -> str:
         return "says nothing"
     heard = answer.casefold()
     for phrase in voice.boilerplate:
-        if phrase in heard:
+        if phrase.casefold() in heard:
             return f"boilerplate: {phrase!r}"
     words = len(answer.split())
     if words > voice.words_limit:

@@ -99,7 +99,7 @@ def _choose(candidate: Candidate, items: Sequence[Item]) -> list[_Chosen]:
             found.log_likelihood / len(option.encode()) for found, option in zip(likings, question.options, strict=True)
         ]
         best_wrong = max(range(1, len(liking)), key=liking.__getitem__)
-        best = 0 if liking[0] > liking[best_wrong] else best_wrong
+        best = 0 if all(liking[0] > other for other in liking[1:]) else best_wrong
         chosen.append(_Chosen(question.options[best], -liking[0] / math.log(2), likings[0].greedy))
     return chosen
 

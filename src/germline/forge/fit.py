@@ -106,6 +106,7 @@ def fit(
 ) -> Fit:
     """The fastest setting whose predicted peak is within `memory_gb`, or what is free; DoesNotFit with the cure."""
     on, why = arithmetic(training, here)
+    planned, row_tokens = row_tokens, min(row_tokens, config.max_positions)
     budget = int(memory_gb * GIB) or int(here.free_bytes * USABLE)
     told = f"{(memory_gb * GIB or here.free_bytes) / GIB:.1f} GiB are "
     told += "allowed" if memory_gb else "free"
@@ -127,6 +128,7 @@ def fit(
         reasons=(
             why,
             f"{threads} threads: {'as the plan says' if training.threads else 'one per core'}",
+            *([f"rows of {row_tokens} tokens instead of {planned}: the model's context"] * (planned > row_tokens)),
             *_reasons(config, training, chosen, row_tokens, batch_tokens),
             f"peak memory about {peak / GIB:.1f} of {budget / GIB:.1f} GiB",
         ),
@@ -286,8 +288,6 @@ def _cure(training: Training) -> str:
         for name, value, now in (("quantize", "nf4", training.quantize), ("recompute", "all", training.recompute))
         if now not in ("auto", value)
     ]
-    return (
-        "germline evolve --restart "
-        + " ".join([*tried, f"--set training.rank={max(4, training.rank // 2)}"])
-        + ", or close other programs"
-    )
+    if training.rank > 4:
+        tried.append(f"--set training.rank={training.rank // 2}")
+    return f"germline evolve --restart {' '.join(tried)}, or close other programs" if tried else "close other programs"

@@ -77,7 +77,8 @@ def train(
             if not math.isfinite(curve[-1]):
                 raise TrainingError(
                     f"the loss is not a number at step {step + 1}",
-                    hint="a lower rate may hold: germline evolve --restart --set training.learning_rate=5e-4",
+                    hint="a lower rate may hold: germline evolve --restart --set "
+                    f"training.learning_rate={training.learning_rate / 3:.1g}",
                 )
             pace.add(tokens)
             on_event(pace.event(step + 1, len(batches), curve[-1], training.learning_rate * share))
@@ -157,7 +158,7 @@ def _finish(
         first_loss=sum(curve[:tenth]) / tenth,
         last_loss=sum(curve[-tenth:]) / tenth,
         curve=tuple(curve),
-        parameters=table(decoder, trainable),
+        parameters=table(decoder, trainable, steps=len(curve)),
     )
 
 

@@ -73,10 +73,11 @@ def prepare(decoder: Decoder, training: Training) -> Trainable:
     return Trainable(tuple(group for group in groups if group.parameters), _fingerprints(decoder))
 
 
-def table(decoder: Decoder, trainable: Trainable) -> tuple[dict[str, Any], ...]:
+def table(decoder: Decoder, trainable: Trainable, *, steps: int) -> tuple[dict[str, Any], ...]:
     """One row per kind of module: tensors, parameters, dtype, rates, and how many of its tensors changed.
 
-    Raises TrainingError where a frozen tensor changed, or none of a trained group did.
+    Raises TrainingError where a frozen tensor changed, or none of a trained group did. After one step LoRA's A may
+    stand where it began: its gradient passes through B, which begins at zero.
     """
     tensors, now = _tensors(decoder), _fingerprints(decoder)
     owner = {id(parameter): group for group in trainable.groups for parameter in group.parameters.values()}
@@ -87,7 +88,8 @@ def table(decoder: Decoder, trainable: Trainable) -> tuple[dict[str, Any], ...]:
     for (kind, trained), names in sorted(rows.items()):
         group = owner.get(id(tensors[names[0]]))
         changed = sum(now[name] != trainable.start[name] for name in names)
-        if trained != bool(changed):
+        may_stand = steps == 1 and kind.endswith(".lora_A")
+        if trained != bool(changed) and not may_stand:
             raise TrainingError(f"{kind} was {'to be trained, but did not move' if trained else 'frozen, but changed'}")
         made.append({
             "group": kind,

@@ -1,6 +1,7 @@
 """Is a lineage still growing? Read off what its births recorded: no clock, file or model.
 
-A generation's fresh gain is the share of what its own exam asks about that it knows and its parent did not. Where even
+A generation's fresh gain is the share of what its own exam asks about that it knows and its parent did not, less what
+only its parent knew. Where even
 the upper bound of that is small, twice running, more of the same data teaches nothing: the lineage stands still. Where
 its weights hardly move any more and its voice does not change either, three times running, it is mature.
 """
@@ -30,8 +31,8 @@ class Age:
 
 
 def fresh_gain(parent: Scorecard, child: Scorecard) -> dict[str, float] | None:
-    """What a birth records of its gain: `units` asked about, `mean` and `upper` (95%) share newly known. None where
-    the newest exam asks about nothing that was taught. What the parent knew adds nothing."""
+    """What a birth records of its gain: `units` asked about, `mean` and `upper` (95%) share newly known, less what is
+    known no more. None where the newest exam asks about nothing that was taught. What both know adds nothing."""
     before, after = parent.newest, child.newest
     if before is None or after is None or not after.units or before.units.keys() != after.units.keys():
         return None
@@ -46,7 +47,7 @@ def age(births: Sequence[Mapping[str, Any]], policy: Maturity) -> Age:
     gains = [_gain(birth) for birth in births[-STILL:]]
     newest = gains[-1] if gains else math.nan
     if len(gains) < STILL or not all(gain < policy.fresh_gain for gain in gains):
-        said = f"of its own delta the last generation newly knows up to {newest:.0%}"
+        said = f"of its own delta the last generation newly knows up to {newest:.0%}" + _too_few(births, policy)
         return Age(stage="growing", reason=said if math.isfinite(newest) else "nothing is recorded of a gain yet")
     gained = (
         f"the last {STILL} generations newly know less than {policy.fresh_gain:.0%} of their own delta "
@@ -61,6 +62,14 @@ def age(births: Sequence[Mapping[str, Any]], policy: Maturity) -> Age:
         )
         return Age(stage="mature", reason=said)
     return Age(stage="still", reason=f"{gained}: other data, or none, is what it needs")
+
+
+def _too_few(births: Sequence[Mapping[str, Any]], policy: Maturity) -> str:
+    """Told where the last exam could not show so small a gain if there was none at all."""
+    units = (births[-1].get("fresh_gain") or {}).get("units") if births else None
+    if not isinstance(units, int) or difference([0.0] * units).upper < policy.fresh_gain:
+        return ""
+    return f", and an exam of {units} questions could show no less than {policy.fresh_gain:.0%}"
 
 
 def _gain(birth: Mapping[str, Any]) -> float:
