@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from germline import anchoring, examination, sources
+from germline import anchoring, examination, revisions, sources
 from germline import run as runs
 from germline.anchoring import Ids
 from germline.budget import Meter, metered
@@ -90,7 +90,10 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
 
         train, heldout = Rows(run.delta.train), Rows(run.delta.heldout)
         facts = find_facts(train)
-        inherited = examination.inherited(lineage, run.parent)
+        changed = revisions.changed(lineage, examination.children(lineage, run.parent), facts)
+        revisions.tell(changed, run.plan, on_event)
+        revised = {fact.unit: (old.value,) for fact, old, _ in changed} if run.plan.data.revise else {}
+        inherited = examination.inherited(lineage, run.parent, revising=revisions.revising(run.plan, facts))
         exam = examination.fixed(
             run.directory / EXAM,
             plan.exams,
@@ -102,6 +105,7 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
             on_event,
             laws=sources.laws(lineage),
             replayed=examination.learned(lineage, run.parent),
+            revised=revised,
         )
         runs.refuse_a_repeat(lineage, run, exam.digest)
         papers = [*inherited, exam]

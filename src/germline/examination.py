@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from germline import sources
+from germline import revisions, sources
 from germline.checkout import weights
 from germline.curriculum.render import PROMPT_END
 from germline.evals import exams, suite
@@ -22,17 +22,35 @@ from germline.store import disk, objects
 from germline.store.entry import Entry
 from germline.store.objects import FileRef
 
+PAPERS = ("recall", "wording", "reversed", "heldout")
+
 
 def children(lineage: Lineage, generation: Generation) -> list[Generation]:
     """`generation` and its ancestors as far as they learned something and left an exam: all but the founder."""
     return lineage.ancestry(generation)[1:]
 
 
-def inherited(lineage: Lineage, generation: Generation, at: Entry | None = None) -> list[Exam]:
+def inherited(
+    lineage: Lineage, generation: Generation, at: Entry | None = None, *, revising: Sequence[Fact] = ()
+) -> list[Exam]:
     """The exams of `generation` and its ancestors, the oldest first, under the laws in force now or when `at` was
-    written: what the owner repealed or put otherwise is asked no more."""
-    laws = sources.laws(lineage, at)
-    return [exams.from_bytes(lineage.read(child, EXAM)).under(laws) for child in children(lineage, generation)]
+    written: what the owner repealed or put otherwise is asked no more, nor is what a younger one of them revised, or
+    a delta whose facts are `revising`."""
+    laws, line = sources.laws(lineage, at), children(lineage, generation)
+    papers = [exams.from_bytes(lineage.read(child, EXAM)).under(laws) for child in line]
+    gone = revisions.replaced(lineage, line, revising)
+    return [
+        paper.without({fact.unit for fact in stale}, set(_prompts(lineage, child, stale))) if stale else paper
+        for child, paper in zip(line, papers, strict=True)
+        for stale in [gone[child.digest]]
+    ]
+
+
+def _prompts(lineage: Lineage, generation: Generation, facts: Sequence[Fact]) -> Iterator[str]:
+    """How the conversations begin in which it was taught these facts."""
+    for row in lineage.rows(generation, TRAIN):
+        if row.turns and revisions.tells(row, facts):
+            yield row.turns[0].text + PROMPT_END
 
 
 def learned(lineage: Lineage, generation: Generation) -> Iterator[Row]:
@@ -53,10 +71,12 @@ def fixed(
     *,
     laws: Sequence[Card],
     replayed: Iterable[Row] = (),
+    revised: Mapping[str, Sequence[str]] = {},
 ) -> Exam:
     """The exam on a delta, with the laws in force, and the owner's probes and cards as the plan names them.
 
-    What stands in rows that its ancestors learned (`replayed`, see `learned`) is not asked as unseen.
+    What stands in rows that its ancestors learned (`replayed`, see `learned`) is not asked as unseen; `revised` as in
+    `exams.write`.
     Written once, to the file `kept`: a resumed run never writes another, whatever became of those files.
     """
     if kept.exists():
@@ -64,15 +84,14 @@ def fixed(
     exam = exams.write(
         facts, train, heldout, settings, probes=sources.probes(settings, root), laws=laws,
         cards=sources.cards(settings, root), inherited=inherited, prompt_end=PROMPT_END,
-        replayed=replayed,
+        replayed=replayed, revised=revised,
     )  # fmt: skip
     asking = next((paper.voice.probes for paper in inherited if paper.voice), None)
     if settings.probes and asking not in (None, sources.probes(settings, root)):
         text = "exams.probes is other than when this line's voice was taken: it is still asked by the probes of then"
         on_event(Event(kind="note", text=text))
     disk.replace(kept, exams.to_bytes(exam))
-    papers = ("recall", "wording", "reversed", "heldout")
-    asked = {paper: sum(item.paper == paper for item in exam.items) for paper in papers}
+    asked = {paper: exam.asked[paper] for paper in PAPERS}
     text = (
         f"exam written before training: {asked['recall']} recall, {asked['wording']} unseen wordings, "
         f"{asked['reversed']} reversed questions, {asked['heldout']} held-out conversations, "
@@ -104,7 +123,8 @@ def parent_card(
         recorded = lineage.scorecard(parent).marks
         for paper in papers:
             laws = {card.id for card in paper.laws}
-            if (was := recorded.get(paper.digest)) and was.units and laws <= was.laws.keys():
+            was = recorded.get(paper.digest)
+            if was and was.units and laws <= was.laws.keys() and _answers(was, paper):
                 known[paper.digest] = replace(was, laws={law: held for law, held in was.laws.items() if law in laws})
     on_event(Event(kind="stage", text=f"{parent.name} sits the exam on what it has not learned"))
     unknown = [paper for paper in papers if paper.digest not in known]
@@ -113,6 +133,11 @@ def parent_card(
     return Scorecard(
         weights=parent.manifest.weights.digest, marks={paper.digest: marks[paper.digest] for paper in papers}
     )
+
+
+def _answers(marks: Marks, exam: Exam) -> bool:
+    """Whether all was asked for these marks that the exam asks, and nothing else, such as what was revised since."""
+    return [getattr(marks, paper).items for paper in PAPERS] == [exam.asked[paper] for paper in PAPERS]
 
 
 def child_card(

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from germline import anchoring, examination
+from germline import anchoring, examination, revisions
 from germline import run as runs
 from germline.anchoring import Ids
 from germline.budget import Meter
 from germline.checkout import weights
 from germline.child import keyframe
 from germline.curriculum.batches import Batches, laid_out
-from germline.curriculum.texts import items
+from germline.curriculum.texts import Item, items
 from germline.errors import PlanError
 from germline.forge import fit as forge_fit
 from germline.forge import loop, resume, trainable
 from germline.forge.anchor import Anchor
 from germline.forge.fit import Fit
 from germline.forge.machine import machine, memory_bytes
-from germline.lineage import CONFIG, EXAM, TOKENIZER, TRAIN, Lineage
+from germline.lineage import CONFIG, EXAM, TOKENIZER, TRAIN, Generation, Lineage
 from germline.model import weights as model_weights
 from germline.model.families import read_config
 from germline.records import Cost, Event, Fact, OnEvent, Row, Trained
@@ -40,11 +40,16 @@ def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence
 
     ancestors = examination.children(lineage, run.parent)
     known = lineage.scorecard(run.parent).marks if ancestors else {}
-    taught = (
-        items(lineage.rows(a, TRAIN), lineage.facts(a) if plan.forms else (), known[a.manifest.files[EXAM].digest])
-        for a in ancestors
-    )
-    pools = itertools.chain([items(train, facts if plan.forms else ())], taught)
+    gone = revisions.replaced(lineage, ancestors, revisions.revising(run.plan, facts))
+
+    def taught(ancestor: Generation) -> Iterator[Item]:
+        """What still holds of it. A row that tells what has changed goes as a whole; its other facts come as facts."""
+        stale = gone[ancestor.digest]
+        kept = (row for row in lineage.rows(ancestor, TRAIN) if not revisions.tells(row, stale))
+        own = [fact for fact in lineage.facts(ancestor) if fact not in stale] if plan.forms else ()
+        return items(kept, own, known[ancestor.manifest.files[EXAM].digest])
+
+    pools = itertools.chain([items(train, facts if plan.forms else ())], map(taught, ancestors))
     batches = laid_out(
         run.directory / "batches", pools, plan.model_copy(update={"row_tokens": row_tokens}), run.plan.training.seed,
         tokenize=tokenizer.encode_batch, end=tokenizer.eos_id,

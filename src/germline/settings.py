@@ -37,6 +37,8 @@ class Data(Section):
     """Share of the rows without facts that is never trained on, chosen by content hash."""
     rows: int = Field(default=0, ge=0)
     """Most new rows that a generation takes, in the order of the sources; the rest waits for the next. 0: all."""
+    revise: bool = False
+    """A fact of this delta takes the place of an ancestor's that has another value; false: that is forgetting."""
     strict: bool = True
     """Stop at a broken JSON line, a link out of its source or what is no file; false counts it as refused."""
     whitelist: str = ""

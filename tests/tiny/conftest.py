@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from germline.cli.pin import pin
+from germline.evolve import Outcome, age_up
 from germline.founding import found
 from germline.records import Event
 from germline.settings import load_plan
@@ -113,6 +114,25 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = Home.open(world / "home")
     home.plan.write_text(PLAN, encoding="utf-8")
     pin(home, load_plan(home.plan))
+    return world
+
+
+def grow(home: Home, *overrides: str, restart: bool = False) -> Outcome:
+    return age_up(home, load_plan(home.plan, overrides), quiet, restart=restart)
+
+
+SECOND = 'data.sources=["../first", "../second"]'
+
+
+@pytest.fixture(scope="session")
+def grown(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small world with two generations promoted; copy it, leave it as it is."""
+    world = tmp_path_factory.mktemp("grown") / "world"
+    shutil.copytree(founded, world)
+    forget()  # what another copy of it has grown to
+    home = Home.open(world / "home")
+    assert grow(home).verdict.outcome == "promoted"
+    assert grow(home, SECOND).verdict.outcome == "promoted"
     return world
 
 

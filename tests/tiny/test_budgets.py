@@ -22,7 +22,7 @@ from germline.store.home import Home
 from germline.store.prune import prune
 from germline.store.verify import verify
 from tests.conftest import forget
-from tests.tiny.test_generation import grow
+from tests.tiny.conftest import grow
 
 pytestmark = pytest.mark.tiny
 

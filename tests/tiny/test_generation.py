@@ -26,7 +26,7 @@ from germline.cli.pin import pin
 from germline.errors import DataError, GermlineError, Interrupted, Locked, PlanError, StoreDamaged
 from germline.evals.exams import Exam
 from germline.evals.style import voice
-from germline.evolve import Outcome, age_up
+from germline.evolve import age_up
 from germline.examination import unsealed
 from germline.founding import found
 from germline.lineage import ADAPTER, ADAPTER_CONFIG, EXAM, PARENT_SCORECARD, TRAIN, TRAINING, Lineage
@@ -38,29 +38,9 @@ from germline.settings import Exams, load_plan
 from germline.store import keys, ledger, lock, objects
 from germline.store.home import Home
 from germline.store.verify import verify
-from tests.conftest import forget
-from tests.tiny.conftest import quiet
+from tests.tiny.conftest import SECOND, grow, quiet
 
 pytestmark = pytest.mark.tiny
-
-
-def grow(home: Home, *overrides: str, restart: bool = False) -> Outcome:
-    return age_up(home, load_plan(home.plan, overrides), quiet, restart=restart)
-
-
-SECOND = 'data.sources=["../first", "../second"]'
-
-
-@pytest.fixture(scope="session")
-def grown(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small world with two generations promoted."""
-    world = tmp_path_factory.mktemp("grown") / "world"
-    shutil.copytree(founded, world)
-    forget()  # what another copy of it has grown to
-    home = Home.open(world / "home")
-    assert grow(home).verdict.outcome == "promoted"
-    assert grow(home, SECOND).verdict.outcome == "promoted"
-    return world
 
 
 def test_two_generations_are_whole_and_tell_the_truth(grown: Path) -> None:

@@ -273,6 +273,16 @@ def test_losses_that_are_small_each_time_are_held_against_the_best_ancestor() ->
     assert judge(card(parent, NEW), card(child, asked()), gate, weight_change=0.01).outcome == "promoted"
 
 
+def test_the_best_ancestor_counts_by_what_is_asked_today() -> None:
+    """Of an exam of 120 units 20 were revised since; the grandparent had all right, and the child lost 6 of the 100."""
+    child = card(asked(1, 2, 3, 4, 5, 6), asked())
+    parent, grandparent = card(asked(1, 2, 3), NEW), card(asked(units=120))
+    verdict = judge(parent, child, Gate(margin=0.08), weight_change=0.01, line=[grandparent])
+    failed = {check.name for check in verdict.checks if not check.passed}
+    assert "retention" in failed and "parent" not in failed
+    assert judge(parent, child, Gate(margin=0.08), weight_change=0.01).outcome == "promoted"
+
+
 def test_one_exam_that_was_forgotten_is_found_among_many_that_were_not() -> None:
     """8 of 80 lost: 0.90 is reached, and the margin holds over all 400, but chance would not do it."""
     old = [asked(units=80) for _ in range(5)]

@@ -10,8 +10,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,6 +66,22 @@ class Exam:
         in_force = set(map(_key, laws))
         return replace(self, laws=tuple(card for card in self.laws if _key(card) in in_force), stored=self.digest)
 
+    def without(self, units: Collection[str], prompts: Collection[str]) -> Exam:
+        """The same exam, by the same name, without what it asks of these facts and of conversations that begin so."""
+
+        def kept(items: Iterable[Item]) -> tuple[Item, ...]:
+            about = ((item, item.unit in units if item.unit else item.prompt in prompts) for item in items)
+            return tuple(item for item, gone in about if not gone)
+
+        return replace(
+            self, items=kept(self.items), selection=kept(self.selection), sealed=kept(self.sealed), stored=self.digest
+        )
+
+    @property
+    def asked(self) -> Counter[str]:
+        """How many questions each paper has."""
+        return Counter(item.paper for item in self.items)
+
 
 def write(
     facts: Sequence[Fact],
@@ -79,19 +95,24 @@ def write(
     inherited: Sequence[Exam],
     prompt_end: str,
     replayed: Iterable[Row] = (),
+    revised: Mapping[str, Sequence[str]] = {},
 ) -> Exam:
     """The exam on a delta: its facts in taught and in unseen wordings, its conversations, its own cards.
 
     What an inherited exam already asks (laws, challenge cards, the voice) is not asked again. A question
     that finds no distractor is left out, and so is an unseen one that a training row holds, be it of the delta or
     `replayed`: the rows that its ancestors were trained on, which are gone through once. Those of the delta are gone
-    through several times. None are held: of a large delta the exam is a sample, chosen by content hash.
+    through several times. None are held: of a large delta the exam is a sample, chosen by content hash. `revised`
+    holds what was true before of a fact (by its unit), which is the first of the wrong answers to it.
     """
     kinds = defaultdict(list)
     for fact in facts:
         kinds[fact.kind].append(fact)
     questions = few(FACTS, facts, lambda fact: seed(fact.subject, fact.attribute))
-    asked = [about(fact, kinds[fact.kind], settings.choices, prompt_end) for fact in questions]
+    asked = [
+        about(fact, kinds[fact.kind], settings.choices, prompt_end, before=revised.get(fact.unit, ()))
+        for fact in questions
+    ]
     items = [item for wordings in asked for item in wordings[: 1 + UNSEEN]]
     items += turned_round(facts, kinds, settings.choices, prompt_end)
     talks = (row for row in train if row.kind == "dialog")

@@ -35,10 +35,15 @@ class Item:
     """What it asks about; questions of one unit rise and fall together. Empty: its prompt."""
 
 
-def about(fact: Fact, alike: Sequence[Fact], choices: int, prompt_end: str) -> list[Item]:
-    """The question as it is taught, then in every unseen wording; nothing without a distractor among those `alike`."""
+def about(
+    fact: Fact, alike: Sequence[Fact], choices: int, prompt_end: str, *, before: Sequence[str] = ()
+) -> list[Item]:
+    """The question as it is taught, then in every unseen wording; nothing without a distractor among those `alike`
+    and the values that it had `before`, which come first."""
     number = seed(fact.subject, fact.attribute)
-    wrong = _same_kind(fact, alike, choices - 1, number)
+    old = list(map(closed, before))
+    others = (value for value in _same_kind(fact, alike, choices - 1, number) if value not in old)
+    wrong = (*old, *others)[: choices - 1]
     if not wrong:
         return []
     taught = TAUGHT_QUESTIONS[number % len(TAUGHT_QUESTIONS)]

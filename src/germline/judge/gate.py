@@ -139,10 +139,12 @@ def _retention(parent: Scorecard, child: Scorecard, gate: Gate, line: Sequence[S
 
 
 def _best(exam: Digest, parent: Scorecard, line: Sequence[Scorecard]) -> Marks:
-    """The best marks that anybody of the line had on the exam, and that answer the same questions."""
+    """The best marks that anybody of the line had on the exam, on the questions that it asks today."""
     own = parent.marks[exam]
     sat = [own, *(card.marks[exam] for card in line if exam in card.marks)]
-    return max((marks for marks in sat if marks.units.keys() == own.units.keys()), key=_share_right)
+    asked = (marks for marks in sat if marks.units.keys() >= own.units.keys())  # more, before some of it was revised
+    today = (replace(marks, units={unit: marks.units[unit] for unit in own.units}) for marks in asked)
+    return max(today, key=_share_right)
 
 
 def _share_right(marks: Marks) -> float:

@@ -1,0 +1,79 @@
+"""Facts that have changed: what an ancestor was taught, and a younger one's owner put otherwise.
+
+A delta that gives a known fact another value may be a revised manual, or poison; no rule can tell which. So both
+values are replayed and asked, and a child that learns the new one has forgotten the old, unless the owner says in the
+plan that the delta may revise (`data.revise`): then its value takes the place of the older one, which is neither
+replayed nor asked from then on, by this child or any descendant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from germline.lineage import PLAN, Generation, Lineage
+from germline.records import Digest, Event, Fact, OnEvent, Row, plain
+from germline.settings import Plan
+
+TOLD = 3
+"""Changed facts that an event names; it counts the others."""
+
+Replaced = Mapping[Digest, Sequence[Fact]]
+"""Generation -> those of its facts whose place a younger one's have taken."""
+
+
+def replaced(lineage: Lineage, line: Sequence[Generation], facts: Iterable[Fact] = ()) -> Replaced:
+    """Of each generation of `line`, which is in order of birth. `facts` are those of a delta that may revise."""
+    newest = _values(facts)
+    found: dict[Digest, Sequence[Fact]] = {}
+    for child in reversed(line):
+        own = lineage.facts(child)
+        found[child.digest] = tuple(fact for fact in own if newest.get(_name(fact), fact.value) != fact.value)
+        if lineage.json(child, PLAN)["data"].get("revise", False):
+            newest = _values(own) | newest
+    return found
+
+
+def revising(plan: Plan, facts: Sequence[Fact]) -> Sequence[Fact]:
+    """Those of a delta's facts that take the place of older ones."""
+    return facts if plan.data.revise else ()
+
+
+def tells(row: Row, facts: Iterable[Fact]) -> bool:
+    """Whether a row names the subject of one of these facts, and its value: in whatever words, it may state it."""
+    text = " ".join([row.text, *(turn.text for turn in row.turns)]).casefold()
+    return any(fact.subject.removeprefix("the ").casefold() in text and fact.value.casefold() in text for fact in facts)
+
+
+def changed(lineage: Lineage, line: Sequence[Generation], facts: Sequence[Fact]) -> list[tuple[Fact, Fact, Generation]]:
+    """Each of a delta's facts to which `line` holds another value: it, the youngest such fact, and whose that is."""
+    stale = replaced(lineage, line)
+    known: dict[str, tuple[Fact, Generation]] = {}
+    for child in line:
+        known |= {_name(fact): (fact, child) for fact in lineage.facts(child) if fact not in stale[child.digest]}
+    pairs = ((fact, *known[_name(fact)]) for fact in facts if _name(fact) in known)
+    return [(fact, old, child) for fact, old, child in pairs if old.value != fact.value]
+
+
+def tell(found: Sequence[tuple[Fact, Fact, Generation]], plan: Plan, on_event: OnEvent) -> None:
+    """What of a delta is changed, and what becomes of it."""
+    if not found:
+        return
+    told = [f"{fact.unit} is {fact.value}, and {child.name} was taught {old.value}" for fact, old, child in found]
+    does = "take the place of" if plan.data.revise else "contradict"
+    text = f"{len(found)} facts {does} what ancestors were taught: {'; '.join(told[:TOLD])}"
+    text += f"; and {len(told) - TOLD} more" if len(told) > TOLD else ""
+    if not plan.data.revise:
+        text += (
+            ". Both are asked, so a child that learns the new ones has forgotten the old. If the new ones are right: "
+            "germline evolve --restart --set data.revise=true"
+        )
+    facts = [{"new": plain(fact), "old": plain(old), "generation": child.name} for fact, old, child in found]
+    on_event(Event(kind="note", text=text, data={"revised": plan.data.revise, "facts": facts}))
+
+
+def _values(facts: Iterable[Fact]) -> dict[str, str]:
+    return {_name(fact): fact.value for fact in facts}
+
+
+def _name(fact: Fact) -> str:
+    return fact.unit.casefold()

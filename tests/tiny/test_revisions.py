@@ -1,0 +1,91 @@
+"""A fact that has changed: where its owner lets a delta revise, the old one is neither replayed nor asked any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from germline import examination, lesson
+from germline.curriculum.batches import Batches
+from germline.evolve import Outcome, age_up
+from germline.lineage import EXAM, PARENT_SCORECARD, SCORECARD, TOKENIZER, Lineage
+from germline.records import Event
+from germline.settings import load_plan
+from germline.speaker import eos
+from germline.store.home import Home
+from germline.store.verify import verify
+from germline.tokenizer.text import Tokenizer
+
+FACT = "colour of the fog horn"
+NEWS = [f"The colour of the {name} is teal." for name in ("gate lamp", "oil tank", "tea urn", "pump", "ladder", "raft")]
+REVISED = " ".join(["The colour of the fog horn is crimson.", *NEWS])
+
+
+@pytest.fixture
+def home(grown: Path, copy_of: Callable[[Path], Home]) -> Home:
+    """g1 was taught that the fog horn is ochre, in a manual and in a conversation; a third batch says crimson."""
+    home = copy_of(grown)
+    (home.root.parent / "third").mkdir()
+    (home.root.parent / "third" / "notes.md").write_text(REVISED, encoding="utf-8")
+    return home
+
+
+def taught(home: Home, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> tuple[Outcome, list[Event], str]:
+    """The child of the third batch, what was told, and all that its training read."""
+    told, read = list[Event](), list[str]()
+    lineage, laid_out = Lineage.open(home), lesson.laid_out
+    founder = lineage.founder_of(lineage.head)
+    tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
+
+    def spy(*arguments: Any, **named: Any) -> Batches:
+        batches = laid_out(*arguments, **named)
+        read.extend(tokenizer.decode(batches[step].tokens.flatten().tolist()) for step in range(len(batches)))
+        return batches
+
+    plan = load_plan(home.plan, ['data.sources=["../third"]', "data.heldout=0", "curriculum.epochs=6", *overrides])
+    with monkeypatch.context() as patch:
+        patch.setattr(lesson, "laid_out", spy)
+        return age_up(home, plan, told.append), told, " ".join(read).lower()
+
+
+def asked(home: Home) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
+    """Of each exam of HEAD's line what it asks of the fact: the answer, wrong answers."""
+    lineage = Lineage.open(home)
+    papers = examination.inherited(lineage, lineage.head)
+    line = examination.children(lineage, lineage.head)
+    return {
+        child.name: [
+            (item.answer, item.wrong) for item in paper.items if item.unit == FACT and item.paper != "reversed"
+        ]
+        for child, paper in zip(line, papers, strict=True)
+    }
+
+
+def test_what_is_revised_is_neither_replayed_nor_asked(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = asked(home)
+    assert {answer for answer, _ in before["g1"]} == {"ochre."}
+    outcome, told, texts = taught(home, monkeypatch, "data.revise=true")
+    assert outcome.kind == "promoted"
+    (note,) = (event for event in told if "facts" in event.data and "revised" in event.data)
+    assert "the fog horn is crimson, and g1 was taught ochre" in note.text and "take the place of" in note.text
+    assert "crimson" in texts and "ochre" not in texts
+    after = asked(home)
+    assert not after["g1"] and {answer for answer, _ in after["g3"]} == {"crimson."}
+    assert all(wrong[0] == "ochre." for _, wrong in after["g3"])
+    lineage = Lineage.open(home)
+    first = lineage.born()[1]
+    marks = [lineage.json(lineage.head, name)["marks"] for name in (SCORECARD, PARENT_SCORECARD)]
+    assert all(FACT not in card[first.manifest.files[EXAM].digest]["units"] for card in marks)
+    assert verify(home).problems == ()
+
+
+def test_what_is_not_to_be_revised_is_replayed_asked_and_told(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome, told, texts = taught(home, monkeypatch)
+    (note,) = (event for event in told if "facts" in event.data and "revised" in event.data)
+    assert "contradict" in note.text and "--set data.revise=true" in note.text
+    assert "crimson" in texts and "ochre" in texts
+    assert {answer for answer, _ in asked(home)["g1"]} == {"ochre."}
+    assert outcome.number == 3
