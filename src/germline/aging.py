@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from germline.errors import BudgetSpent, Interrupted, Locked
+from germline.errors import BudgetSpent, GermlineError, Interrupted, Locked, PlanError
 from germline.karma import harvest
 from germline.karma.book import Attempt, Book
 from germline.karma.policy import Due, due
@@ -26,6 +26,21 @@ from germline.settings import Plan
 from germline.store import ledger
 from germline.store.entry import APPROVES
 from germline.store.home import Home
+
+STOPPED: dict[int, type[GermlineError]] = {
+    kind.exit_code: kind for kind in (Interrupted, BudgetSpent, Locked, PlanError)
+}
+"""How `germline evolve` ends where nothing came of it that could be judged or has failed: the same call may be made
+again as soon as its cause is gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How the process of a child ended: its exit code, and what it said of it."""
+
+    code: int
+    message: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +78,8 @@ def age_up_if_due(home: Home, plan: Plan, on_event: OnEvent, *, options: tuple[s
     """Grow a child if karma pays for one. `options` go to `germline evolve` as they are.
 
     Interrupted where Ctrl-C stopped it (it goes on with the next call), BudgetSpent where its budget did, Locked where
-    another germline is at work.
+    another germline is at work, PlanError where the plan cannot be followed. An attempt that these two kept from
+    beginning is over: what another germline grows meanwhile is not paid by it, and nothing waits for a cooldown.
     """
     book = Book(home)
     try:
@@ -74,14 +90,15 @@ def age_up_if_due(home: Home, plan: Plan, on_event: OnEvent, *, options: tuple[s
         attempt = open_ones[-1] if open_ones else book.begin(found.through, len(Lineage.open(home).entries))
         count = _harvest(home, plan, book, goes_on=bool(open_ones))
         on_event(Event(kind="stage", text=f"an age-up is due: {found.reason}; {count} conversations of feedback"))
-        code = _evolve(home, plan, on_event, options)
-        if code == Interrupted.exit_code:
-            raise Interrupted("the age-up was stopped", hint="the next call goes on where it stopped")
-        if code == BudgetSpent.exit_code:
-            raise BudgetSpent("the budget is spent", hint="raise it in germline.toml, and the next call goes on")
-        if code == Locked.exit_code:
-            raise Locked(f"another germline is working in {home.root}", hint="the next call tries again")
+        ended = _evolve(home, plan, on_event, options)
+        if stopped := STOPPED.get(ended.code):
+            if stopped in (Locked, PlanError) and not open_ones:
+                book.end(attempt, "not begun")
+            raise stopped(ended.message or "the age-up was stopped", hint=ended.hint)
         outcome = _outcome(Lineage.open(home), attempt) or "failed"
+        if outcome == "failed":
+            why = "; ".join(filter(None, [ended.message or f"exit code {ended.code}", ended.hint]))
+            on_event(Event(kind="note", text=f"the age-up failed: {why}"))
         book.end(attempt, outcome)
         return Aged(due=found, outcome=outcome, harvested=count)
     finally:
@@ -115,22 +132,27 @@ def _outcome(lineage: Lineage, attempt: Attempt) -> str:
     return "refused" if lost else birth.kind
 
 
-def _evolve(home: Home, plan: Plan, on_event: OnEvent, options: tuple[str, ...]) -> int:
-    """`germline evolve` in a process of its own, at low priority; its exit code. Its events come here."""
+def _evolve(home: Home, plan: Plan, on_event: OnEvent, options: tuple[str, ...]) -> Ended:
+    """`germline evolve` in a process of its own, at low priority. Its events come here, and what else it says."""
     command = [sys.executable, "-m", "germline", "--home", str(home.root), "evolve", "--json", *options]
     sources = [*plan.data.sources]
     learned = plan.karma.keep_conversations and harvest.is_there(home.root)  # an empty source would be an error
     if learned and harvest.FOLDER not in sources:
         command += ["--set", f"data.sources={json.dumps([*sources, harvest.FOLDER], ensure_ascii=False)}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+    pipe, mixed = subprocess.PIPE, subprocess.STDOUT
+    said: dict[str, str] = {}
+    with subprocess.Popen(command, stdout=pipe, stderr=mixed, text=True, encoding="utf-8", errors="replace") as process:
         lower = getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", 10)  # a class on Windows, a nice value elsewhere
         psutil.Process(process.pid).nice(lower)
         assert process.stdout is not None
         try:
             for line in process.stdout:
-                if (told := _event(line)) is not None:
+                told = _event(line)
+                if told.kind == "exit":
+                    said = {key: str(told.data.get(key, "")) for key in ("message", "hint")}
+                elif told.text or told.data:
                     on_event(told)
-            return process.wait()
+            return Ended(code=process.wait(), **said)
         except KeyboardInterrupt:
             process.wait()  # the terminal sent it there, too, and it leaves a run that can go on
             raise
@@ -139,12 +161,15 @@ def _evolve(home: Home, plan: Plan, on_event: OnEvent, options: tuple[str, ...])
                 process.terminate()
 
 
-def _event(line: str) -> Event | None:
+def _event(line: str) -> Event:
+    """What a line of the child's tells; one that is none of its own, such as a library's warning, as a note."""
     try:
         told: dict[str, Any] = json.loads(line)
         kind = told.pop("event")
         if kind == "outcome":
             return Event(kind=kind, text=f"{told['id']} was {told['kind']}; HEAD is {told['head']}", data=told)
+        if kind == "exit":
+            return Event(kind=kind, text="", data=told)
         return Event(kind=kind, text=told.get("text", ""), data=told.get("data", {}))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return Event(kind="note", text=line.rstrip())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from germline.errors import PlanError
 from germline.lineage import Generation, Lineage
-from germline.store import ledger, lock
+from germline.records import Digest
+from germline.store import generations, ledger, lock
 from germline.store.home import Home
 
 
@@ -12,7 +15,19 @@ class CannotMove(PlanError):
     """HEAD stays: the generation may not be HEAD, or HEAD is not what the asker saw."""
 
 
-def move(home: Home, name: str, *, seen: str = "") -> tuple[Generation, Generation]:
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What the ledger tells of the generation that was HEAD, which an archive may have left out."""
+
+    digest: Digest
+    number: int
+
+    @property
+    def name(self) -> str:
+        return f"g{self.number}"
+
+
+def move(home: Home, name: str, *, seen: str = "") -> tuple[Former, Generation]:
     """Make `name` HEAD and return HEAD before and after; no entry is written where they are the same.
 
     With `seen`, HEAD must still be that generation. One key is enough, of two as well. CannotMove where it is not,
@@ -20,9 +35,10 @@ def move(home: Home, name: str, *, seen: str = "") -> tuple[Generation, Generati
     """
     with lock.hold(home):
         lineage = Lineage.open(home)
-        before, after = lineage.head, lineage.resolve(name)
+        head = ledger.head(lineage.entries)
+        before, after = Former(head, lineage.birth(head).number), lineage.resolve(name)
         outcome = lineage.outcome(after)
-        if seen and lineage.resolve(seen).digest != before.digest:
+        if seen and _meant(lineage, seen) != head:
             raise CannotMove(f"HEAD is {before.name}, not {seen}, by now", hint="look at the lineage again")
         if outcome not in ("founded", "promoted"):
             raise CannotMove(
@@ -32,3 +48,8 @@ def move(home: Home, name: str, *, seen: str = "") -> tuple[Generation, Generati
         if before.digest != after.digest:
             ledger.append(home, "rolled_back", after.digest, after.number, {"from": before.number})
         return before, after
+
+
+def _meant(lineage: Lineage, name: str) -> Digest:
+    """The generation that `lineage.resolve` finds, also where it is not here."""
+    return ledger.resolve(lineage.entries, name, lambda child: generations.load(lineage.home, child).parent)

@@ -5,8 +5,8 @@
 Every file is hashed again; the ledger's chain, its signatures and the rules on who may sign what are checked. Nothing
 is changed, no link is followed. Exit code: 0 whole, 1 not, 2 nothing to check. A lineage rolled back as a whole, or cut
 at the end of its ledger, is whole in itself: only a checkpoint line tells. What an archive lacks is named. Of an export
-it is told that its files are those that were written, and that the generations it names were signed; not whether its
-weights answer as theirs, which `parity.json` is about, and not who holds the keys.
+it is told that its files are those that `germline.json` says, and that its generations and a `model.safetensors` were
+signed. What nobody signed is named. Not told: whether it answers as they do (see `parity.json`), who holds the keys.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ LEDGER = {"digest": DIGEST, "entry": ENTRY, "signatures": [KEY, SIGNATURE]}
 MANIFEST = {"format": int, "parent": (DIGEST, type(None)), "files": [NAME, FILE], "weights": FILE, "about": dict}
 TOPS = ("archive.json", "lineage.json", "ledger", "generations", "objects", "cache")
 ARCHIVE = {"format": int, "generation": DIGEST, "entries": int, "verifier": DIGEST}
+EXPORT = {"format": int, "about": dict, "files": [".+", FILE], "charter": CHARTER, "generations": list, "ledger": list}
 P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493  # the field and the group of Ed25519 (RFC 8032)
 D, ROOT = -121665 * pow(121666, -1, P) % P, pow(2, (P - 1) // 4, P)
 
@@ -255,7 +256,7 @@ class Check:
             if f"{directory}/{digest[:2]}/{digest}" not in self.kinds:
                 self.report(f"{directory}/{digest[:2]}/{digest}", "is missing")
 
-    def run(self, checkpoint: str) -> list[str]:
+    def run(self, checkpoint: str | None = None) -> list[str]:
         """Check everything. What is returned was not there to be checked: generations that an archive leaves out."""
         charter: dict[str, Any] = {}
         with self.collecting("lineage.json"):
@@ -271,45 +272,47 @@ class Check:
         self.content("objects", objects)
         if "cache" in self.kinds:
             self.content("cache", [(manifest["weights"], False) for manifest in manifests.values()])
-        said, _, signature = checkpoint.strip().rpartition(" ")
+        said, _, signature = (checkpoint or "").strip().rpartition(" ")
         lines = [f"germline-checkpoint {charter.get('id')} {e['sequence']} {e['digest']}" for e in entries]
         keys = charter["keys"].values() if charter and shaped(signature, SIGNATURE) else []
         signed = any(verifies(key, signature, said.encode()) for key in keys)
-        if checkpoint and charter and not (signed and said in lines):
+        if checkpoint is not None and charter and not (signed and said in lines):
             self.report(f"ledger/{''.join(said.split()[2:3]):0>6}.json", "is not what a signed checkpoint says")
         return list(dict.fromkeys(f"g{entry['number']}" for entry in entries if entry["generation"] in absent))
 
 
 def exported(path: Path) -> Iterator[tuple[str, str]]:
     """What is wrong with an export: files that are not those that were written, a line that was not signed so."""
+    if (path / "germline.json").is_symlink():
+        yield "germline.json", "is not a regular file"
+        return
     data = (path / "germline.json").read_bytes()
     told = json.loads(data)
-    shape = {
-        "format": int,
-        "about": dict,
-        "files": [".+", FILE],
-        "charter": CHARTER,
-        "generations": list,
-        "ledger": list,
-    }
-    if canonical(told) != data or not shaped(told, shape):
+    if canonical(told) != data or not shaped(told, EXPORT):
         yield "germline.json", "does not hold what it should"
         return
-    for one in sorted({entry.name for entry in path.iterdir()} | told["files"].keys()):
+    there = {entry.name for entry in path.iterdir()}
+    for one in sorted(there | told["files"].keys()):
         if one in told["files"]:
             file = path / one
-            held = {"digest": "sha256:" + digest_of(file), "size": file.stat().st_size} if file.is_file() else None
-            if held != told["files"][one]:
-                yield one, "is not what was written" if held else "is missing"
+            if file.is_symlink() or not file.is_file():
+                yield one, "is not a regular file" if one in there else "is missing"
+            elif told["files"][one] != {"digest": "sha256:" + digest_of(file), "size": file.stat().st_size}:
+                yield one, "is not what was written"
         elif one not in ("germline.json", "parity.json"):
             yield one, "is named by nothing"
+    weights = told["about"].get("weights")
+    if told["files"].get("model.safetensors", {}).get("digest", weights) != weights:
+        yield "model.safetensors", "is not the weights that were signed"
     keys, parent = set(told["charter"]["keys"].values()), None
     for manifest, signed in zip(told["generations"], told["ledger"]):  # noqa: B905 - Python 3.9 has no strict
+        if not (shaped(manifest, MANIFEST) and shaped(signed, LEDGER)):
+            yield "germline.json", "does not hold what it should"
+            return
         digest = "sha256:" + hashlib.sha256(canonical(manifest)).hexdigest()
-        entry = "sha256:" + hashlib.sha256(canonical(signed.get("entry"))).hexdigest()
+        entry = "sha256:" + hashlib.sha256(canonical(signed["entry"])).hexdigest()
         message = f"germline ledger entry\n{entry}".encode()
-        known = shaped(manifest, MANIFEST) and shaped(signed, LEDGER) and signed["entry"]["generation"] == digest
-        made = known and signed["signatures"] and signed["signatures"].keys() <= keys
+        made = signed["entry"]["generation"] == digest and signed["signatures"] and signed["signatures"].keys() <= keys
         if not (made and all(verifies(key, text, message) for key, text in signed["signatures"].items())):
             yield "germline.json", f"names {digest}, which no key of the lineage signed"
         elif manifest["parent"] != parent:
@@ -332,19 +335,22 @@ def digest_of(path: Path) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path, metavar="PATH")
-    parser.add_argument("--checkpoint", default="", metavar="LINE")
+    parser.add_argument("--checkpoint", metavar="LINE")
     given = parser.parse_args()
     try:
         if (given.path / "germline.json").is_file():
+            if given.checkpoint is not None:
+                parser.error("a checkpoint is of a lineage or an archive of one, and this is an export")
             problems = [*exported(given.path)]
-            print(
-                *(f"{ascii(name)[1:-1]} {what}" for name, what in problems),
-                f"{len(problems) or 'no'} problems",
-                sep="\n",
-            )
+            for name, what in problems:
+                print(ascii(name)[1:-1], what)
+            print(f"{len(problems) or 'no'} problems")
+            unsigned = sorted({one.name for one in given.path.iterdir()} - {"germline.json", "model.safetensors"})
+            if unsigned:
+                print(f"NOT SIGNED, for these there is the export's own word alone: {ascii(', '.join(unsigned))[1:-1]}")
             return 1 if problems else 0
         absent = (check := Check(given.path)).run(given.checkpoint)
-    except (OSError, ValueError, tarfile.TarError) as error:
+    except (OSError, ValueError, RecursionError, tarfile.TarError) as error:
         print(f"{given.path} is neither a lineage nor an archive or export of one: {error}", file=sys.stderr)
         return 2
     for name, what in check.problems:

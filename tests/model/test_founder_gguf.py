@@ -107,6 +107,12 @@ def test_config_and_origin(tmp_path, model):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("license", ["apache-2.0\nverdict: \x1b[32mpromoted", "\x01" * 10_000, ""])
+def test_a_license_that_is_no_name_is_not_kept(tmp_path, model, license):
+    founder = read_founder(str(save(tmp_path / "tiny.gguf", model, Q.Q8_0, metadata={"general.license": license})))
+    assert founder.origin["license"] is None
+
+
 def test_tensors_can_be_read_again_and_are_the_callers_own(tmp_path, model):
     founder = read_founder(str(save(tmp_path / "tiny.gguf", model)))
     for _, tensor in founder.tensors():

@@ -19,7 +19,7 @@ from germline.forge.machine import Arithmetic
 from germline.records import Event
 from germline.serve import page, server
 from germline.serve.api import application
-from germline.serve.guard import Guard, Rules
+from germline.serve.guard import Rules
 from germline.serve.notes import Notes
 from germline.serve.prompts import raw
 from germline.serve.swap import Serving
@@ -96,8 +96,7 @@ def started(home: Home) -> Iterator[Callable[..., Running]]:
 
 
 def _runner(serving: Serving, notes: Notes | None, rules: Rules) -> uvicorn.Server:
-    guarded = Guard(application(serving, raw, notes), rules)
-    return uvicorn.Server(uvicorn.Config(guarded, log_level="error", lifespan="off", access_log=False))
+    return uvicorn.Server(server.configuration(application(serving, raw, notes), rules))
 
 
 def _end(runner: uvicorn.Server, thread: threading.Thread, serving: Serving, sock: socket.socket) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from germline.karma.book import Book
 from germline.lineage import Lineage
 from germline.model.generate import generate
 from germline.records import Turn
+from germline.serve import server
 from germline.speaker import Speaker
 from germline.store.home import Home
 from tests.serve.conftest import ON, Running
@@ -213,3 +215,20 @@ def test_the_printed_token_is_the_one_that_requests_must_bring(
     with running.client() as client:
         assert client.get("/v1/models").status_code == 200
         assert client.get("/v1/models", headers={"Authorization": "Bearer another"}).status_code == 401
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /v1/models HTT"])
+def test_who_connects_and_asks_nothing_is_not_waited_for(
+    started: Start, said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And who was answered, and keeps the connection, is."""
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.1)
+    running = started()
+    host, port = running.url.removeprefix("http://").split(":")
+    with running.client() as client, socket.create_connection((host, int(port)), timeout=30) as silent:
+        assert client.get("/v1/models").status_code == 200
+        silent.sendall(said)
+        assert silent.recv(1) == b""
+        kept = next(iter(client._transport._pool.connections))  # type: ignore[attr-defined]
+        assert kept.is_idle() and client.get("/v1/models").status_code == 200
+        assert next(iter(client._transport._pool.connections)) is kept  # type: ignore[attr-defined]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -91,6 +94,33 @@ def test_feed_writes_a_section_that_is_missing(home: Home, tmp_path: Path) -> No
     assert main(["feed", str(tmp_path)]) == 0
     assert load_plan(home.plan).data.sources == ("..",)
     assert "recall = 0.95 # mine" in home.plan.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_feed_writes_the_plan_that_is_linked_to(home: Home, tmp_path: Path) -> None:
+    kept = home.plan.rename(tmp_path / "mine.toml")
+    home.plan.symlink_to(kept)
+    assert main(["feed", str(tmp_path)]) == 0
+    assert home.plan.is_symlink() and load_plan(kept).data.sources == ("..",)
+
+
+@pytest.mark.parametrize(
+    "words", [["chat", "--temperature", "nan"], ["watch", "--every", "inf"], ["doctor", "--memory", "nan"]]
+)
+def test_what_is_no_number_is_refused(words: list[str], home: Home, capsys: Captured) -> None:
+    assert main(words) == 2
+    assert "is no number that can be counted with" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk that is always there is Linux's")
+@pytest.mark.parametrize(
+    ("redirected", "said"), [(">/dev/full", "No space left on device"), (">&-", ""), ("<&- >&- 2>&-", "")]
+)
+def test_an_output_that_is_full_or_closed_is_no_crash(home: Home, redirected: str, said: str) -> None:
+    command = f"{shlex.quote(sys.executable)} -m germline --home {shlex.quote(str(home.root))} log {redirected}"
+    done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr, "None" in done.stderr) == (1 if said else 0, False, False)
+    assert said in done.stderr
 
 
 def test_feed_does_not_touch_a_plan_it_cannot_read(home: Home, tmp_path: Path, capsys: Captured) -> None:

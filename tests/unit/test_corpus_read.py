@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import socket
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,18 @@ def test_a_source_that_matches_nothing_is_named_at_once(home: Path, source: str)
     with pytest.raises(DataError, match="matches no file") as raised:
         read(["notes", source], home, voice="assistant")
     assert source in str(raised.value)
+
+
+def test_a_home_in_a_folder_with_brackets_is_no_pattern(home: Path) -> None:
+    moved = home.rename(home.with_name("my [home]*"))
+    assert names(moved, "notes/*.txt") == ["notes/b.txt"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a name is always text")
+def test_a_name_that_is_no_text_is_written_as_it_can_be(home: Path) -> None:
+    """Latin-1, out of an old archive."""
+    Path(os.fsdecode(os.fsencode(home / "notes") + b"/caf\xe9.md")).write_text("Coffee.", encoding="utf-8")
+    assert "notes/caf\\udce9.md" in names(home, "notes")
 
 
 def test_unknown_kinds_of_file_are_counted(home: Path) -> None:

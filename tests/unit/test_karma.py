@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from germline import aging
-from germline.aging import settle
+from germline.aging import Ended, settle
 from germline.cli import main
 from germline.errors import GermlineError, StoreDamaged
 from germline.karma import harvest
@@ -247,13 +247,30 @@ def test_the_command_tells_adds_and_refuses(tmp_path: Path, capsys: pytest.Captu
     assert "take one of them" in capsys.readouterr().err
 
 
+def test_what_is_added_is_told_as_json_wherever_that_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = ["--home", str(lighthouse(tmp_path / "home").root)]
+    for words in (["karma", *at, "--json", "add", "3"], ["karma", *at, "add", "3", "--json"]):
+        assert main(words) == 0
+        assert json.loads(capsys.readouterr().out)["points"] == 3
+
+
+def test_a_clients_words_are_no_commands_to_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = lighthouse(tmp_path / "home")
+    Book(home).add(1, reason="\x1b[2J", source="\x1b]0;owned\x07\n  +50  owner", key="k")
+    assert main(["karma", "--home", str(home.root)]) == 0
+    told = capsys.readouterr().out
+    assert "\x1b" not in told and "\x07" not in told and len(told.splitlines()) == 2
+
+
 def test_an_age_up_that_is_due_is_begun_anew_where_that_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, given = lighthouse(tmp_path / "home"), list[tuple[str, ...]]()
     home.plan.write_text("[karma]\nthreshold = 1\ncooldown_hours = 0\n", encoding="utf-8")
     assert main(["karma", "--home", str(home.root), "add", "1"]) == 0
-    monkeypatch.setattr(aging, "_evolve", lambda _, __, ___, options: given.append(options) or 1)
+    monkeypatch.setattr(aging, "_evolve", lambda _, __, ___, options: given.append(options) or Ended(code=1))
     assert main(["evolve", "--home", str(home.root), "--if-due", "--set", "training.rank=4", "--restart"]) == 1
     assert given == [("--set", "training.rank=4", "--restart")]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from germline import aging
-from germline.errors import BudgetSpent, GermlineError, Interrupted, Locked
+from germline.errors import BudgetSpent, GermlineError, Interrupted, Locked, PlanError
 from germline.karma import harvest
 from germline.karma.book import Book
 from germline.records import canonical_json, digest_of
@@ -23,7 +25,7 @@ KEEPS_NOT = Plan(karma=Karma(threshold=1, cooldown_hours=0))
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """Age-ups begin and end here, and nothing is grown."""
-    monkeypatch.setattr(aging, "_evolve", lambda *_: 1)
+    monkeypatch.setattr(aging, "_evolve", lambda *_: aging.Ended(code=1))
     return lighthouse(tmp_path / "home")
 
 
@@ -115,15 +117,36 @@ def test_the_folder_is_a_source_only_while_the_plan_keeps_conversations(
     assert ['data.sources=["karma"]' in command for command in commands] == [False, learned]
 
 
-@pytest.mark.parametrize("stop", [Interrupted, BudgetSpent, Locked])
-def test_an_age_up_that_was_stopped_is_not_over(
-    home: Home, stop: type[GermlineError], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("stop", "outcome"), [(Interrupted, ""), (BudgetSpent, ""), (Locked, "not begun"), (PlanError, "not begun")]
+)
+def test_an_age_up_that_was_stopped_goes_on_or_never_was(
+    home: Home, stop: type[GermlineError], outcome: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else its karma would wait out the cooldown, and the run that can go on would not."""
+    """Its karma waits for no cooldown; and what another germline grows, while it has the lock, is not paid by it."""
     book = Book(home)
     book.add(1, reason="", source="owner", key="1")
-    monkeypatch.setattr(aging, "_evolve", lambda *_: stop.exit_code)
-    with pytest.raises(GermlineError) as stopped:
+    ended = aging.Ended(code=stop.exit_code, message="the laws changed", hint="germline pin")
+    monkeypatch.setattr(aging, "_evolve", lambda *_: ended)
+    with pytest.raises(GermlineError, match="the laws changed") as stopped:
         aging.age_up_if_due(home, KEEPS, lambda event: None)
-    assert type(stopped.value) is stop
-    assert [attempt.outcome for attempt in book.attempts()] == [""]
+    assert type(stopped.value) is stop and stopped.value.hint == "germline pin"
+    assert [attempt.outcome for attempt in book.attempts()] == [outcome]
+    assert aging.look(home, KEEPS, book).ready
+
+
+def test_what_the_childs_process_says_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its error is a line of JSON, and a library's warning is none."""
+    home = lighthouse(tmp_path / "home")
+    script = (
+        "import json, sys\n"
+        "print(json.dumps({'event': 'note', 'text': 'reading'}))\n"
+        "print('a warning', file=sys.stderr)\n"
+        "print(json.dumps({'event': 'exit', 'code': 5, 'message': 'too big', 'hint': 'smaller'}), file=sys.stderr)\n"
+        "sys.exit(5)\n"
+    )
+    popen = subprocess.Popen
+    monkeypatch.setattr(aging.subprocess, "Popen", lambda _, **how: popen([sys.executable, "-uc", script], **how))
+    told: list[str] = []
+    ended = aging._evolve(home, KEEPS, lambda event: told.append(event.text), ())
+    assert (ended, told) == (aging.Ended(code=5, message="too big", hint="smaller"), ["reading", "a warning"])

@@ -31,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # a closed pipe shows here, and not in the interpreter's last breath
     except GermlineError as error:
         return _fail(error.exit_code, error.message, error.hint, as_json)
+    except click.exceptions.NoArgsIsHelpError as error:
+        output.note(error.format_message())
+        return error.exit_code
     except click.ClickException as error:
         return _fail(error.exit_code, _lowered(error.format_message()), _usage_hint(error), as_json)
     except (KeyboardInterrupt, click.Abort):
@@ -40,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _close_stdout()
         return 1
     except OSError as error:  # a file that the owner named and the system does not give us
+        if error.filename is None:
+            hint = "where the output goes is full or gone, or the folder that this was started in is"
+            return _fail(1, str(error.strerror or error), hint, as_json)
         return _fail(1, f"{error.filename}: {error.strerror}", "check the path and who may read it", as_json)
     return code if isinstance(code, int) else 0
 

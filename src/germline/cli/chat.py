@@ -35,7 +35,7 @@ LONGEST_ANSWER = 256
 @click.option("--generation", "named", metavar="GEN", help="The same as GEN.")
 @click.option(
     "--temperature",
-    type=click.FloatRange(min=0, min_open=True),
+    type=options.Finite(min=0, min_open=True),
     default=0.7,
     show_default=True,
     help="Higher is more varied.",
@@ -67,7 +67,7 @@ def converse(speaker: Speaker, prompts: Iterable[str], temperature: float | None
         said = ""
         for piece in speaker.stream(turns, limit=LONGEST_ANSWER, sampling=_sampling(temperature)):
             said += piece
-            output.stream(piece)
+            output.stream(output.harmless(piece))
         output.say("")
         turns.append(Turn(speaker="persona", text=said))
 

@@ -75,6 +75,8 @@ def _same(home: Home, sources: Sequence[str], path: str) -> str | None:
 def _stored(home: Home, path: Path) -> str:
     """Relative to the home where it lies in or beside it, so that both can move together; else absolute."""
     whole, root = path.resolve(), home.root.resolve()
+    if any("\ud800" <= sign <= "\udfff" for sign in str(whole)):  # bytes that are no UTF-8, as POSIX names may hold
+        raise PlanError(f"{str(whole)!r} cannot stand in a plan", hint="rename it, or name the folder it is in")
     near = root.parent if root.parent != root.parent.parent else root  # "beside" must not mean the whole disk
     return Path(os.path.relpath(whole, root)).as_posix() if whole.is_relative_to(near) else whole.as_posix()
 
@@ -91,4 +93,4 @@ def _write(home: Home, sources: Sequence[str]) -> None:
         if source not in array:
             array.append(source)
     data["sources"] = array.multiline(len(array) > 1)
-    disk.replace(home.plan, tomlkit.dumps(document).encode("utf-8"))
+    disk.replace(home.plan.resolve(), tomlkit.dumps(document).encode("utf-8"))  # a plan may be linked from elsewhere

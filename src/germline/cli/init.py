@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -80,7 +81,7 @@ def command(
         f"its key is {key}",
         "back the key up: without it nothing can be added to the lineage, and whoever has it can sign",
         "",
-        f"next: cd {directory}",
+        f"next: cd {shlex.quote(str(directory))}",
         "      germline feed PATH     what to learn from",
         "      germline evolve        grow a child and judge it",
     ])  # fmt: skip

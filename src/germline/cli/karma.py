@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from secrets import token_hex
 
 import click
@@ -34,7 +35,7 @@ def command(context: click.Context, home: Home, as_json: bool) -> None:
 
     The policy is [karma] in the plan. Without threshold nothing is due.
     """
-    context.obj = home
+    context.obj = home, as_json
     if context.invoked_subcommand is not None:
         return
     from germline.aging import look
@@ -51,7 +52,7 @@ def command(context: click.Context, home: Home, as_json: bool) -> None:
     output.say(f"{found.balance:g} of {found.threshold:g} points: {'due, ' if found.ready else ''}{found.reason}")
     output.say(f"  {event.time:%Y-%m-%d %H:%M}  {event.points:+g}  {event.source:12} "
                f"{event.message or event.reason}{'  (corrected)' if event.correction else ''}"
-               for event in events[-SHOWN:])  # fmt: skip
+               for event in map(_harmless, events[-SHOWN:]))  # fmt: skip
 
 
 @command.command("add", epilog=options.examples("germline karma add 3 --reason 'it found the leak'"))
@@ -59,11 +60,12 @@ def command(context: click.Context, home: Home, as_json: bool) -> None:
 @click.option("--reason", default="", help="Why.")
 @click.option("--source", default="owner", show_default=True, help="Who; quotas go by it.")
 @click.option("--key", default="", help="Told twice with one key, it counts once.")
-@click.pass_obj
-def add(home: Home, points: float, reason: str, source: str, key: str) -> None:
+@options.as_json
+@click.pass_context
+def add(context: click.Context, points: float, reason: str, source: str, key: str, as_json: bool) -> None:
     """Give (or take) points by hand."""
-    made = Book(home).add(points, reason=reason, source=source, key=key or token_hex(16))
-    output.say(f"{made.points:+g} from {made.source}, event {made.sequence}")
+    made = _book(context).add(points, reason=reason, source=source, key=key or token_hex(16))
+    _told(context, made, f"{made.points:+g} from {made.source}, event {made.sequence}", as_json=as_json)
 
 
 @command.command("feedback", epilog=options.examples("germline karma feedback chatcmpl-12ab 1"))
@@ -72,11 +74,31 @@ def add(home: Home, points: float, reason: str, source: str, key: str) -> None:
 @click.option("--correction", default="", help="How it should have been answered.")
 @click.option("--source", default="owner", show_default=True, help="Who; quotas go by it.")
 @click.option("--key", default="", help="Told twice with one key, it counts once.")
-@click.pass_obj
-def feedback(home: Home, message: str, score: float, correction: str, source: str, key: str) -> None:
+@options.as_json
+@click.pass_context
+def feedback(
+    context: click.Context, message: str, score: float, correction: str, source: str, key: str, as_json: bool
+) -> None:
     """Rate an answer from -1 to 1 by the id that came with it."""
-    made = Book(home).feedback(message, score, correction=correction, source=source, key=key or token_hex(16))
-    output.say(f"{made.points:+g} for {made.message}, event {made.sequence}")
+    made = _book(context).feedback(message, score, correction=correction, source=source, key=key or token_hex(16))
+    _told(context, made, f"{made.points:+g} for {made.message}, event {made.sequence}", as_json=as_json)
+
+
+def _book(context: click.Context) -> Book:
+    home, _ = context.obj
+    return Book(home)
+
+
+def _told(context: click.Context, made: KarmaEvent, words: str, *, as_json: bool) -> None:
+    """--json may stand before the subcommand or after it."""
+    _, json_before = context.obj
+    output.say_json(_json(made)) if as_json or json_before else output.say(words)
+
+
+def _harmless(event: KarmaEvent) -> KarmaEvent:
+    """Each client tells who it is in its own words, which are no lines and no commands to a terminal here."""
+    source, reason = (output.harmless(text).replace("\n", " ") for text in (event.source, event.reason))
+    return replace(event, source=source, reason=reason)
 
 
 def _json(event: KarmaEvent) -> dict[str, object]:

@@ -14,14 +14,13 @@ from germline.store import keys
 def command(new: bool, as_json: bool) -> None:
     """List the keys that can sign on this machine.
 
-    Each with its public half and the file to back up.
+    Each with its public half and the file to back up. What lies beside them and cannot sign is told of.
     `germline init` makes a trainer's key by itself. An arbiter runs `germline keys --new` on a machine of
     their own and gives the public half to `germline init --arbiter`.
     """
     made = keys.make() if new else None
-    found = [
-        {"public": public, "file": keys.path_of(public), "new": public == made} for public in keys.on_this_machine()
-    ]
+    there, failures = keys.on_this_machine()
+    found = [{"public": public, "file": path, "new": public == made} for public, path in there]
     if as_json:
         output.say_json({"keys": found})
     else:
@@ -29,3 +28,8 @@ def command(new: bool, as_json: bool) -> None:
             [f"{one['public']}  {one['file']}{'  (new)' if one['new'] else ''}" for one in found]
             or ["there is no key on this machine; `germline init` makes one, and `germline keys --new`"]
         )
+    for failure in failures:
+        output.note(f"{failure.message}: {failure.hint}")
+    for public, path in there:
+        if not keys.is_here(public):
+            output.note(f"{path} does not sign under this name: call it {keys.path_of(public).name}")

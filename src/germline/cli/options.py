@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,6 +37,16 @@ def home_path(
         "--home", type=click.Path(path_type=Path), callback=callback, metavar="PATH",
         help="The lineage's directory.",
     )  # fmt: skip
+
+
+class Finite(click.FloatRange):
+    """A number within a range that is neither NaN, which lies in every one, nor infinite."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        number = float(super().convert(value, parameter, context))
+        if not math.isfinite(number):
+            self.fail(f"{number} is no number that can be counted with", parameter, context)
+        return number
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")

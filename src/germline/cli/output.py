@@ -10,7 +10,9 @@ import json
 import math
 import os
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,7 +22,11 @@ from germline.report.tables import ASCII, UNICODE, Symbols
 
 
 def prepare_streams() -> None:
-    """Let the standard streams replace what their encoding lacks, instead of failing on it."""
+    """Let the standard streams replace what their encoding lacks, instead of failing on it, and one that was closed
+    (`>&-`) be there and hold nothing."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we run
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -35,6 +41,11 @@ def say(text: str | Iterable[str]) -> None:
 def stream(piece: str) -> None:
     """Part of a line on stdout, shown at once."""
     click.echo(piece, file=sys.stdout, nl=False)
+
+
+def harmless(text: str) -> str:
+    """`text` without what a terminal obeys instead of showing it: control characters other than tab and line feed."""
+    return "".join(sign for sign in text if sign in "\t\n" or unicodedata.category(sign) != "Cc")
 
 
 def note(text: str) -> None:

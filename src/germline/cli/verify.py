@@ -12,7 +12,7 @@ from germline.cli import options, output, progress
 from germline.errors import GermlineError, StoreDamaged
 from germline.lineage import Lineage
 from germline.report.tables import size
-from germline.store import witness
+from germline.store import ledger, witness
 from germline.store.home import Home
 from germline.store.inspection import Problem
 from germline.store.verify import Report, verify
@@ -42,10 +42,10 @@ def command(home: Home, checkpoint: str | None, deep: bool, as_json: bool) -> in
     """Read and re-hash every byte of the lineage. Lists all that is wrong; repairs and removes nothing.
 
     Every signature is verified, and the ledger is held against what this machine has seen of it before:
-    an entry that nobody saw is called unwitnessed. Exit code 4 if anything is wrong. germline.toml and runs/
-    are the owner's and are not checked.
+    an entry that nobody saw is called unwitnessed. Where what was seen cannot be read, a checkpoint stands in for it.
+    Exit code 4 if anything is wrong. germline.toml and runs/ are the owner's and are not checked.
     """
-    mark = witness.read_checkpoint(home, checkpoint) if checkpoint else None
+    mark = witness.read_checkpoint(home, checkpoint) if checkpoint is not None else None
     with progress.files("verifying") as on_file:
         report = verify(home, on_file, mark)
     merged = _merged_again(home, report, deep=deep)
@@ -55,6 +55,8 @@ def command(home: Home, checkpoint: str | None, deep: bool, as_json: bool) -> in
     else:
         output.say(f"{problem.path} {problem.what}" for problem in problems)
         output.say(_summary(report, len(problems)))
+    for noted in report.notes:
+        output.note(f"{noted.path} {noted.what}")
     if problems and not as_json:
         output.note("\nhint: restore what is damaged from a backup; a file under cache/ may be deleted, it is rebuilt")
     return StoreDamaged.exit_code if problems else 0
@@ -66,7 +68,7 @@ def _merged_again(home: Home, report: Report, *, deep: bool) -> list[Problem]:
     if not (deep or damaged):
         return []
     try:
-        lineage = Lineage.open(home)
+        lineage = Lineage(home, ledger.entries(home))  # the report has held it against what was seen
         children = lineage.born()[1:]
         wanted = {child.digest for child in children if deep or child.manifest.weights.digest in damaged}
         if not wanted:

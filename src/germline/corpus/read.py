@@ -93,9 +93,9 @@ def _find(source: str, root: Path) -> Iterator[tuple[Path, tuple[str, Path | Ref
         base = path.resolve()
         matches = iter([base])
     else:
-        parts = path.parts
+        parts = Path(source).parts  # of the pattern alone: the home's own folder may be called `notes [old]`
         fixed = next((i for i, part in enumerate(parts) if _MAGIC.search(part)), len(parts))
-        base = Path(*parts[:fixed]).resolve()
+        base = root.joinpath(*parts[:fixed]).resolve()
         pattern = "/".join(parts[fixed:])
         # Path.glob would bring hidden files, and reads `**` differently from one Python to the next.
         names = glob.iglob(pattern, root_dir=base, recursive=True)  # noqa: PTH207
@@ -140,7 +140,8 @@ def _admit(match: Path, base: Path, root: Path) -> tuple[Path, tuple[str, Path |
 
 def _name(path: Path, base: Path, root: Path) -> str:
     """Relative to the home inside it, else from the source's own name on: no passport holds a machine's path."""
-    return path.relative_to(root if path.is_relative_to(root) else base.parent).as_posix()
+    name = path.relative_to(root if path.is_relative_to(root) else base.parent).as_posix()
+    return name.encode("utf-8", "backslashreplace").decode()  # POSIX names may hold bytes that are no UTF-8
 
 
 # --- reading one file ---------------------------------------------------------------------------------

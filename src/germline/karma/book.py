@@ -70,7 +70,7 @@ class Attempt:
     entries: int
     """Length of the ledger when it began: what came of it is an entry from there on."""
     outcome: str
-    """Empty while it is under way; else as the ledger says, or `failed`."""
+    """Empty while it is under way; else as the ledger says, or `failed`, or `not begun`, which cools nothing down."""
     ended: datetime | None
 
 

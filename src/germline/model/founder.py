@@ -7,6 +7,7 @@ over exactly is refused with the reason, because a founder that is slightly wron
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,12 @@ def keep_config(raw: Mapping[str, Any], source: Path) -> dict[str, Any]:
     own = family.silent if family else {}
     kept = [key for key in {*CONFIG_KEYS, *own} if config.get(key) is not None or (key in config and own.get(key))]
     return {key: config[key] for key in sorted(kept)}
+
+
+def license_named(text: object) -> str | None:
+    """The short name of a license, such as apache-2.0. None for anything else: it is a stranger's word, and is kept
+    and shown."""
+    return text if isinstance(text, str) and re.fullmatch(r"[\w.-]{1,64}", text) else None
 
 
 def digest_of_file(path: Path) -> Digest:

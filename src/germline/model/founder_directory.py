@@ -16,7 +16,7 @@ from torch import Tensor
 
 from germline import foreign
 from germline.errors import ModelError
-from germline.model.founder import Founder, digest_of_file, keep_config
+from germline.model.founder import Founder, digest_of_file, keep_config, license_named
 from germline.model.weights import fetch, header
 
 NEEDS = "a model directory holds config.json, tokenizer.json and model.safetensors (or shards with their index)"
@@ -160,5 +160,5 @@ def _license(readme: Path) -> str | None:
         return None
     text = _bytes(readme, LARGEST_JSON).decode("utf-8", errors="replace")
     front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
-    found = re.search(r"^license:\s*([\w.-]+)\s*$", front[1], re.MULTILINE) if front else None
-    return found[1] if found else None
+    found = re.search(r"^license:\s*(\S+)\s*$", front[1], re.MULTILINE) if front else None
+    return license_named(found[1]) if found else None

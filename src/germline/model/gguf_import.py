@@ -18,7 +18,7 @@ from torch import Tensor
 
 from germline.errors import ModelError
 from germline.model.families import read_config
-from germline.model.founder import Founder, digest_of_file
+from germline.model.founder import Founder, digest_of_file, license_named
 from germline.model.gguf_import_config import ROPE_FACTORS, config_of
 from germline.model.gguf_import_file import GgufFile, open_gguf
 from germline.model.gguf_import_tokenizer import tokenizer_json
@@ -56,9 +56,11 @@ def _founder(file: GgufFile) -> Founder:
             "kind": "gguf",
             "files": {path.name: digest_of_file(path)},
             "quantization": "+".join(sorted({tensor.type.name for tensor in file.tensors.values()})),
-            "license": metadata.get("general.license"),
-            "add_bos": metadata.get("tokenizer.ggml.add_bos_token"),
-            "add_eos": metadata.get("tokenizer.ggml.add_eos_token"),
+            "license": license_named(metadata.get("general.license")),
+            **{
+                key: flag if isinstance(flag := metadata.get(f"tokenizer.ggml.{key}_token"), bool) else None
+                for key in ("add_bos", "add_eos")
+            },
         },
     )
 

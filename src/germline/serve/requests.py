@@ -56,7 +56,7 @@ class Generate(Request):
     n: Literal[1] | None = 1
     presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = 0.0
     frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = 0.0
-    user: str = Field(default="", max_length=256)
+    user: str | None = Field(default=None, max_length=256)
     """Whoever asks, as OpenAI's clients tell it; nothing here goes by it."""
 
     @property
@@ -83,8 +83,8 @@ class Completion(Generate):
     """Text as it stands, or ids; nothing is added."""
     logprobs: int | None = Field(default=None, ge=0, le=20)
     """How many of the likeliest words to tell for each place."""
-    echo: Literal[False] = False
-    best_of: Literal[1] = 1
+    echo: Literal[False] | None = False
+    best_of: Literal[1] | None = 1
 
 
 class TextPart(Request):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import secrets
 import socket
@@ -11,7 +12,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from germline.errors import PlanError
 from germline.records import Event, OnEvent
@@ -27,6 +30,8 @@ LOOK_SECONDS = 0.5
 SWITCH_SECONDS = 0.0005
 """After which a thread that runs Python must let another, ten times as often as usual. An engine lets go with every
 operation, and while a successor is read it waited 5 ms to go on (LOG.md)."""
+HEAD_SECONDS = 5.0
+"""Between two looks at whether a connection has brought the head of a request."""
 LAST_SECONDS = 10
 """How long answers that are under way may go on after Ctrl-C."""
 
@@ -43,8 +48,8 @@ def token(home: Home) -> str:
         if not path.exists():
             disk.make_directory(path.parent)
             disk.write_new(path, secrets.token_urlsafe(32).encode() + b"\n", mode=0o600)
-        found = path.read_text().strip()
-    if len(found) < 32:
+        found = path.read_text(encoding="utf-8", errors="replace").strip()
+    if len(found) < 32 or not found.isascii():
         raise PlanError(f"{path}: not a token", hint="remove that file; the next start makes another")
     return found
 
@@ -92,15 +97,42 @@ def told_aside(on_event: OnEvent) -> Iterator[OnEvent]:
         thread.join(1.0)
 
 
-def run(app: App, rules: Rules, serving: Serving, sock: socket.socket) -> None:
-    """Serve until Ctrl-C or SIGTERM. Then nothing more is taken, and what is under way may end."""
-    config = uvicorn.Config(
+class Impatient(H11Protocol):
+    """HTTP/1.1 for who has something to ask: a connection that has not brought the head of a request within two
+    looks is closed. Silent ones, which need no token, would take every descriptor that the server may have."""
+
+    _look: asyncio.TimerHandle
+    _silent = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self._look = self.loop.call_later(HEAD_SECONDS, self._look_at_it)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._look.cancel()
+        super().connection_lost(exc)
+
+    def _look_at_it(self) -> None:
+        was_silent, kept_alive = self._silent, self.timeout_keep_alive_task is not None  # which has a limit of its own
+        self._silent = self.conn.their_state is h11.IDLE and not kept_alive
+        if was_silent and self._silent:
+            self.transport.close()
+        else:
+            self._look = self.loop.call_later(HEAD_SECONDS, self._look_at_it)
+
+
+def configuration(app: App, rules: Rules) -> uvicorn.Config:
+    return uvicorn.Config(
         Guard(app, rules), log_level="error", access_log=False, lifespan="off", server_header=False,
-        timeout_graceful_shutdown=LAST_SECONDS, timeout_keep_alive=30, http="h11",
+        timeout_graceful_shutdown=LAST_SECONDS, timeout_keep_alive=30, http=Impatient,
         h11_max_incomplete_event_size=64 << 10,
     )  # fmt: skip
+
+
+def run(app: App, rules: Rules, serving: Serving, sock: socket.socket) -> None:
+    """Serve until Ctrl-C or SIGTERM. Then nothing more is taken, and what is under way may end."""
     with closing(sock), _following(serving), _turns(SWITCH_SECONDS):
-        uvicorn.Server(config).run(sockets=[sock])
+        uvicorn.Server(configuration(app, rules)).run(sockets=[sock])
 
 
 @contextmanager

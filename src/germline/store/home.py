@@ -99,10 +99,10 @@ class Home:
         home = cls(Path(os.path.abspath(root)))  # noqa: PTH100 - links in the path are the owner's to keep
         if keys.configuration().is_relative_to(home.root):
             raise PlanError("private keys must not lie inside a lineage", hint="name another GERMLINE_CONFIG, or DIR")
-        if os.path.lexists(home.identity):
-            raise GermlineError(f"there is a lineage in {home.root} already", hint="germline log shows it")
         with explained(home.root):
             foreign = sorted(filter(_is_foreign, home.root.iterdir())) if home.root.is_dir() else []
+        if os.path.lexists(home.identity):  # asked second: what is foreign may be another init's
+            raise _taken(home)
         if foreign:
             raise GermlineError(
                 f"{home.root} is not empty: it holds {foreign[0].name}",
@@ -112,7 +112,10 @@ class Home:
             disk.make_directory(home.root / directory)
         signers = {"trainer": keys.make()} | ({"arbiter": arbiter} if arbiter else {})
         charter = {"name": name, "id": secrets.token_hex(16), "keys": signers, "threshold": len(signers)}
-        disk.write_new(home.identity, canonical_json({"format": FORMAT, **charter}))
+        try:
+            disk.write_new(home.identity, canonical_json({"format": FORMAT, **charter}))
+        except FileExistsError:  # another init was quicker
+            raise _taken(home) from None
         return home
 
     @classmethod
@@ -163,6 +166,10 @@ def _is_foreign(path: Path) -> bool:
     """Whether a new lineage must not share its directory with `path`."""
     left_by_us = path.name in _DIRECTORIES and path.is_dir() and not any(path.iterdir())
     return not path.name.startswith(".") and not left_by_us
+
+
+def _taken(home: Home) -> GermlineError:
+    return GermlineError(f"there is a lineage in {home.root} already", hint="germline log shows it")
 
 
 def _no_lineage(message: str) -> NoLineage:

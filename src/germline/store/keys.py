@@ -71,10 +71,19 @@ def make() -> str:
     return public
 
 
-def on_this_machine() -> list[str]:
-    """The public halves of all keys that can sign here, in order of their files' names."""
-    found = sorted(path_of("").parent.glob("*.pem"))
-    return [_private(path).public_key().public_bytes_raw().hex() for path in found]
+def on_this_machine() -> tuple[list[tuple[str, Path]], list[GermlineError]]:
+    """Public half and file of each key that lies here, in order of the files' names; and what is wrong with the rest.
+
+    A key that lies in two files is there twice. Only the one at `path_of` signs.
+    """
+    found: list[tuple[str, Path]] = []
+    failures: list[GermlineError] = []
+    for path in sorted(path_of("").parent.glob("*.pem")):
+        try:
+            found.append((_private(path).public_key().public_bytes_raw().hex(), path))
+        except GermlineError as failure:
+            failures.append(failure)
+    return found, failures
 
 
 def is_here(public: str) -> bool:

@@ -40,11 +40,12 @@ class Item:
 def prune(home: Home, *, keep_weights: int = KEEP_WEIGHTS, dry_run: bool = False) -> list[Item]:
     """Remove, under the lineage's lock, what no ledger entry reaches, and return it; with `dry_run` only return it.
 
-    Merged weights stay in the cache for HEAD and its nearest ancestors, `keep_weights` in all. Generations
-    go before what they are made of, so that nothing half there is ever named. A process that reads a file goes
-    on reading it (POSIX) or keeps it (Windows: `in_use`); one that is just about to open cached weights, or
-    is making them, fails and succeeds when it is run again. StoreDamaged, before anything is removed,
-    if the ledger or a manifest that it reaches is not whole: what cannot be read may reach anything.
+    Merged weights stay in the cache for HEAD and its nearest ancestors, `keep_weights` in all, and none where an
+    archive left HEAD out. Generations go before what they are made of, so that nothing half there is ever named.
+    A process that reads a file goes on reading it (POSIX) or keeps it (Windows: `in_use`); one that is just about
+    to open cached weights, or is making them, fails and succeeds when it is run again. StoreDamaged, before
+    anything is removed, if the ledger or a manifest that it reaches is not whole: what cannot be read may reach
+    anything.
     """
     with lock.hold(home):
         found = list(_expendable(home, keep_weights))
@@ -75,7 +76,8 @@ def _expendable(home: Home, keep_weights: int) -> Iterator[Item]:
     entries = ledger.entries(home)
     head = ledger.head(entries)  # a lineage that was never founded has nothing that can go
     reached = _reached(home, entries)
-    kept = {generations.load(home, one).weights.digest for one in ledger.ancestors(home, head)[::-1][:keep_weights]}
+    line = ledger.ancestors(home, head) if generations.is_held(home, head) else []
+    kept = {generations.load(home, one).weights.digest for one in line[::-1][:keep_weights]}
     going_on = home.runs / f"g{1 + max(entry.number for entry in entries)}"
 
     def item(path: Path, what: str) -> Item:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from germline.errors import GermlineError
 from germline.records import Digest
 from germline.store import generations, ledger, reading, witness
 from germline.store.entry import Entry, parse
@@ -43,13 +44,16 @@ class Report:
     """The first entry that only the ledger itself vouches for: from there on it could be an older copy."""
     left_out: tuple[str, ...] = ()
     """Generations that are not here, because this is an archive of another: of them only the ledger was verified."""
+    notes: tuple[Problem, ...] = ()
+    """What is wrong outside the lineage and does not count: a broken witness that a checkpoint stands in for."""
 
 
 def verify(home: Home, on_file: OnFile | None = None, checkpoint: Mark | None = None) -> Report:
     """Read and re-hash every byte of the lineage. Damage is collected, never raised.
 
     Not verified: `germline.toml`, `runs/` and whatever else the owner keeps in the home. What the ledger
-    held is told by the witness of this machine, which is raised where all is well, and by a `checkpoint`.
+    held is told by the witness of this machine, which is raised where all is well, and by a `checkpoint`. A witness
+    that cannot be read is a problem, and with a checkpoint no more than a note.
     """
     while True:
         before = sorted(home.ledger.glob("*.json"))
@@ -61,7 +65,9 @@ def verify(home: Home, on_file: OnFile | None = None, checkpoint: Mark | None = 
 def _report(home: Home, on_file: OnFile | None, checkpoint: Mark | None) -> Report:
     inspection = Inspection(home, on_file or (lambda path, size: None))
     charter = _charter(inspection)
-    seen = _seen(inspection, charter)
+    seen, broken = _seen(inspection, charter)
+    if not checkpoint:
+        inspection.problems += broken
     entries = _ledger(inspection, charter)
     unwitnessed = _unwitnessed(inspection, entries, [mark for mark in (seen, checkpoint) if mark])
     manifests, left_out = _generations(inspection, entries)
@@ -79,6 +85,7 @@ def _report(home: Home, on_file: OnFile | None, checkpoint: Mark | None) -> Repo
         pending=inspection.pending,
         unwitnessed=unwitnessed,
         left_out=tuple(f"g{entry.number}" for entry in entries if entry.is_birth and entry.generation in left_out),
+        notes=tuple(broken) if checkpoint else (),
     )
 
 
@@ -90,10 +97,23 @@ def _charter(inspection: Inspection) -> Charter | None:
     return None
 
 
-def _seen(inspection: Inspection, charter: Charter | None) -> Mark | None:
-    with inspection.collecting(inspection.home.ledger):
-        return witness.mark(inspection.home) if charter else None
-    return None
+def _seen(inspection: Inspection, charter: Charter | None) -> tuple[Mark | None, list[Problem]]:
+    """What this machine has seen, and what is wrong with its witness, if anything."""
+    if charter:
+        with inspection.collecting(inspection.home.ledger):
+            path = witness.path_of(inspection.home)
+            try:
+                return witness.mark(inspection.home), []
+            except GermlineError as error:
+                return None, [_broken(path, error)]
+    return None, []
+
+
+def _broken(path: Path, error: GermlineError) -> Problem:
+    """The witness lies outside the home: it is named by its whole path, and with a cure of its own."""
+    cause = error.__cause__
+    what = f"cannot be read: {cause.strerror}" if isinstance(cause, OSError) else error.message.removeprefix(f"{path} ")
+    return Problem(path=path.as_posix(), what=f"{what}; {error.hint}")
 
 
 def _ledger(inspection: Inspection, charter: Charter | None) -> list[Entry]:

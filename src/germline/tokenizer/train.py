@@ -39,7 +39,8 @@ def train(texts: Iterable[str], *, vocab_size: int) -> bytes:
     seen = _Counter(texts)
     tokenizer.train_from_iterator(iter(seen), trainer)
     if not seen.characters:
-        raise DataError("there is no text to train a tokenizer on")
+        hint = "--text names a folder, or files that end in .txt, .md, .json or .jsonl"
+        raise DataError("there is no text to train a tokenizer on", hint=hint)
     return tokenizer.to_str().encode("utf-8")
 
 
