@@ -55,6 +55,10 @@ class TrainingError(GermlineError):
     exit_code = 1
 
 
+class NotHeld(GermlineError):
+    """A generation that is told of and was left out of this archive."""
+
+
 class StoreDamaged(GermlineError):
     exit_code = 4
 

@@ -11,7 +11,7 @@ import copy
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -98,7 +98,7 @@ class Training(Section):
     anchor: float = Field(default=5.0, ge=0.0)
     """How much staying as the founder was, on texts of no concern, weighs beside the lesson; 0: not at all."""
     anchor_tokens: int = Field(default=128, ge=32)
-    """Tokens of such text that are read beside each step."""
+    """Tokens of such text that are read beside each step: whole texts of up to 128, and one at the least."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the adapter's start and of the data order."""
     dtype: Literal["auto", "bf16", "fp32"] = "auto"
@@ -308,15 +308,22 @@ def _apply(tables: dict[str, Any], override: str) -> None:
     table[key] = value
 
 
+def _section(path: Sequence[str]) -> type[BaseModel]:
+    """The table that lies there in a plan, or of which a list lies there."""
+    section: type[BaseModel] = Plan
+    for part in path:
+        kind = section.model_fields[part].annotation
+        section = next(one for one in (kind, *get_args(kind)) if isinstance(one, type) and issubclass(one, BaseModel))
+    return section
+
+
 def _explain(error: ValidationError, source: str) -> str:
     """The first problem in one line, with a suggestion for a misspelt key."""
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        section = Plan.model_fields.get(str(problem["loc"][0])) if len(problem["loc"]) > 1 else None
-        owner = section.annotation if section else Plan
-        known = owner.model_fields if isinstance(owner, type) and issubclass(owner, BaseModel) else Plan.model_fields
-        return f"{source}: unknown key {where}; {did_you_mean(str(problem['loc'][-1]), known)}"
+        *path, key = (str(part) for part in problem["loc"] if not isinstance(part, int))
+        return f"{source}: unknown key {where}; {did_you_mean(key, _section(path).model_fields)}"
     value = problem["input"]
     if isinstance(value, int) and value.bit_length() > 64:
         value = hex(value)  # Python will not write out a decimal number of 5,000 digits

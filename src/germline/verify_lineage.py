@@ -282,7 +282,7 @@ class Check:
 
 
 def exported(path: Path) -> Iterator[tuple[str, str]]:
-    """What is wrong with an export: files that are not those that were written, a line that was not signed so."""
+    """What is wrong with an export: files that are not those that were written, weights or a line not signed so."""
     if (path / "germline.json").is_symlink():
         yield "germline.json", "is not a regular file"
         return

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from germline.errors import DataError, GermlineError, NothingNew, PlanError, Sto
 from germline.lineage import SCORECARD, TRAIN, Lineage
 from germline.records import Event, Row, canonical_json
 from germline.settings import load_plan
-from germline.store import keys, ledger, objects
+from germline.store import keys, ledger, objects, witness
 from germline.store.entry import Entry
 from germline.store.home import Home
 from germline.store.verify import verify
@@ -345,6 +347,35 @@ def test_a_checkpoint_line_finds_an_older_copy(one: Home, tmp_path: Path, capsys
     assert main(["verify", "--checkpoint", line[:-1] + ("0" if line[-1] != "0" else "1")]) == 4
 
 
+def test_an_empty_checkpoint_is_none(one: Home, capsys: Captured) -> None:
+    """As `--checkpoint "$(tail -1 missing.txt)"` gives it."""
+    assert main(["verify", "--checkpoint", ""]) == 2
+    assert "this is no checkpoint line" in capsys.readouterr().err
+
+
+def test_a_broken_witness_is_got_over_with_a_checkpoint(
+    one: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    main(["checkpoint"])
+    line = capsys.readouterr().out.strip()
+    path = witness.path_of(one)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"{}")
+    assert main(["log"]) == 4
+    assert "if `germline verify --checkpoint` is content, remove" in capsys.readouterr().err
+    assert main(["verify"]) == 4
+    assert capsys.readouterr().out.startswith(f"{path.as_posix()} is no witness; ")
+    assert main(["verify", "--checkpoint", line]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("whole: ") and told.err.startswith(f"{path.as_posix()} is no witness; ")
+    monkeypatch.setitem(sys.modules, "germline.remerge", SimpleNamespace(remerge=lambda *_: []))
+    assert main(["verify", "--deep", "--json", "--checkpoint", line]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["whole"] and told["report"]["notes"][0]["path"] == path.as_posix()
+    path.unlink()
+    assert main(["log"]) == 0
+
+
 def test_keys_are_made_and_listed(one: Home, capsys: Captured) -> None:
     assert main(["keys", "--new"]) == 0
     (made,) = [line for line in capsys.readouterr().out.splitlines() if line.endswith("(new)")]
@@ -352,3 +383,23 @@ def test_keys_are_made_and_listed(one: Home, capsys: Captured) -> None:
     assert keys.path_of(public) == Path(path)
     assert main(["keys", "--json"]) == 0
     assert {"public": public, "file": path, "new": False} in json.loads(capsys.readouterr().out)["keys"]
+
+
+def test_keys_are_listed_with_the_files_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("GERMLINE_CONFIG", str(tmp_path))
+    own = keys.path_of(keys.make())
+    backup, broken = own.with_name("backup.pem"), own.with_name("broken.pem")
+    own.rename(backup)
+    broken.touch(0o600)
+    assert main(["keys"]) == 0
+    told = capsys.readouterr()
+    assert [line.split()[1] for line in told.out.splitlines()] == [str(backup)]
+    assert f"{broken} is no Ed25519 private key: restore it" in told.err
+    assert f"{backup} does not sign under this name: call it {own.name}" in told.err
+    shutil.copy(backup, own)
+    assert main(["keys"]) == 0
+    told = capsys.readouterr()
+    assert sorted(line.split()[1] for line in told.out.splitlines()) == sorted([str(own), str(backup)])
+    assert "does not sign" not in told.err

@@ -32,6 +32,10 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
     [
         ("[trainig]\nrank = 8", "unknown key trainig; did you mean 'training'?"),
         ("[training]\nrnak = 8", "unknown key training.rnak; did you mean 'rank'?"),
+        (
+            "[[fragments.named]]\nname = 'a'\ndescrption = 'x'\nexamples = [['a', 'b'], ['c', 'd']]",
+            "unknown key fragments.named.0.descrption; did you mean 'description'?",
+        ),
         ("[gate]\nrecall = 1.5", "gate.recall"),
         ("[data]\nvoice = 'narrator'", "data.voice"),
         ("[gate]\nrecall = nan", "gate.recall"),

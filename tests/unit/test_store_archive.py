@@ -22,6 +22,7 @@ from germline.cli import main
 from germline.errors import GermlineError, Interrupted, PlanError, StoreDamaged
 from germline.lineage import Lineage
 from germline.records import canonical_json
+from germline.rollback import CannotMove, move
 from germline.store import archive as archives
 from germline.store import generations, ledger, objects, restore
 from germline.store.archive import header
@@ -148,6 +149,35 @@ def test_what_is_left_over_beside_a_restored_archive_can_be_pruned(packed: Path,
     assert verify(home).problems == ()
 
 
+def test_an_archive_without_head_is_pruned_and_goes_on_from_what_it_holds(
+    home: Home, tmp_path: Path, capsys: Captured
+) -> None:
+    move(home, "g2")
+    pack(home, "g1", tmp_path / "g1.tar")
+    back = unpack(tmp_path / "g1.tar", tmp_path / "restored")
+    (tmp_path / "weights").write_bytes(b"weights 1")
+    cached = objects.place(back.cache, objects.put_in_cache(back, tmp_path / "weights").digest)
+    left = objects.place(back.objects, objects.put(back, b"left over").digest)
+    at = ["--home", str(back.root)]
+    assert main([*at, "prune", "--dry-run"]) == 0
+    assert [item.path for item in prune(back, dry_run=True)] == [
+        path.relative_to(back.root).as_posix() for path in (left, cached)
+    ]
+    with pytest.raises(CannotMove, match="HEAD is g2, not g0"):
+        move(back, "g1", seen="g0")
+    with pytest.raises(GermlineError, match="is not in this archive"):
+        move(back, "g3")
+    before, after = move(back, "g0", seen="g2")
+    assert (before.name, after.name) == ("g2", "g0")
+    capsys.readouterr()
+    assert main([*at, "rollback", "g1"]) == 0
+    assert capsys.readouterr().out == "HEAD is g1 (it was g0)\n"
+    assert [entry.body["from"] for entry in ledger.entries(back)[-2:]] == [2, 0]
+    prune(back)
+    assert cached.exists() and not left.exists()
+    assert both(back) == (set(), ("g2", "g3"))
+
+
 def test_the_verifier_agrees_on_the_archive_and_on_what_came_of_it(packed: Path, tmp_path: Path) -> None:
     home = unpack(packed, tmp_path / "restored")
     with tarfile.open(packed) as tar:
@@ -174,7 +204,7 @@ def both(home: Home) -> tuple[set[str], tuple[str, ...]]:
     """What is wrong and what is left out, on which both verifiers must agree."""
     forget()
     report, check = verify(home), verify_lineage.Check(home.root)
-    left_out = check.run("")
+    left_out = check.run()
     problems = {problem.path for problem in report.problems}
     assert problems == {name for name, _ in check.problems}
     assert report.left_out == tuple(left_out)

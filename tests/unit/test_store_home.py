@@ -60,6 +60,24 @@ def test_an_interrupted_create_can_be_repeated(tmp_path: Path, monkeypatch: pyte
     Home.create(tmp_path, "aria")
 
 
+@pytest.mark.parametrize("moment", ["germline.store.home._is_foreign", "germline.store.keys.make"])
+def test_of_two_creates_at_once_the_slower_is_told_of_a_lineage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    (tmp_path / "objects").mkdir()  # as the quicker one has begun
+
+    def beaten(*args: object) -> str:
+        patch.undo()
+        Home.create(tmp_path, "first")
+        return keys.make()
+
+    with monkeypatch.context() as patch, pytest.raises(GermlineError, match=r"a lineage in .* already") as failure:
+        patch.setattr(moment, beaten)
+        Home.create(tmp_path, "second")
+    assert failure.value.hint == "germline log shows it"
+    assert Home.open(tmp_path).name == "first" and not list(tmp_path.glob(".tmp-*"))
+
+
 @pytest.mark.parametrize("name", ["", "  ", "two\nlines"])
 def test_a_name_is_one_line(tmp_path: Path, name: str) -> None:
     with pytest.raises(GermlineError, match="cannot be a lineage's name"):

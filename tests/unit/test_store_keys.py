@@ -43,7 +43,7 @@ def test_a_key_signs_and_its_public_half_verifies() -> None:
     assert not keys.verifies(keys.make(), signature, b"so it is")
     assert not keys.verifies(public, "0" * 128, b"so it is")
     assert not keys.verifies("f" * 64, signature, b"so it is")
-    assert public in keys.on_this_machine()
+    assert (public, keys.path_of(public)) in keys.on_this_machine()[0]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes")
@@ -68,6 +68,24 @@ def test_a_key_is_never_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(GermlineError, match="exists already"):
         keys.make()
     assert keys.path_of(public).read_bytes() == before
+
+
+def test_each_key_is_told_with_the_file_it_lies_in_and_each_file_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GERMLINE_CONFIG", str(tmp_path))
+    assert keys.on_this_machine() == ([], [])
+    public = keys.make()
+    own = keys.path_of(public)
+    backup = own.with_name("backup.pem")
+    backup.write_bytes(own.read_bytes())
+    backup.chmod(0o600)
+    empty = put("0" * 64, b"")
+    found, failures = keys.on_this_machine()
+    assert found == sorted([(public, own), (public, backup)], key=lambda pair: pair[1])
+    assert [failure.message for failure in failures] == [f"{empty} is no Ed25519 private key"]
+    own.unlink()
+    assert keys.on_this_machine()[0] == [(public, backup)]
 
 
 def _raw(pem: bytes) -> bytes:

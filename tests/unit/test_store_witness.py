@@ -154,6 +154,29 @@ def test_a_witness_that_is_none_is_not_ignored(home: Home, data: bytes) -> None:
     assert any("is no witness" in problem.what for problem in verify(home).problems)
 
 
+def test_a_checkpoint_stands_in_for_a_witness_that_is_none(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = witness.read_checkpoint(home, witness.checkpoint(home, ledger.entries(home)))
+    path = witness.path_of(home)
+    path.write_bytes(b"{}")
+    report = verify(home)
+    assert ([problem.path for problem in report.problems], report.notes) == ([path.as_posix()], ())
+    assert report.problems[0].what.startswith("is no witness; if `germline verify --checkpoint` is content, remove ")
+    vouched = verify(home, checkpoint=mark)
+    assert (vouched.problems, vouched.unwitnessed) == ((), None)
+    assert vouched.notes == report.problems
+    (home.objects / "stray").touch()
+    assert [problem.path for problem in verify(home, checkpoint=mark).problems] == ["objects/stray"]
+    (home.objects / "stray").unlink()
+
+    def refused(_: Home) -> None:
+        raise GermlineError(f"{path}: Permission denied", hint="check it") from PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(witness, "mark", refused)
+    (problem,) = verify(home).problems
+    assert (problem.path, problem.what) == (path.as_posix(), "cannot be read: Permission denied; check it")
+    assert verify(home, checkpoint=mark).notes == (problem,)
+
+
 # --- the checkpoint line ------------------------------------------------------------------------------
 
 

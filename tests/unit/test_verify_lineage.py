@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import random
 import shutil
 import subprocess
@@ -10,14 +12,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from germline import verify_lineage
 from germline.errors import StoreDamaged
-from germline.records import digest_of
-from germline.store import keys, ledger, witness
+from germline.lineage import Lineage
+from germline.records import canonical_json, digest_of, plain
+from germline.store import keys, ledger, objects, witness
 from germline.store.entry import APPROVES, LAWS, Entry, message, to_bytes
 from germline.store.home import Home
 from germline.store.verify import verify
@@ -113,8 +117,107 @@ def test_a_checkpoint_tells_what_the_lineage_cannot(home: Home, tmp_path: Path) 
     found = run(copy.root, "--checkpoint", line)
     assert (found.returncode, found.stdout.split()[0]) == (1, "ledger/000004.json")
     forged = line[:-1] + ("0" if line[-1] != "0" else "1")
-    for wrong in (forged, line.replace(" 4 ", " 3 "), "germline-checkpoint", "x"):
+    for wrong in (forged, line.replace(" 4 ", " 3 "), "germline-checkpoint", "x", ""):
         assert run(home.root, "--checkpoint", wrong).returncode == 1, wrong
+
+
+# --- an export ----------------------------------------------------------------------------------------
+
+
+def export_of(home: Home, directory: Path, file: str = "model.safetensors") -> Path:
+    """HEAD as `germline.exporting` writes it, which no test without torch can call; what it is about is g1."""
+    lineage = Lineage.open(home)
+    line = lineage.ancestry(lineage.head)
+    directory.mkdir()
+    (directory / file).write_bytes(b"weights 1")
+    (directory / "README.md").write_bytes(b"what it is\n")
+    head = line[-1]
+    about = {"generation": head.name, "id": head.digest, "weights": head.manifest.weights.digest}
+    files = {path.name: plain(objects.hash_file(path)) for path in directory.iterdir()}
+    (directory / "parity.json").write_bytes(b'{"opened":false}')
+    (directory / "germline.json").write_bytes(canonical_json({
+        "format": 1, "about": about, "files": files, "charter": json.loads(home.identity.read_bytes()),
+        "generations": [one.manifest for one in line], "ledger": [json.loads(to_bytes(one.birth)) for one in line],
+    }))  # fmt: skip
+    return directory
+
+
+def changed(export: Path, change: Callable[[dict[str, Any]], object]) -> subprocess.CompletedProcess[str]:
+    told = json.loads((export / "germline.json").read_bytes())
+    change(told)
+    (export / "germline.json").write_bytes(canonical_json(told))
+    return run(export)
+
+
+@pytest.mark.parametrize(
+    ("file", "unsigned"),
+    [
+        ("model.safetensors", "README.md, parity.json"),
+        ("a-g1-Q8_0.gguf", "README.md, a-g1-Q8_0.gguf, parity.json"),
+        ("adapter_model.safetensors", "README.md, adapter_model.safetensors, parity.json"),
+    ],
+)
+def test_of_an_export_it_is_told_what_nobody_signed(home: Home, tmp_path: Path, file: str, unsigned: str) -> None:
+    found = run(export_of(home, tmp_path / "out", file))
+    told = f"no problems\nNOT SIGNED, for these there is the export's own word alone: {unsigned}\n"
+    assert (found.returncode, found.stdout, found.stderr) == (0, told, "")
+
+
+def test_changed_weights_of_an_export_are_found_whatever_it_says_of_them(home: Home, tmp_path: Path) -> None:
+    export = export_of(home, tmp_path / "out")
+    (export / "model.safetensors").write_bytes(b"weights 2")
+    digest = objects.hash_file(export / "model.safetensors").digest
+    assert run(export).stdout.startswith("model.safetensors is not what was written\n1 problems\n")
+    found = changed(export, lambda told: told["files"]["model.safetensors"].update(digest=digest))
+    assert found.stdout.startswith("model.safetensors is not the weights that were signed\n1 problems\n")
+    found = changed(export, lambda told: told["about"].update(weights=digest))
+    assert found.stdout.startswith("germline.json is not of the generation that it is about\n1 problems\n")
+    assert found.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda told: told.update(ledger=[1]),
+        lambda told: told["generations"][-1].update(weights=1),
+        lambda told: told["ledger"][0].pop("entry"),
+        lambda told: told.update(generations=[None, None]),
+    ],
+)
+def test_a_germline_json_of_another_shape_is_a_problem(
+    home: Home, tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    found = changed(export_of(home, tmp_path / "out"), change)
+    assert (found.returncode, found.stderr) == (1, "")
+    assert found.stdout.startswith("germline.json does not hold what it should\n")
+
+
+def test_a_germline_json_that_is_too_deep_is_none(home: Home, tmp_path: Path) -> None:
+    export = export_of(home, tmp_path / "out")
+    (export / "germline.json").write_bytes(b"[" * 200_000)
+    found = run(export)
+    assert found.returncode == 2 and "Traceback" not in found.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+@pytest.mark.parametrize("name", ["model.safetensors", "germline.json"])
+def test_no_link_of_an_export_is_followed(home: Home, tmp_path: Path, name: str) -> None:
+    export = export_of(home, tmp_path / "out")
+    (export / name).rename(tmp_path / "elsewhere")
+    (export / name).symlink_to(tmp_path / "elsewhere")
+    found = run(export)
+    assert found.stdout.startswith(f"{name} is not a regular file\n1 problems\n")
+    (export / name).unlink()
+    assert run(export).returncode == 1
+
+
+def test_a_checkpoint_is_not_of_an_export(home: Home, tmp_path: Path) -> None:
+    line = witness.checkpoint(home, ledger.entries(home))
+    export = export_of(home, tmp_path / "out")
+    for given in (line, ""):
+        found = run(export, "--checkpoint", given)
+        assert (found.returncode, found.stdout) == (2, "")
+        assert "a checkpoint is of a lineage or an archive of one" in found.stderr
 
 
 # --- who may sign what --------------------------------------------------------------------------------
@@ -173,7 +276,7 @@ def test_what_a_key_holder_may_append(tmp_path: Path, kind: str) -> None:
     forged = (ALLOWED | FORBIDDEN)[kind](home, so_far)
     ledger.entry_path(home, 2).write_bytes(to_bytes(forged))
     check = verify_lineage.Check(home.root)
-    check.run("")
+    check.run()
     problems = {problem.path for problem in verify(home).problems}
     assert {name for name, _ in check.problems} == problems == (set() if kind in ALLOWED else {"ledger/000002.json"})
     if kind in FORBIDDEN:
@@ -187,7 +290,7 @@ def test_an_approval_counts_once(tmp_path: Path) -> None:
         so_far = ledger.entries(home)
         ledger.entry_path(home, place).write_bytes(to_bytes(approve(home, so_far, "arbiter")))
     check = verify_lineage.Check(home.root)
-    check.run("")
+    check.run()
     assert [name for name, _ in check.problems] == ["ledger/000003.json"]
     assert [problem.path for problem in verify(home).problems] == ["ledger/000003.json"]
 

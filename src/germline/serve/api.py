@@ -17,7 +17,7 @@ from fastapi.requests import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from germline import __version__
-from germline.errors import DataError, DoesNotFit, GermlineError, Locked, PlanError, StoreDamaged
+from germline.errors import DataError, DoesNotFit, GermlineError, Locked, NotHeld, PlanError, StoreDamaged
 from germline.karma.book import Conflict, Unknown
 from germline.lineage import Generation, Lineage
 from germline.records import plain
@@ -36,7 +36,7 @@ STATUS: tuple[tuple[type[GermlineError], int, str], ...] = (
     (Unknown, 404, "unknown_answer"), (Conflict, 409, "conflict"),
     (Busy, 429, "busy"), (Gone, 503, "gone"), (DoesNotFit, 503, "does_not_fit"), (StoreDamaged, 503, "store_damaged"),
     (CannotMove, 409, "conflict"), (Locked, 409, "locked"), (PromptError, 400, "prompt"), (DataError, 400, "prompt"),
-    (PlanError, 404, "model_not_found"),
+    (PlanError, 404, "model_not_found"), (NotHeld, 404, "model_not_found"),
 )  # fmt: skip
 """What an error is over HTTP. Any other is the server's own: 500."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from germline.errors import GermlineError
+from germline.errors import GermlineError, NotHeld
 from germline.records import FORMAT, Digest, canonical_json, digest_of
 from germline.store import disk, reading
 from germline.store.failures import damaged
@@ -73,12 +73,12 @@ def commit(home: Home, manifest: Manifest) -> Digest:
 
 
 def load(home: Home, digest: Digest) -> Manifest:
-    """The manifest of a generation; StoreDamaged if it is not what was committed, GermlineError if an archive
+    """The manifest of a generation; StoreDamaged if it is not what was committed, NotHeld if an archive
     left it out."""
     path = manifest_path(home, digest)
     if not is_held(home, digest):
         hint = "`germline verify` names all that it does not hold; the lineage that it was made of has them"
-        raise GermlineError(f"generation {digest[7:19]} is not in this archive", hint=hint)
+        raise NotHeld(f"generation {digest[7:19]} is not in this archive", hint=hint)
     return parse(path, reading.read(path))
 
 
