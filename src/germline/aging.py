@@ -8,6 +8,7 @@ sees whether its karma was spent. Karma is spent by a promotion alone.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from germline import company
 from germline.errors import BudgetSpent, GermlineError, Interrupted, Locked, PlanError
 from germline.karma import harvest
 from germline.karma.book import Attempt, Book
@@ -141,7 +143,10 @@ def _evolve(home: Home, plan: Plan, on_event: OnEvent, options: tuple[str, ...])
         command += ["--set", f"data.sources={json.dumps([*sources, harvest.FOLDER], ensure_ascii=False)}"]
     pipe, mixed = subprocess.PIPE, subprocess.STDOUT
     said: dict[str, str] = {}
-    with subprocess.Popen(command, stdout=pipe, stderr=mixed, text=True, encoding="utf-8", errors="replace") as process:
+    environment = dict(os.environ) if company.CHOSEN & os.environ.keys() else {**os.environ, **company.ASLEEP}
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=mixed, text=True, encoding="utf-8", errors="replace", env=environment
+    ) as process:
         lower = getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", 10)  # a class on Windows, a nice value elsewhere
         psutil.Process(process.pid).nice(lower)
         assert process.stdout is not None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from germline import company
 from germline.cli import options, output, progress
 from germline.errors import NothingNew
 from germline.lineage import Lineage
@@ -72,6 +73,8 @@ def command(
         raise click.UsageError("--if-due grows one child, and --until-mature all there is to grow: take one of them")
     if if_due:
         return _if_due(home, plan, overrides, file, restart=restart, as_json=as_json)
+    if room := company.make_room():
+        output.say(output.json_line({"event": "note", "text": room, "data": {}})) if as_json else output.note(room)
     outcome = _grow(home, plan, restart=restart, as_json=as_json)
     while until_mature and outcome.kind == "promoted":
         now = history.maturity(Lineage.open(home), plan.maturity)
