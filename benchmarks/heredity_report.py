@@ -161,11 +161,12 @@ def draw(runs: dict[str, list[Line]], path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "heredity"
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
     for name, lines in runs.items():
-        places = [line["generation"] for line in lines if line.get("exact") is not None]
+        measured = [line for line in lines if line.get("exact") is not None]
+        places = [line["generation"] for line in measured]
+        joined = len(measured) == places[-1] - places[0] + 1  # else what was founded anew for each would look grown
         for axes, key in ((left, "exact"), (right, "exact_worst")):
-            axes.plot(
-                places, [line[key] for line in lines if line.get("exact") is not None], marker="o", ms=3, label=name
-            )
+            shares = [line[key] for line in measured]
+            axes.plot(places, shares, marker="o", ms=3 if joined else 6, linestyle="-" if joined else "", label=name)
     for axes, title in ((left, "all volumes"), (right, "worst volume")):
         axes.set(title=title, xlabel="generation", ylim=(0, 1.02))
         axes.xaxis.get_major_locator().set_params(integer=True)
