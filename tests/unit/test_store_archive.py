@@ -79,6 +79,12 @@ def test_the_same_bytes_each_time_and_their_hash_beside(home: Home, packed: Path
     assert (tmp_path / "third.tar").read_bytes() == data
 
 
+@pytest.mark.parametrize("name", ["", "a\\b.tar", "a\nb.tar"])
+def test_what_cannot_name_an_archive_is_refused(home: Home, tmp_path: Path, name: str) -> None:
+    with pytest.raises(PlanError, match="cannot name an archive"):
+        pack(home, "g1", tmp_path / name if name else Path())
+
+
 def test_any_tar_reads_it(packed: Path, home: Home) -> None:
     with tarfile.open(packed) as tar:
         found = tar.getmembers()
