@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-import psutil
-
 ASLEEP = {"GOMP_SPINCOUNT": "1000"}
 """For a process that computes beside others: a thread that waits looks so many times whether it may go on, and sleeps
 then. GNU's OpenMP, which torch brings on Linux, looks 300 times as often, on the core that the thread it waits for has
@@ -21,10 +19,11 @@ MOMENT = 0.25
 
 def make_room() -> str:
     """Have this process's threads sleep while they wait, if others keep the cores busy now; what is to be told of it,
-    or nothing. Call it before torch is loaded, which reads this but once. Alone, waiting asleep
-    costs 7 to 15%."""
+    or nothing. Call it before torch is loaded, which reads this but once. Alone, waiting asleep costs 7 to 15%."""
     if sys.platform != "linux" or "torch" in sys.modules or CHOSEN & os.environ.keys():
         return ""
+    import psutil
+
     busy = psutil.cpu_percent(interval=MOMENT) / 100 * (psutil.cpu_count() or 1)
     if busy < ALONE:
         return ""

@@ -38,8 +38,10 @@ def revising(plan: Plan, facts: Sequence[Fact]) -> Sequence[Fact]:
     return facts if plan.data.revise else ()
 
 
-def tells(row: Row, facts: Iterable[Fact]) -> bool:
+def tells(row: Row, facts: Sequence[Fact]) -> bool:
     """Whether a row names the subject of one of these facts, and its value: in whatever words, it may state it."""
+    if not facts:  # as nearly always, and a corpus may have a gigabyte
+        return False
     text = " ".join([row.text, *(turn.text for turn in row.turns)]).casefold()
     return any(fact.subject.removeprefix("the ").casefold() in text and fact.value.casefold() in text for fact in facts)
 

@@ -121,6 +121,12 @@ def grow(home: Home, *overrides: str, restart: bool = False) -> Outcome:
     return age_up(home, load_plan(home.plan, overrides), quiet, restart=restart)
 
 
+def copied(world: Path, target: Path) -> Home:
+    shutil.copytree(world, target)
+    forget()  # what another copy of it has grown to
+    return Home.open(target / "home")
+
+
 SECOND = 'data.sources=["../first", "../second"]'
 
 
@@ -128,9 +134,7 @@ SECOND = 'data.sources=["../first", "../second"]'
 def grown(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small world with two generations promoted; copy it, leave it as it is."""
     world = tmp_path_factory.mktemp("grown") / "world"
-    shutil.copytree(founded, world)
-    forget()  # what another copy of it has grown to
-    home = Home.open(world / "home")
+    home = copied(founded, world)
     assert grow(home).verdict.outcome == "promoted"
     assert grow(home, SECOND).verdict.outcome == "promoted"
     return world
@@ -141,9 +145,6 @@ def copy_of(tmp_path: Path) -> Callable[[Path], Home]:
     """A lineage, with the data beside it, copied to a folder of its own."""
 
     def copy(world: Path) -> Home:
-        target = tmp_path / f"world-{len(list(tmp_path.iterdir()))}"
-        shutil.copytree(world, target)
-        forget()
-        return Home.open(target / "home")
+        return copied(world, tmp_path / f"world-{len(list(tmp_path.iterdir()))}")
 
     return copy

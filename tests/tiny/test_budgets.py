@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from germline.store.home import Home
 from germline.store.prune import prune
 from germline.store.verify import verify
 from tests.conftest import forget
-from tests.tiny.conftest import grow
+from tests.tiny.conftest import copied, grow
 
 pytestmark = pytest.mark.tiny
 
@@ -30,10 +29,7 @@ pytestmark = pytest.mark.tiny
 @pytest.fixture(scope="module")
 def whole(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home whose first generation was never stopped."""
-    world = tmp_path_factory.mktemp("whole") / "world"
-    shutil.copytree(founded, world)
-    forget()  # what another copy of it has grown to
-    home = Home.open(world / "home")
+    home = copied(founded, tmp_path_factory.mktemp("whole") / "world")
     grow(home)
     return home
 

@@ -25,8 +25,7 @@ from germline.settings import load_plan
 from germline.store import generations, ledger
 from germline.store.home import Home
 from germline.store.verify import verify
-from tests.conftest import forget
-from tests.tiny.conftest import quiet
+from tests.tiny.conftest import copied, quiet
 
 pytestmark = pytest.mark.tiny
 
@@ -37,9 +36,7 @@ Captured = pytest.CaptureFixture[str]
 def grown(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small world with two generations promoted, both anchored, the second trained with packed weights."""
     world = tmp_path_factory.mktemp("replayed") / "world"
-    shutil.copytree(founded, world)
-    forget()  # what another copy of it has grown to
-    home = Home.open(world / "home")
+    home = copied(founded, world)
     second = ('data.sources=["../first", "../second"]', "training.quantize=nf4")
     for overrides in (("training.anchor=1",), ("training.anchor=1", *second)):
         verdict = age_up(home, load_plan(home.plan, overrides), quiet).verdict
