@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_HOME ?= demo
 
-.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream proof-page proof-circle proof-karma judge-proof heredity parity soak bench bench-speech clean
+.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream proof-page proof-circle proof-karma judge-proof heredity parity soak bench bench-speech bench-exam clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt
@@ -62,6 +62,10 @@ soak: $(STAMP)  ## 64 streams, 1,000 swaps of HEAD; then SmolLM2 with 40: 25 min
 
 bench-speech: $(STAMP)  ## answers a second beside transformers, one at a time and sixteen
 	$(BIN)/python benchmarks/speech_bench.py --out benchmarks/speech_bench_$$(date +%F).md
+
+bench-exam: $(STAMP)  ## exams beside lm-evaluation-harness, by the lineage that `make heredity` grew
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt lm-eval==0.4.13
+	$(BIN)/python benchmarks/exam_bench.py heredity/germline-0 --out benchmarks/exam_bench_$$(date +%F).md
 
 proof-kill: $(STAMP)  ## kill the forge 40 times, in the middle of steps, for each way of training
 	$(BIN)/python benchmarks/kill_proof.py

@@ -34,7 +34,8 @@ from benchmarks.heredity_world import PROBES, REVERSED, SEALED, TWO_FACTS, Truth
 from germline import evolve, founding
 from germline.checkout import weights
 from germline.curriculum.render import PROMPT_END
-from germline.evals.score import Question, log_likelihoods, speak
+from germline.evals.choice import choose
+from germline.evals.score import Question, speak
 from germline.evals.suite import Candidate
 from germline.forge.machine import arithmetic, machine
 from germline.lineage import TRAIN, Generation, Lineage
@@ -59,13 +60,13 @@ OPEN = (
 a delta that nothing can be asked about is inconclusive."""
 ARMS: dict[str, tuple[str, ...]] = {
     "germline": (),
-    "naive": ("curriculum.replay=0", "training.anchor=0", *OPEN),
+    "naive": ("curriculum.replay=0", "training.anchor=0", "training.merge_scales=[1.0]", *OPEN),
     "no-replay": ("curriculum.replay=0",),
     "no-gate": OPEN,
     "rebase": ("curriculum.replay=0", *OPEN),
 }
-"""`naive` is the loop as it is usually written: load the parent, train on what is new, save. `rebase` founds a
-lineage for every generation and teaches it all volumes at once: what could be reached, at a cost that grows. It has
+"""`naive` is the loop as it is usually written: load the parent, train on what is new, save all of it. `rebase` founds
+a lineage for every generation and teaches it all volumes at once: what could be reached, at a cost that grows. It has
 nothing to replay, and takes no more epochs in place of it: each fact is read as often as in its lesson elsewhere."""
 WORLDS = {"invented": world, "countries": countries}
 ANSWER_TOKENS = 24
@@ -244,10 +245,7 @@ def _ask(model: Candidate, truths: Sequence[Truth], generation: int) -> list[dic
     said = _speak(model, prompts)
     options = [(truth.value, *_others(truth, truths)) for truth in truths]
     questions = list(map(Question, prompts, options))
-    chosen = []
-    for question, scores in zip(questions, log_likelihoods(model.decoder, questions, model.tokenize), strict=True):
-        liking = [score / len(option.encode()) for score, option in zip(scores, question.options, strict=True)]
-        chosen.append(all(liking[0] > other for other in liking[1:]))
+    chosen = [choice.option == 0 for choice in choose(model.decoder, questions, model.tokenize)]
     return [
         {"said": answer, "exact": _begins(answer, truth.value), "stated": _states(answer, truth.value), "cloze": right}
         for answer, truth, right in zip(said, truths, chosen, strict=True)

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from germline.evals.choice import choose
 from germline.evals.score import Question, log_likelihoods
 from germline.evals.suite import Candidate
 
@@ -31,10 +32,7 @@ def measure(model: Candidate) -> dict[str, Any]:
         Question(f"Question: {asked}\nAnswer:", tuple(f" {option}" for option in options))
         for asked, options in choices()
     ]
-    right = 0
-    for question, liking in zip(questions, log_likelihoods(model.decoder, questions, model.tokenize), strict=True):
-        per_byte = [score / len(option.encode()) for score, option in zip(liking, question.options, strict=True)]
-        right += all(per_byte[0] > other for other in per_byte[1:])
+    right = sum(choice.option == 0 for choice in choose(model.decoder, questions, model.tokenize))
     return {
         "general_bits_per_byte": round(_bits_per_byte(model, ()), 5),
         "general_bits_per_byte_after_eos": round(_bits_per_byte(model, (model.end,)), 5),

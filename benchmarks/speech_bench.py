@@ -25,7 +25,7 @@ import torch
 
 from germline.forge.machine import arithmetic, machine
 from germline.founding import found
-from germline.lineage import Lineage
+from germline.lineage import Generation, Lineage
 from germline.settings import Training
 
 TOKENS, PROMPTS = 96, 16
@@ -105,7 +105,7 @@ def main() -> int:
 
 def measured(folder: Path, rounds: int) -> list[str]:
     lineage = found(folder / "home", "demo", name="bench", on_event=lambda event: None)
-    write_hugging_face(lineage, folder / "hf")
+    write_hugging_face(lineage, lineage.head, folder / "hf")
     seconds: dict[tuple[str, int], list[float]] = {}
     for _ in range(rounds):
         for streams in (1, PROMPTS):
@@ -131,15 +131,14 @@ def measured(folder: Path, rounds: int) -> list[str]:
     return lines
 
 
-def write_hugging_face(lineage: Lineage, directory: Path) -> None:
+def write_hugging_face(lineage: Lineage, generation: Generation, directory: Path) -> None:
     from germline.checkout import weights
     from germline.export.huggingface import write_directory
     from germline.lineage import CONFIG, TOKENIZER
 
-    head = lineage.head
-    write_directory(
-        lineage.json(head, CONFIG), lineage.read(head, TOKENIZER), weights(lineage, head), directory
-    )  # fmt: skip
+    founder = lineage.founder_of(generation)
+    config, tokenizer = lineage.json(founder, CONFIG), lineage.read(founder, TOKENIZER)
+    write_directory(config, tokenizer, weights(lineage, generation), directory)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ other option, so a prompt is read once instead of once per option. The scores eq
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,16 +42,27 @@ class Liking:
     """Whether each of its tokens is the likeliest where it stands: the greedy answer begins with it."""
 
 
+class Encoded(NamedTuple):
+    """A question in tokens."""
+
+    prompt: list[int]
+    options: list[list[int]]
+
+
 @dataclass(slots=True)
 class _Row:
-    """Flat lists over one row's tokens; `predictor` is where a scored token is predicted from (-1: nowhere)."""
+    """Flat lists: of the tokens that are read, and of those that are scored. The last token of an option is scored
+    and not read: nothing follows it."""
 
     tokens: list[int]
     segments: list[int]
     branches: list[int]
     positions: list[int]
-    predictor: list[int]
-    option: list[int]
+    predictors: list[int]
+    """Where in the row each scored token is predicted from."""
+    targets: list[int]
+    owners: list[int]
+    """The option that each scored token is of, counted over all questions."""
 
 
 def log_likelihoods(decoder: Decoder, questions: Sequence[Question], tokenize: Tokenize) -> list[list[float]]:
@@ -57,20 +70,29 @@ def log_likelihoods(decoder: Decoder, questions: Sequence[Question], tokenize: T
     return [[liking.log_likelihood for liking in likings] for likings in liked(decoder, questions, tokenize)]
 
 
-@torch.inference_mode()
 def liked(decoder: Decoder, questions: Sequence[Question], tokenize: Tokenize) -> list[list[Liking]]:
-    """Per question, what the model makes of each option.
+    """Per question, what the model makes of each option."""
+    return read(decoder, [encoded(question, tokenize) for question in questions])
 
-    A prompt is cut on the left where question and options together exceed a row.
-    """
+
+def encoded(question: Question, tokenize: Tokenize) -> Encoded:
+    """The question in tokens, its prompt cut on the left where it and all options together exceed a row."""
+    options = [tokenize(option) for option in question.options]
+    return Encoded(tokenize(question.prompt)[-max(1, ROW_TOKENS - sum(map(len, options))) :], options)
+
+
+@torch.inference_mode()
+def read(decoder: Decoder, questions: Sequence[Encoded]) -> list[list[Liking]]:
+    """Per question, what the model makes of each option. What nothing stands before, such as the first token after an
+    empty prompt, is not scored."""
     rows: list[_Row] = []
-    owners: list[int] = []
-    for index, question in enumerate(questions):
-        _place(rows, tokenize(question.prompt), [tokenize(option) for option in question.options], len(owners))
-        owners += [index] * len(question.options)
-    scores = torch.zeros(len(owners), dtype=torch.float64)
-    unlikely = torch.zeros(len(owners), dtype=torch.int64)
-    rows.sort(key=lambda row: len(row.tokens))
+    count = 0
+    for question in questions:
+        _place(rows, question, count)
+        count += len(question.options)
+    scores = torch.zeros(count, dtype=torch.float64)
+    unlikely = torch.zeros(count, dtype=torch.int64)
+    rows = sorted((row for row in rows if row.targets), key=lambda row: len(row.tokens))
     start = 0
     while start < len(rows):
         stop = start + 1
@@ -78,34 +100,45 @@ def liked(decoder: Decoder, questions: Sequence[Question], tokenize: Tokenize) -
             stop += 1
         _score(decoder, rows[start:stop], scores, unlikely)
         start = stop
-    results: list[list[Liking]] = [[] for _ in questions]
-    for index, score, others in zip(owners, scores.tolist(), unlikely.tolist(), strict=True):
-        results[index].append(Liking(score, greedy=not others))
-    return results
+    likings = (
+        Liking(score, greedy=not others) for score, others in zip(scores.tolist(), unlikely.tolist(), strict=True)
+    )
+    return [list(itertools.islice(likings, len(question.options))) for question in questions]
 
 
-def _place(rows: list[_Row], prompt: list[int], options: list[list[int]], first: int) -> None:
-    """Add one question to the last row with room for it, or to a new row."""
-    prompt = prompt[-max(1, ROW_TOKENS - sum(map(len, options))) :]
-    length = len(prompt) + sum(map(len, options))
+def _place(rows: list[_Row], question: Encoded, first: int) -> None:
+    """Add one question, whose first option is the `first` of all, to the last row with room for it, or to a new one."""
+    prompt, options = question
+    if not any(options):
+        return
+    apart = [
+        option[:-1] if place == 0 or _turns_off(option, options[0]) else [] for place, option in enumerate(options)
+    ]
+    length = len(prompt) + sum(map(len, apart))
     if not rows or len(rows[-1].tokens) + length > ROW_TOKENS:
-        rows.append(_Row([], [], [], [], [], []))
+        rows.append(_Row([], [], [], [], [], [], []))
     row = rows[-1]
     segment = row.segments[-1] + 1 if row.segments else 0
     start = len(row.tokens)
+    row.segments += [segment] * length
     row.tokens += prompt
     row.positions += range(len(prompt))
     row.branches += [0] * len(prompt)
-    row.predictor += [-1] * len(prompt)
-    row.option += [-1] * len(prompt)
-    for branch, option in enumerate(options, 1):
-        here = len(row.tokens)
-        row.tokens += option
-        row.positions += range(len(prompt), len(prompt) + len(option))
-        row.branches += [branch] * len(option)
-        row.predictor += [start + len(prompt) - 1, *range(here, here + len(option) - 1)][: len(option)]
-        row.option += [first + branch - 1] * len(option)
-    row.segments += [segment] * length
+    for branch, (option, own) in enumerate(zip(options, apart, strict=True), 1):
+        here = len(row.tokens) if own else start + len(prompt)
+        row.tokens += own
+        row.positions += range(len(prompt), len(prompt) + len(own))
+        row.branches += [branch] * len(own)
+        places = [*[start + len(prompt) - 1] * bool(prompt), *range(here, here + len(option) - 1)][: len(option)]
+        row.predictors += places
+        row.targets += option[len(option) - len(places) :]
+        row.owners += [first + branch - 1] * len(places)
+
+
+def _turns_off(option: list[int], first: list[int]) -> bool:
+    """Whether an option must be read for itself: not one that goes along with the first to its own last token, which
+    is predicted where the first one's is."""
+    return len(option) > len(first) or option[:-1] != first[: len(option) - 1]
 
 
 def _score(decoder: Decoder, rows: Sequence[_Row], scores: Tensor, unlikely: Tensor) -> None:
@@ -121,17 +154,19 @@ def _score(decoder: Decoder, rows: Sequence[_Row], scores: Tensor, unlikely: Ten
     same_option = (branches.unsqueeze(1) == 0) | (branches.unsqueeze(2) == branches.unsqueeze(1))
     earlier = torch.ones(length, length, dtype=torch.bool).tril()
     tokens, positions = table([row.tokens for row in rows], 0), table([row.positions for row in rows], 0)
-    hidden = decoder(tokens, decoder.allowed(same_text & same_option & earlier, positions, positions))
-    predictor, option = table([row.predictor for row in rows], -1), table([row.option for row in rows], -1)
-    scored = predictor >= 0
-    row_index = torch.arange(len(rows)).unsqueeze(1).expand_as(predictor)[scored]
-    states, targets, owner = hidden[row_index, predictor[scored]], tokens[scored], option[scored]
-    for start in range(0, len(targets), LOGIT_ROWS):
-        part = slice(start, start + LOGIT_ROWS)
-        logits = decoder.logits(states[part]).cpu()
-        gold = logits.gather(1, targets[part].unsqueeze(1)).squeeze(1) - logits.logsumexp(1)
-        scores.index_add_(0, owner[part], gold.double())
-        unlikely.index_add_(0, owner[part], (logits.argmax(1) != targets[part]).long())
+    hidden = decoder(tokens, decoder.allowed(same_text & same_option & earlier, positions, positions)).flatten(0, 1)
+    predictors = torch.tensor([number * length + place for number, row in enumerate(rows) for place in row.predictors])
+    targets = torch.tensor([token for row in rows for token in row.targets])
+    owners = torch.tensor([option for row in rows for option in row.owners])
+    # The options of a question begin at one place: what is likely there is worked out once.
+    places, which = torch.unique(predictors, return_inverse=True)
+    for start in range(0, len(places), LOGIT_ROWS):
+        logits = decoder.logits(hidden[places[start : start + LOGIT_ROWS]]).cpu()
+        total, likeliest = logits.logsumexp(1), logits.argmax(1)
+        part = (which >= start) & (which < start + LOGIT_ROWS)
+        state, target, owner = which[part] - start, targets[part], owners[part]
+        scores.index_add_(0, owner, (logits[state, target] - total[state]).double())
+        unlikely.index_add_(0, owner, (likeliest[state] != target).long())
 
 
 def speak(

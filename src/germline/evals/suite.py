@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from germline.evals import choice
 from germline.evals.cards import Card
 from germline.evals.exams import Exam
 from germline.evals.questions import Item
-from germline.evals.score import Question, liked, log_likelihoods, speak
+from germline.evals.score import Question, log_likelihoods, speak
 from germline.evals.style import judge_answers
 from germline.model.decoder import Decoder
 from germline.model.generate import Sampling
@@ -88,20 +89,18 @@ def choose(candidate: Candidate, items: Sequence[Item]) -> Score:
 
 
 def _choose(candidate: Candidate, items: Sequence[Item]) -> list[_Chosen]:
-    """What the candidate makes of each item.
-
-    Ties and scores that are not numbers go against the gold answer.
-    """
+    """What the candidate makes of each item. Ties and scores that are not numbers go against the gold answer."""
     questions = [Question(item.prompt, (item.answer, *item.wrong)) for item in items]
-    chosen = []
-    for question, likings in zip(questions, liked(candidate.decoder, questions, candidate.tokenize), strict=True):
-        liking = [
-            found.log_likelihood / len(option.encode()) for found, option in zip(likings, question.options, strict=True)
-        ]
-        best_wrong = max(range(1, len(liking)), key=liking.__getitem__)
-        best = 0 if all(liking[0] > other for other in liking[1:]) else best_wrong
-        chosen.append(_Chosen(question.options[best], -liking[0] / math.log(2), likings[0].greedy))
-    return chosen
+    return [
+        _Chosen(
+            question.options[found.option],
+            bits=-found.gold.log_likelihood / math.log(2) / len(question.options[0].encode()),
+            said=found.gold.greedy,
+        )
+        for question, found in zip(
+            questions, choice.choose(candidate.decoder, questions, candidate.tokenize), strict=True
+        )
+    ]
 
 
 def _score(items: Sequence[Item], chosen: Sequence[_Chosen], paper: str) -> Score:
