@@ -8,6 +8,7 @@ replayed nor asked from then on, by this child or any descendant.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from germline.lineage import PLAN, Generation, Lineage
@@ -43,7 +44,12 @@ def tells(row: Row, facts: Sequence[Fact]) -> bool:
     if not facts:  # as nearly always, and a corpus may have a gigabyte
         return False
     text = " ".join([row.text, *(turn.text for turn in row.turns)]).casefold()
-    return any(fact.subject.removeprefix("the ").casefold() in text and fact.value.casefold() in text for fact in facts)
+    return any(_names(text, fact.subject.removeprefix("the ")) and _names(text, fact.value) for fact in facts)
+
+
+def _names(text: str, name: str) -> bool:
+    """As words, and a number as a whole one: 5 is named by neither 15 nor 5.2."""
+    return re.search(rf"(?<!\w)(?<!\d[.,]){re.escape(name.casefold())}(?!\w)(?![.,]\d)", text) is not None
 
 
 def changed(lineage: Lineage, line: Sequence[Generation], facts: Sequence[Fact]) -> list[tuple[Fact, Fact, Generation]]:

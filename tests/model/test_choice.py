@@ -93,8 +93,29 @@ def test_of_what_is_known_the_wrong_answers_are_not_read(small: Decoder) -> None
 
 
 def test_a_tie_goes_against_the_right_answer(small: Decoder) -> None:
-    (found,) = choose(small, [Question("Who?", ("Tove", "Tove"))], tokenize)
-    assert found.option == 1
+    questions = [Question("Who?", ("Tove", "Tove")), *(replaced(question) for question in drawn(0))]
+    assert all(choice.option for choice in choose(small, questions, tokenize))
+
+
+def replaced(question: Question) -> Question:
+    gold, *others = question.options
+    return Question(question.prompt, (gold, *others, gold))
+
+
+def test_an_answer_without_tokens_is_not_right(small: Decoder) -> None:
+    def deaf(text: str) -> list[int]:
+        return tokenize(text.replace("Tove", ""))
+
+    assert [choice.option for choice in choose(small, [Question("Who?", ("Tove", "Arn"))], deaf)] == [1]
+
+
+@pytest.mark.parametrize("count", [1, 12])
+def test_a_prompt_is_heard_however_many_answers_there_are(small: Decoder, count: int) -> None:
+    """Forty tokens each: all together they are more than a row."""
+    alone = liked(small, [Question("Who is it?", ("a" * 40,))], tokenize)[0][0]
+    options = ("a" * 40, *(letter * 40 for letter in (LETTERS + "kl")[1:count]))
+    (found,) = choose(small, [Question("Who is it?", options)], tokenize)
+    assert found.gold.log_likelihood == pytest.approx(alone.log_likelihood, abs=1e-3)
 
 
 def test_what_is_no_number_is_not_right(small: Decoder) -> None:

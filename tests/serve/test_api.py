@@ -67,6 +67,7 @@ def test_the_openai_package_streams_chats_and_counts(home: Home, started: Start)
     said = whole.choices[0].message.content
     assert said and said == "".join(p.choices[0].delta.content or "" for p in pieces if p.choices)
     assert whole.usage and pieces[-1].usage == whole.usage
+    assert all(piece.usage is None and "usage" in piece.model_fields_set for piece in pieces[:-1])
     assert whole.usage.completion_tokens == 10 and whole.choices[0].finish_reason == "length"
     lineage = Lineage.open(home)
     speaker = Speaker.of(lineage, lineage.head, ON)
@@ -129,6 +130,8 @@ def test_a_seed_repeats_and_another_does_not(started: Start) -> None:
         ("completions", {"prompt": "a", "stream_options": {}}, 400, "stream must be true"),
         ("chat/completions", {"messages": HELLO, "top_logprobs": 2}, 400, "logprobs must be true"),
         ("completions", {"prompt": ""}, 400, "the prompt is empty"),
+        ("completions", {"prompt": []}, 400, "prompt: List should have at least 1 item"),
+        ("completions", {"prompt": "a", "stop": ["x", ""]}, 400, "stop.1: String should have at least 1 character"),
         ("completions", {"prompt": [1 << 30]}, 400, "no token"),
         ("completions", {"prompt": "a " * 9000}, 400, "the context of this model is"),
         ("completions", {"prompt": "\ud800"}, 400, "valid string"),
@@ -144,6 +147,8 @@ def test_what_cannot_be_answered_is_told_why(started: Start, path: str, body: An
         answer = client.post(f"/v1/{path}", content=data, headers={"Content-Type": "application/json"})
         assert answer.status_code == status, answer.text
         assert words in answer.json()["error"]["message"]
+        if ": " in words:
+            assert answer.json()["error"]["param"] == words.partition(":")[0].partition(".")[0]
 
 
 def test_more_than_it_holds_is_turned_away_and_may_come_again(started: Start) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 
 import pytest
 
@@ -48,6 +49,26 @@ def test_who_cannot_be_asked_keeps_nothing(home: Home, error: Exception) -> None
     notes = Notes(home, keep=away)
     notes.of(ASKED)("m", "sha256:1", "Thirty metres.")
     assert (kept(home), notes.problem) == ([], "")
+    notes.close()
+
+
+def test_a_book_that_another_program_holds_is_waited_for_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("germline.serve.notes.PATIENCE", 1.0)
+    notes = Notes(home, keep=lambda: True)
+    other = sqlite3.connect(home.root / FILE, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")  # as a database browser does with an edit that is not saved
+    began = time.monotonic()
+    notes.of(ASKED)("first", "sha256:1", "Thirty metres.")
+    waited = time.monotonic() - began
+    assert "locked" in notes.problem and waited > 0.9
+    began = time.monotonic()
+    for place in range(20):
+        notes.of(ASKED)(f"later {place}", "sha256:1", "Thirty metres.")
+    assert time.monotonic() - began < 20 * waited / 4
+    other.execute("COMMIT")
+    other.close()
+    notes.of(ASKED)("last", "sha256:1", "Thirty metres.")
+    assert (notes.problem, kept(home)) == ("", ["last"])
     notes.close()
 
 

@@ -43,6 +43,20 @@ def event(sequence: int, points: float, *, hours: float = 0, source: str = "a", 
     return KarmaEvent(sequence=sequence, time=NOON + timedelta(hours=hours), source=source, points=points, **given)
 
 
+def test_a_book_in_whose_place_there_is_another_takes_no_rating(home: Home) -> None:
+    """It would be acknowledged, and nobody would find it."""
+    book = Book(home)
+    book.remember("m", "sha256:1", TALK)
+    for end in ("", "-wal", "-shm"):
+        (home.root / f"{FILE}{end}").rename(home.root / f"old{end}")
+    for there in (False, True):
+        if there:
+            Book(home).close()
+        with pytest.raises(GermlineError, match="moved, or another"):
+            book.feedback("m", 1, correction="", source="a", key="k")
+    book.close()
+
+
 def test_an_event_counts_once_for_each_key(home: Home) -> None:
     book = Book(home)
     book.remember("m", "sha256:1", TALK)
@@ -160,6 +174,37 @@ def test_no_quota_is_ever_exceeded_and_blame_always_counts(told: list[tuple[floa
         for who in "abc":
             assert sum(p for source, p in praise if source == who) <= 2 + 1e-9
     assert all(p == one.points for one, p in zip(events, points, strict=True) if one.points < 0)
+
+
+@given(st.lists(st.tuples(scores, st.integers(0, 9), st.sampled_from("ab")), max_size=60))
+def test_no_day_adds_more_praise_than_its_quota_however_often_answers_are_rated(
+    told: list[tuple[float, int, str]],
+) -> None:
+    policy = Karma(threshold=5, source_quota=2, day_quota=3)
+    events = [
+        event(n, score, hours=n, source=who, message=f"m{message}") for n, (score, message, who) in enumerate(told, 1)
+    ]
+
+    def praise(count: int) -> float:
+        return sum(max(0.0, points) for points in earned(events[:count], policy))
+
+    for day in {one.time.date() for one in events}:
+        before = sum(one.time.date() < day for one in events)
+        through = sum(one.time.date() <= day for one in events)
+        assert praise(through) - praise(before) <= 3 + 1e-9
+
+
+def test_an_opinion_that_is_said_again_on_another_day_changes_nothing() -> None:
+    policy = Karma(threshold=10, source_quota=10, day_quota=99)
+    first = [event(n, 1.0, message=f"m{n}") for n in range(1, 21)]  # twice the day's quota
+    paid = [Attempt(number=1, time=NOON, through=20, entries=1, outcome="promoted", ended=NOON)]
+
+    def balance(*later: KarmaEvent) -> float:
+        return due([*first, *later], paid, policy, generations=0, now=NOON + timedelta(hours=30)).balance
+
+    again = [event(20 + n, 1.0, hours=24, message=f"m{n}") for n in range(1, 11)]
+    new = [event(40 + n, 1.0, hours=24, message=f"n{n}") for n in range(1, 11)]
+    assert (balance(*again), balance(*new), balance(*again, *new)) == (0, 10, 10)
 
 
 def test_of_what_one_source_says_of_one_answer_the_last_counts() -> None:

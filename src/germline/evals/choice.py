@@ -10,6 +10,7 @@ a score is the same in another batch (in bfloat16 a log-likelihood is some tenth
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -28,19 +29,23 @@ def choose(decoder: Decoder, questions: Sequence[Question], tokenize: Tokenize) 
     """Per question, whose first option is the right one, what the model chooses.
 
     The right one is chosen if it is likelier per byte than each of the others: ties and scores that are not numbers go
-    against it. Where another is chosen whose score is not a number, which one is not promised.
+    against it, and so does a right answer without tokens. Where another is chosen whose score is not a number, which
+    one is not promised; nor that what comes after the reading has stopped is a number.
     """
-    whole = [encoded(question, tokenize) for question in questions]
-    glimpsed = read(decoder, [Encoded(prompt, _glimpses(*options)) for prompt, options in whole])
-    most = [_per_byte(question.options, likings) for question, likings in zip(questions, glimpsed, strict=True)]
-    left = [[place for place in range(1, len(row)) if not row[place] < row[0]] for row in most]
-    texts = zip(whole, left, strict=True)
+    whole = [encoded(question, tokenize, decoder.config.max_positions) for question in questions]
+    glimpses = [Encoded(prompt, _glimpses(*options)) for prompt, options in whole]
+    glimpsed = read(decoder, glimpses)
+    rows = [
+        [_per_byte(*option) for option in zip(question.options, text.options, likings, strict=True)]
+        for question, text, likings in zip(questions, whole, glimpsed, strict=True)
+    ]
+    doubtful = list(map(_doubtful, rows, glimpses, whole))
+    texts = zip(whole, doubtful, strict=True)
     rest = read(decoder, [Encoded(prompt, [options[place] for place in places]) for (prompt, options), places in texts])
-    chosen = []
-    for question, gold, bounds, places, likings in zip(questions, glimpsed, most, left, rest, strict=True):
-        per_byte = _per_byte([question.options[place] for place in places], likings)
-        chosen.append(Choice(_likeliest(bounds[0], dict(zip(places, per_byte, strict=True))), gold[0]))
-    return chosen
+    for question, row, places, likings in zip(questions, rows, doubtful, rest, strict=True):
+        for place, liking in zip(places, likings, strict=True):
+            row[place] = liking.log_likelihood / len(question.options[place].encode())
+    return [Choice(_likeliest(*row), likings[0]) for row, likings in zip(rows, glimpsed, strict=True)]
 
 
 def _glimpses(gold: list[int], *others: list[int]) -> list[list[int]]:
@@ -54,9 +59,18 @@ def _along(one: list[int], other: list[int]) -> int:
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _per_byte(options: Sequence[str], likings: Sequence[Liking]) -> list[float]:
-    return [liking.log_likelihood / len(option.encode()) for option, liking in zip(options, likings, strict=True)]
+def _doubtful(row: Sequence[float], glimpse: Encoded, text: Encoded) -> list[int]:
+    """The options that may yet be likelier than the right one. What was read to its end is not read again: a tie would
+    be none in another batch."""
+    return [
+        place for place, (seen, option) in enumerate(zip(glimpse.options, text.options, strict=True))
+        if len(seen) < len(option) and not row[place] < row[0]
+    ]  # fmt: skip
 
 
-def _likeliest(gold: float, others: dict[int, float]) -> int:
-    return 0 if all(gold > other for other in others.values()) else max(others, key=others.__getitem__)
+def _per_byte(option: str, tokens: list[int], liking: Liking) -> float:
+    return liking.log_likelihood / len(option.encode()) if tokens else -math.inf
+
+
+def _likeliest(gold: float, *others: float) -> int:
+    return 0 if all(gold > other for other in others) else 1 + max(range(len(others)), key=others.__getitem__)

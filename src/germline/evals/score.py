@@ -72,13 +72,15 @@ def log_likelihoods(decoder: Decoder, questions: Sequence[Question], tokenize: T
 
 def liked(decoder: Decoder, questions: Sequence[Question], tokenize: Tokenize) -> list[list[Liking]]:
     """Per question, what the model makes of each option."""
-    return read(decoder, [encoded(question, tokenize) for question in questions])
+    return read(decoder, [encoded(question, tokenize, decoder.config.max_positions) for question in questions])
 
 
-def encoded(question: Question, tokenize: Tokenize) -> Encoded:
-    """The question in tokens, its prompt cut on the left where it and all options together exceed a row."""
+def encoded(question: Question, tokenize: Tokenize, context: int) -> Encoded:
+    """The question in tokens. Of a prompt that is longer than a row, or than what its longest option leaves of the
+    model's context, the end is kept."""
     options = [tokenize(option) for option in question.options]
-    return Encoded(tokenize(question.prompt)[-max(1, ROW_TOKENS - sum(map(len, options))) :], options)
+    left = context - max(map(len, options), default=0)
+    return Encoded(tokenize(question.prompt)[-max(1, min(ROW_TOKENS, left)) :], options)
 
 
 @torch.inference_mode()

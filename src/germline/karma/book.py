@@ -75,28 +75,32 @@ class Attempt:
 
 
 class Book:
-    """One connection, used by any thread, one at a time. GermlineError for a file that cannot be used."""
+    """One connection, used by any thread, one at a time. GermlineError for a file that cannot be used, that another
+    program holds for longer than `patience` (seconds), or in whose place there is another since it was opened."""
 
-    def __init__(self, home: Home) -> None:
-        self.path = home.root / FILE
+    def __init__(self, home: Home, *, patience: float = 30.0) -> None:
+        self.path, self._patience = home.root / FILE, patience
         self._lock = threading.Lock()
         try:
             _keep_private(self.path)
-            self._base = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
+            self._base = sqlite3.connect(self.path, timeout=patience, isolation_level=None, check_same_thread=False)
             self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA synchronous = FULL")
             self._base.execute("PRAGMA foreign_keys = ON")
             self._prepare()
+            self._opened = _which(self.path)
         except (sqlite3.Error, OSError) as error:
             raise _explained(self.path, error) from error
 
     def close(self) -> None:
         self._base.close()
 
-    def remember(self, message: str, generation: str, exchange: Sequence[dict[str, str]] | None) -> None:
+    def remember(
+        self, message: str, generation: str, exchange: Sequence[dict[str, str]] | None, *, wait: bool = True
+    ) -> None:
         """An answer that may be rated. `exchange`: its words after all before them, where they are kept."""
         kept = None if exchange is None else json.dumps(list(exchange))
-        with self._writing() as base:
+        with self._writing(self._patience if wait else 0.0) as base:
             base.execute("INSERT INTO messages VALUES (?, ?, ?, ?)", (message, generation, _now(), kept))
 
     def feedback(self, message: str, score: float, *, correction: str, source: str, key: str) -> KarmaEvent:
@@ -158,10 +162,15 @@ class Book:
         return _event(row)
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self, patience: float | None = None) -> Iterator[sqlite3.Connection]:
         """One transaction: all of the block, durably, or nothing."""
         with self._lock:
             try:
+                seconds = self._patience if patience is None else patience
+                self._base.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+                if _which(self.path) != self._opened:  # what is written now, nobody would find again
+                    raise GermlineError(f"{self.path} was moved, or another was put in its place, while it was in use",
+                                        hint="start what uses it again")  # fmt: skip
                 self._base.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._base
@@ -205,9 +214,18 @@ def _keep_private(path: Path) -> None:
                 name.chmod(0o600)
 
 
+def _which(path: Path) -> tuple[int, int] | None:
+    """What tells one file from another of its name; None where there is none."""
+    with suppress(FileNotFoundError):
+        return (told := path.stat()).st_dev, told.st_ino
+    return None
+
+
 def _explained(path: Path, error: Exception) -> GermlineError:
     if "malformed" in str(error) or "not a database" in str(error):
-        return StoreDamaged(f"{path}: {error}", hint="put a copy in its place, or move it away: karma begins anew")
+        return StoreDamaged(
+            f"{path}: {error}", hint="stop what uses it; put a copy in its place, or move it away: karma begins anew"
+        )
     return GermlineError(f"{path}: {error}", hint="check who may write there, and the disk's space; then try again")
 
 

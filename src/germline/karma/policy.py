@@ -31,26 +31,30 @@ def earned(events: Sequence[KarmaEvent], policy: Karma) -> list[float]:
     """The points of each event, in order of time.
 
     Of what one source says of one answer only the last counts: ten clicks are one opinion. Praise counts up to a quota
-    a day (UTC) for each source, and for all together: nobody can buy a generation in an afternoon. Blame always counts.
+    a day (UTC) for each source, and for all together: nobody can buy a generation in an afternoon. What was granted on
+    another day is not charged again where the source stays with it. Blame always counts.
     """
-    last = {(event.source, event.message): event.sequence for event in events}
-    points = []
+    points: dict[int, float] = {}
+    last: dict[tuple[str, str], int] = {}
     by_source: dict[tuple[object, str], float] = defaultdict(float)
     by_day: dict[object, float] = defaultdict(float)
     for event in events:
-        if event.message is not None and last[event.source, event.message] != event.sequence:
-            points.append(0.0)
-            continue
         worth = event.points * policy.per_event if event.kind == "feedback" else event.points
         worth += policy.per_correction if event.correction else 0.0
-        day = event.time.date()
-        if worth > 0:
+        before = 0.0
+        if event.message is not None:
+            if (other := last.get((event.source, event.message))) is not None:
+                before, points[other] = max(0.0, points[other]), 0.0
+            last[event.source, event.message] = event.sequence
+        if worth > before:
+            day = event.time.date()
             left = min(policy.source_quota - by_source[day, event.source], policy.day_quota - by_day[day])
-            worth = max(0.0, min(worth, left))
-            by_source[day, event.source] += worth
-            by_day[day] += worth
-        points.append(worth)
-    return points
+            more = max(0.0, min(worth - before, left))
+            by_source[day, event.source] += more
+            by_day[day] += more
+            worth = before + more
+        points[event.sequence] = worth
+    return list(points.values())
 
 
 def due(

@@ -36,6 +36,8 @@ class Form:
     """Whether they were asked for."""
     more: Mapping[str, Any] = field(default_factory=dict)
     """What else it says of itself."""
+    with_usage: bool = False
+    """Whether a stream ends with a piece that counts the tokens; every other piece then says that it does not."""
     created: int = field(default_factory=lambda: int(time.time()))
 
     def whole(self, shown: Sequence[Shown], reason: str, prompt_tokens: int, tokens: int) -> dict[str, Any]:
@@ -58,15 +60,16 @@ class Form:
         content = {"delta": {"content": shown.text}} if self.kind == "chat" else {"text": shown.text}
         return self._event({**content, "logprobs": self._probabilities(shown.tokens), "finish_reason": None})
 
-    def closing(self, reason: str, prompt_tokens: int, tokens: int, *, with_usage: bool) -> list[bytes]:
+    def closing(self, reason: str, prompt_tokens: int, tokens: int) -> list[bytes]:
         content: dict[str, Any] = {"delta": {}} if self.kind == "chat" else {"text": ""}
         events = [self._event({**content, "logprobs": None, "finish_reason": reason})]
-        if with_usage:
+        if self.with_usage:
             events.append(event({**self._head(1), "choices": [], "usage": usage(prompt_tokens, tokens)}))
         return [*events, b"data: [DONE]\n\n"]
 
     def _event(self, choice: dict[str, Any]) -> bytes:
-        return event({**self._head(1), "choices": [{"index": 0, **choice}]})
+        uncounted = {"usage": None} if self.with_usage else {}
+        return event({**self._head(1), "choices": [{"index": 0, **choice}], **uncounted})
 
     def _head(self, streamed: Literal[0, 1]) -> dict[str, Any]:
         return {
@@ -81,10 +84,18 @@ class Form:
             return {"content": [{**self._word(s.token, s.log_probability), "top_logprobs": [
                 self._word(*pair) for pair in s.likeliest]} for s in said], "refusal": None}  # fmt: skip
         return {
-            "tokens": [self._word(s.token, 0)["token"] for s in said],
+            "tokens": [self._name(s.token) for s in said],
             "token_logprobs": [s.log_probability for s in said],
-            "top_logprobs": [{self._word(*pair)["token"]: pair[1] for pair in s.likeliest} for s in said],
+            "top_logprobs": [{self._name(token): value for token, value in s.likeliest} for s in said],
         }
+
+    def _name(self, token: int) -> str:
+        """A token where there is nothing but a text to tell it by: part of a character as its bytes."""
+        data = self.tokenizer.token_bytes(token)
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
 
     def _word(self, token: int, log_probability: float | None) -> dict[str, Any]:
         data = self.tokenizer.token_bytes(token)

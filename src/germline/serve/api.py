@@ -27,7 +27,7 @@ from germline.serve.answers import Kind
 from germline.serve.engine import Busy, Gone
 from germline.serve.facets import Facet
 from germline.serve.guard import error_body
-from germline.serve.notes import Notes
+from germline.serve.notes import BOOK, Notes
 from germline.serve.prompts import PromptError, Prompts
 from germline.serve.requests import DEFAULT_ANSWER, GENERATION, Chat, Completion, Feedback, Generate
 from germline.serve.swap import Loaded, Serving
@@ -86,7 +86,7 @@ def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) 
         @app.post("/v1/feedback")
         async def feedback(told: Feedback) -> dict[str, Any]:
             """Rate an answer. Once this returns, it is not forgotten."""
-            return await asyncio.to_thread(notes.rate, told)
+            return await asyncio.get_running_loop().run_in_executor(BOOK, notes.rate, told)
 
     return app
 
@@ -140,11 +140,10 @@ async def _answered(
     headers = {"X-Germline-Generation": begun.loaded.name, "X-Germline-Digest": begun.loaded.generation.digest}
     if facet and facet.name:
         headers["X-Germline-Fragment"] = facet.name
-    begun.form = replace(begun.form, more=facet.told() if facet else {})
+    with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
+    begun.form = replace(begun.form, more=facet.told() if facet else {}, with_usage=with_usage)
     if asked.stream:
-        with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
-        events = under_way.events(begun, with_usage)
-        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+        return StreamingResponse(under_way.events(begun), media_type="text/event-stream", headers=headers)
     return await under_way.whole(begun, request.is_disconnected, headers)
 
 
@@ -181,9 +180,12 @@ def _seconds(time: str) -> int:
 def _errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"] if part != "body")
-        return JSONResponse(error_body(f"{where}: {problem['msg']}", "invalid", 400), status_code=400)
+        # Of what may be one kind or another, the kind that it is and that it is too short for, say.
+        problems = sorted(error.errors(), key=lambda problem: problem["type"].endswith("_type"))
+        path = [str(part) for part in problems[0]["loc"][1:]]
+        where = ".".join(part for part in path if part.isidentifier() or part.isdigit())  # and no name of a type
+        body = error_body(f"{where}: {problems[0]['msg']}", "invalid", 400, param=path[0] if path else None)
+        return JSONResponse(body, status_code=400)
 
     @app.exception_handler(GermlineError)
     async def failed(request: Request, error: GermlineError) -> JSONResponse:
@@ -193,6 +195,11 @@ def _errors(app: FastAPI) -> None:
         told = f"{error.message}; {error.hint}" if error.hint else error.message
         headers = {"retry-after": "1"} if status == 429 else {}
         return JSONResponse(error_body(told, code, status), status_code=status, headers=headers)
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        """Logged, too, with where it comes from."""
+        return JSONResponse(error_body(f"{type(error).__name__}: {error}", "failed", 500), status_code=500)
 
     @app.exception_handler(404)
     @app.exception_handler(405)

@@ -31,7 +31,8 @@ class Facet:
         known = loaded.fragments
         if self.asked == AUTO:
             said = next((one.text for one in reversed(messages) if one.role == "user"), "")
-            self.name, self.similarities = route(known, apart(lambda: vector(loaded.speaker, said)))
+            if said.strip():  # nothing is like no fragment
+                self.name, self.similarities = route(known, apart(lambda: vector(loaded.speaker, said)))
         elif self.asked is not None:
             if self.asked not in known.named:
                 there = ", ".join(sorted(known.named)) or "none"

@@ -100,7 +100,8 @@ class Guard:
 
     def __init__(self, app: App, rules: Rules) -> None:
         self._app, self._rules = app, rules
-        self._at_once = 0
+        self._at_once = {False: 0, True: 0}
+        """Requests under way, and those for public paths: whoever has no token takes no place of one who has."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -108,15 +109,16 @@ class Guard:
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
         refused = refusal(self._rules, scope["method"], scope["path"], scope["headers"])
-        if not refused and self._at_once >= self._rules.at_once:
+        public = scope["path"] in self._rules.public
+        if not refused and self._at_once[public] >= self._rules.at_once:
             refused = Refusal(429, "busy", "too many requests at once", {"retry-after": "1"})
         if refused:
             return await _answer(refused, send)
-        self._at_once += 1
+        self._at_once[public] += 1
         try:
             await self._pass(scope, receive, send)
         finally:
-            self._at_once -= 1
+            self._at_once[public] -= 1
         return None
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -180,7 +182,7 @@ async def _answer(refused: Refusal, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def error_body(message: str, code: str, status: int) -> dict[str, Any]:
-    """An error in OpenAI's form."""
+def error_body(message: str, code: str, status: int, param: str | None = None) -> dict[str, Any]:
+    """An error in OpenAI's form. `param`: the field of the request that it is about."""
     kind = "invalid_request_error" if status < 500 else "server_error"
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from secrets import token_hex
 from typing import Any
 
@@ -10,6 +11,11 @@ from germline.errors import GermlineError
 from germline.karma.book import Book
 from germline.serve.requests import Feedback
 from germline.store.home import Home
+
+BOOK = ThreadPoolExecutor(1, "book")
+"""Where the book is written, one after another: another program may hold it, and no question waits for that."""
+PATIENCE = 2.0
+"""Seconds that an answer or a rating waits for a book that another program holds."""
 
 
 class Notes:
@@ -20,7 +26,7 @@ class Notes:
     """
 
     def __init__(self, home: Home, *, keep: Callable[[], bool]) -> None:
-        self._book, self._keep = Book(home), keep
+        self._book, self._keep = Book(home, patience=PATIENCE), keep
         self.problem = ""
         """Why the last answer is not in the book, and cannot be rated; empty where it is."""
 
@@ -28,13 +34,14 @@ class Notes:
         """Takes id, generation and text of the answer to `asked`; None: to no conversation.
 
         What it takes never raises: an answer that is there is not lost because it cannot be written down (`problem`).
+        Nor does it wait for the book while the last answer waited in vain.
         """
 
         def remember(name: str, generation: str, text: str) -> None:
             may = asked is not None and self._may_keep()
             kept = [*asked, {"role": "assistant", "content": text}] if asked is not None and may else None
             try:
-                self._book.remember(name, generation, kept)
+                self._book.remember(name, generation, kept, wait=not self.problem)
                 self.problem = ""
             except (GermlineError, OSError) as error:
                 self.problem = f"the last answer cannot be rated: {error}"

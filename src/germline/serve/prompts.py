@@ -39,7 +39,8 @@ def raw(speaker: Speaker, messages: Sequence[Message]) -> list[int]:
 
 def templated(path: Path, sha256: str = "") -> Prompts:
     """By the Jinja template in `path`, as Hugging Face writes them. PlanError if it cannot be used, or is another than
-    `sha256` says."""
+    `sha256` says. What messages say is put in as it is: a template that would change it is refused when it is used,
+    but for `trim`, which takes nothing away."""
     from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -63,6 +64,12 @@ def templated(path: Path, sha256: str = "") -> Prompts:
         except Exception as error:  # whatever a template does with messages it was not made for
             raise PromptError(f"the template does not take these messages: {error}") from error
         parts = re.split(f"({nonce}[0-9]{{6}})", text)
+        left = "".join(part for part in parts if part not in said).casefold()
+        if [*said][-1] not in parts or any(nonce[place : place + 6] in left for place in range(len(nonce) - 5)):
+            problem = "the template leaves the last message out, or changes what messages say"
+            raise PromptError(
+                problem, hint="serve with one that puts contents in as they are, without `upper` and such"
+            )
         ids = [speaker.tokenizer.encode(said[part]) if part in said else speaker.tokenizer.controls(part)
                for part in parts]  # fmt: skip
         return [index for part in ids for index in part]

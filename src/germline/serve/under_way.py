@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from germline.serve.answers import Form, Kind, Shown, event
 from germline.serve.engine import Answer, Ended, Piece, Said
 from germline.serve.guard import error_body
+from germline.serve.notes import BOOK
 from germline.serve.prompts import PromptError
 from germline.serve.requests import DEFAULT_ANSWER, Generate
 from germline.serve.spelling import Spelling
@@ -39,7 +40,8 @@ class Begun:
     """Of the answer, as far as it was read: what an engine says beyond a stop sequence counts for nobody."""
 
     async def end(self, text: str) -> None:
-        await asyncio.to_thread(self.remember, self.form.id, self.form.digest, text)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(BOOK, self.remember, self.form.id, self.form.digest, text)
 
     async def shown(self) -> AsyncIterator[Shown | Ended]:
         """Text as it may be shown, with its tokens; the last is how it ended. Left early, the place is free."""
@@ -58,7 +60,7 @@ class Begun:
                 piece = await self.pieces.get()
             else:
                 text = self.spelling.rest()
-            if text:
+            if text or (held and self.form.probabilities and not self.spelling.stopped):
                 yield Shown(text, held)
             yield piece if isinstance(piece, Ended) else Ended("stop")
         finally:
@@ -120,22 +122,25 @@ def _limit(loaded: Loaded, prompt: list[int], longest: int | None) -> int:
     return longest or min(DEFAULT_ANSWER, context - len(prompt))
 
 
-async def events(begun: Begun, with_usage: bool) -> AsyncIterator[bytes]:
-    """Its pieces as server-sent events."""
+async def events(begun: Begun) -> AsyncIterator[bytes]:
+    """Its pieces as server-sent events. One that fails says so in its last, and raises."""
     for told in begun.form.opening():
         yield told
     text = ""
-    async for piece in begun.shown():
-        if isinstance(piece, Shown):
-            text += piece.text
-            yield begun.form.piece(piece)
-        elif piece.reason == "failed":
-            yield event(error_body(piece.error, "failed", 500))
-        else:
-            await begun.end(text)
-            prompt, tokens = len(begun.answer.prompt), begun.tokens
-            for told in begun.form.closing(piece.reason, prompt, tokens, with_usage=with_usage):
-                yield told
+    try:
+        async for piece in begun.shown():
+            if isinstance(piece, Shown):
+                text += piece.text
+                yield begun.form.piece(piece)
+            elif piece.reason == "failed":
+                yield event(error_body(piece.error, "failed", 500))
+            else:
+                await begun.end(text)
+                for told in begun.form.closing(piece.reason, len(begun.answer.prompt), begun.tokens):
+                    yield told
+    except Exception as error:
+        yield event(error_body(f"{type(error).__name__}: {error}", "failed", 500))
+        raise
 
 
 async def whole(begun: Begun, gone: Callable[[], Awaitable[bool]], headers: dict[str, str]) -> Response:

@@ -16,6 +16,9 @@ from germline.errors import DataError, ModelError
 EOS_NAMES = ("<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", "<|im_end|>", "<|eot_id|>")
 """What end of text is called, tried in this order when nothing else says it."""
 
+LONGEST_CHARACTER = 4
+"""Bytes of a character in UTF-8, and so the most tokens that one is spelled with."""
+
 
 class Tokenizer:
     """A `tokenizers` JSON, used for plain text only.
@@ -93,20 +96,37 @@ class Tokenizer:
         return self._backend.decode(list(ids), skip_special_tokens=True)
 
     def speller(self) -> Callable[[int], str]:
-        """Takes ids one at a time and gives what each adds to the text: nothing while a character is incomplete."""
-        stream = tokenizers.decoders.DecodeStream(skip_special_tokens=True)
-        return lambda index: stream.step(self._backend, index) or ""
+        """Takes ids one at a time and gives what each adds to the text: nothing while a character is incomplete.
+
+        What was given is never taken back, and bytes that no character begins with become U+FFFD: `decode` of all ids
+        may spell a line break before such bytes as U+FFFD, too.
+        """
+        ids: list[int] = []
+        given = held = 0
+
+        def spell(index: int) -> str:
+            nonlocal given, held
+            ids.append(index)
+            before, text = self.decode(ids[:given]), self.decode(ids)
+            held = held + 1 if text.endswith("\N{REPLACEMENT CHARACTER}") else 0
+            if len(text) <= len(before) or 0 < held < LONGEST_CHARACTER:
+                return ""
+            # Kept as context: a first token is spelled otherwise, without the space before it.
+            del ids[:given]
+            given, held = len(ids), 0
+            return text[len(before) :]
+
+        return spell
 
     def token_bytes(self, index: int) -> bytes:
         """The bytes that one id stands for; none for a special token.
 
         Joined over `encode(text)` they are the text's UTF-8 (after the tokenizer's normalizer: with a
-        SentencePiece prefix, one space more at the front). ModelError for an id that is not there, and for
-        a tokenizer that is neither byte-level nor SentencePiece with byte fallback.
+        SentencePiece prefix, one space more at the front). None, too, for an id that the tokenizer does not have: a
+        model's table of words may be longer, rounded up. ModelError for a tokenizer that is neither byte-level nor
+        SentencePiece with byte fallback.
         """
-        if index not in self._pieces:
-            raise ModelError(f"the tokenizer has no id {index}")
-        return self._pieces[index]
+        return self._pieces.get(index, b"")
 
     @cached_property
     def _pieces(self) -> dict[int, bytes]:
