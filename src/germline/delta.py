@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from germline.corpus.clean import Digests, keep
-from germline.corpus.read import read
-from germline.corpus.split import snapshot
+from germline.corpus.read import FILE_TYPES, read
+from germline.corpus.split import is_held_out, snapshot
 from germline.corpus.whitelist import read_whitelist
 from germline.errors import DataError, NothingNew
 from germline.lineage import HELDOUT, TRAIN, Generation, Lineage
 from germline.records import Delta, Event, OnEvent, Refusal, Row, plain
-from germline.settings import Plan
+from germline.settings import Data, Plan
+
+NAMED = 3
+"""Files of each reason that are named; what is more is counted."""
+CURES = {
+    "unknown file type": f"files are read that end in {', '.join(FILE_TYPES)}",
+    "not UTF-8": "save it as UTF-8",
+    "not valid text": "save it as text in UTF-8",
+}
 
 
 def read_new(lineage: Lineage, plan: Plan, directory: Path, on_event: OnEvent) -> Delta:
@@ -28,29 +36,39 @@ def read_new(lineage: Lineage, plan: Plan, directory: Path, on_event: OnEvent) -
     rows = read(
         plan.data.sources, lineage.home.root, voice=plan.data.voice, strict=plan.data.strict, whitelist=whitelist
     )
-    new = _first(plan.data.rows, keep(rows, seen=_learned(lineage, lineage.head)), whole=whitelist is not None)
-    delta = snapshot(new, directory, heldout_share=plan.data.heldout)
+    new = _first(plan.data, keep(rows, seen=_learned(lineage, lineage.head)), whole=whitelist is not None)
+    files: dict[str, list[str]] = {}
+    delta = snapshot(_noting(new, files), directory, heldout_share=plan.data.heldout)
     if not delta.train_rows:
-        more = "; `germline evolve --set data.heldout=0` holds nothing back" if delta.heldout_rows else ""
-        unlearned = _books({"held out": delta.heldout_rows, **delta.refused})
+        cures = [CURES[reason] for reason in files if reason in CURES] or ["`germline feed PATH` adds a source"]
+        cures += ["`germline evolve --set data.heldout=0` holds nothing back"] * bool(delta.heldout_rows)
+        unlearned = _books({"held out": delta.heldout_rows, **delta.refused}, files)
         raise NothingNew(
             f"there is nothing new to learn: of {delta.rows_in} rows none is learned ({unlearned})",
-            hint=f"`germline feed PATH` adds a source{more}",
+            hint="; ".join(cures),
         )
     on_event(Event(
-        kind="note", data=plain(replace(delta, train=Path(TRAIN), heldout=Path(HELDOUT))),
+        kind="note", data={**plain(replace(delta, train=Path(TRAIN), heldout=Path(HELDOUT))), "files": files},
         text=f"{delta.rows_in} rows in: {delta.train_rows} to learn, {delta.heldout_rows} held out"
-        + (f", {sum(delta.refused.values())} refused ({_books(delta.refused)})" if delta.refused else ""),
+        + (f", {sum(delta.refused.values())} refused ({_books(delta.refused, files)})" if delta.refused else ""),
     ))  # fmt: skip
     return delta
 
 
-def _first(most: int, rows: Iterator[Row | Refusal], *, whole: bool) -> Iterator[Row | Refusal]:
-    """Up to the row number `most`, refusals not counted; all where it is 0. `whole` goes through the rest of the file
-    that this row is of, at the end of which its bytes are compared with the whitelist again."""
-    taken, begun = 0, ""
+def _noting(rows: Iterable[Row | Refusal], files: dict[str, list[str]]) -> Iterator[Row | Refusal]:
+    """The rows; the first names of files that were refused whole go to `files`, by reason."""
     for row in rows:
-        taken += isinstance(row, Row)
+        if isinstance(row, Refusal) and row.position == 0 and len(files.setdefault(row.reason, [])) < NAMED:
+            files[row.reason].append(row.source)
+        yield row
+
+
+def _first(settings: Data, rows: Iterator[Row | Refusal], *, whole: bool) -> Iterator[Row | Refusal]:
+    """Up to row number `data.rows` of those that will be trained on; all where it is 0. `whole` goes through the rest
+    of the file that this row is of, at the end of which its bytes are compared with the whitelist again."""
+    most, taken, begun = settings.rows, 0, ""
+    for row in rows:
+        taken += most > 0 and isinstance(row, Row) and not is_held_out(row, settings.heldout)
         if not most or taken <= most:
             begun = row.source
             yield row
@@ -58,8 +76,12 @@ def _first(most: int, rows: Iterator[Row | Refusal], *, whole: bool) -> Iterator
             return
 
 
-def _books(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+def _books(counts: Mapping[str, int], files: Mapping[str, Sequence[str]]) -> str:
+    def told(what: str, count: int) -> str:
+        names = files.get(what, ())
+        return f"{count} {what}" + (": " + ", ".join(names) + ", …" * (count > len(names)) if names else "")
+
+    return ", ".join(told(what, count) for what, count in counts.items() if count)
 
 
 def _learned(lineage: Lineage, head: Generation) -> Digests:

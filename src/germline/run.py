@@ -12,6 +12,7 @@ runs/g4/candidate-1/  batches, checkpoints and trained.json of the next candidat
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from germline import delta, foreign, sources
 from germline.errors import GermlineError, PlanError
+from germline.karma import harvest
 from germline.lineage import EXAM, HELDOUT, PLAN, TRAIN, Generation, Lineage
 from germline.records import (
     Delta,
@@ -105,6 +107,9 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
         name = f"g{entry.number}"
         text = f"{name} waits for `germline approve {name}`; this child descends from {lineage.head.name} all the same"
         on_event(Event(kind="note", text=text))
+    sources.probes(plan.exams, lineage.home.root)  # which an exam is written with: a wrong path is told now
+    sources.cards(plan.exams, lineage.home.root)
+    listed = _whitelist(lineage.home, plan)
     try:
         found = delta.read_new(lineage, plan, directory / "delta", on_event)
     except BaseException:
@@ -115,8 +120,14 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
     disk.replace(directory / RUN, canonical_json({
         "parent": run.parent.digest, "laws": lineage.entries[-1].body[LAWS], "plan": json.loads(run.plan_bytes),
         "delta": {**plain(run.delta), "train": TRAIN, "heldout": HELDOUT},
+        "sources": list(plan.data.sources), "whitelist": listed,
     }))  # fmt: skip
     return run
+
+
+def _whitelist(home: Home, plan: Plan) -> Digest:
+    """Of the file's bytes; empty where there is none."""
+    return objects.hash_file(home.root / plan.data.whitelist).digest if plan.data.whitelist else ""
 
 
 def end(home: Home, run: Run) -> None:
@@ -177,6 +188,7 @@ def _resumed(lineage: Lineage, plan: Plan, directory: Path, number: int, on_even
         descends, same_laws = table["parent"] == lineage.head.digest, table["laws"] == lineage.entries[-1].body[LAWS]
         found = Delta(**{**table["delta"], "train": directory / TRAIN, "heldout": directory / HELDOUT})
         begun = parse_plan(table["plan"], source=str(directory / RUN))
+        named, listed = list(table.get("sources", plan.data.sources)), table.get("whitelist", "")
     with _legible(directory / "delta"):
         if digest_of_delta(*(objects.hash_file(path).digest for path in (found.train, found.heldout))) != found.digest:
             raise ValueError("it is not what was read when the run was begun")
@@ -185,20 +197,31 @@ def _resumed(lineage: Lineage, plan: Plan, directory: Path, number: int, on_even
         raise PlanError(f"the unfinished run {directory} does not descend from HEAD", hint=restart)
     if not same_laws:
         raise PlanError(f"other laws were pinned since {directory.name} was begun", hint=restart)
-    changed = _differences(_shaping(begun), _shaping(plan))
-    if changed:
-        raise PlanError(f"the plan changed since {directory.name} was begun: {changed[0]}", hint=restart)
-    on_event(Event(kind="note", text=f"going on with {directory.name}, begun before"))
+    _require_unchanged(begun, plan, directory.name)
+    if dropped := [source for source in named if source not in (*plan.data.sources, harvest.FOLDER)]:
+        raise PlanError(f"{dropped[0]} is no source any more, and {directory.name} was begun with it", hint=restart)
+    if "whitelist" in table and listed != _whitelist(lineage.home, plan):
+        raise PlanError(f"{plan.data.whitelist} was changed since {directory.name} was begun", hint=restart)
+    later = "".join(f"; {source} waits for the next" for source in plan.data.sources if source not in named)
+    on_event(Event(kind="note", text=f"going on with {directory.name}, begun before{later}"))
     return Run(directory=directory, parent=lineage.head, number=number, plan=plan, delta=found, resumed=True)
 
 
-def _differences(begun: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[str]:
-    return [
-        f"{section}.{key} was {value!r} and is {now[section][key]!r}"
-        for section, table in begun.items()
+def _require_unchanged(begun: Plan, plan: Plan, name: str) -> None:
+    now = _shaping(plan)
+    changed = [
+        (f"{section}.{key}", value, now[section][key])
+        for section, table in _shaping(begun).items()
         for key, value in table.items()
         if value != now[section][key]
     ]
+    if changed:
+        key, was, found = changed[0]
+        again = " ".join(f"--set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value, _ in changed)
+        raise PlanError(
+            f"the plan changed since {name} was begun: {key} was {was!r} and is {found!r}",
+            hint=f"`germline evolve {again}` goes on with it; with `--restart` it is given up and begun anew",
+        )
 
 
 def refuse_a_repeat(lineage: Lineage, run: Run, exam: Digest) -> None:

@@ -272,11 +272,13 @@ def load_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
     Raises PlanError naming the file and the key.
     """
     try:
-        tables = tomllib.loads(foreign.read(path).decode("utf-8"))
+        tables = tomllib.loads(foreign.read(path).decode("utf-8-sig"))
     except FileNotFoundError:
         raise PlanError(f"{path}: there is no such plan", hint="`germline plan cat` prints one to start from") from None
     except OSError as error:
         raise PlanError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise PlanError(f"{path}: not UTF-8", hint="save it as UTF-8; Windows PowerShell's `>` writes UTF-16") from None
     except (ValueError, RecursionError) as error:  # also a number of 5,000 digits, and lists 1,000 deep
         raise PlanError(f"{path}: not a TOML file: {error}") from None
     return parse_plan(tables, source=str(path), overrides=overrides)
@@ -290,7 +292,9 @@ def parse_plan(tables: Mapping[str, Any], *, source: str, overrides: Sequence[st
     try:
         return Plan.model_validate(merged)
     except ValidationError as error:
-        raise PlanError(_explain(error, source)) from None
+        name = ".".join(str(part) for part in error.errors()[0]["loc"][:2])
+        given = name in {override.partition("=")[0].strip() for override in overrides}
+        raise PlanError(_explain(error, "--set" if given else source)) from None
 
 
 def _apply(tables: dict[str, Any], override: str) -> None:
@@ -328,4 +332,5 @@ def _explain(error: ValidationError, source: str) -> str:
     if isinstance(value, int) and value.bit_length() > 64:
         value = hex(value)  # Python will not write out a decimal number of 5,000 digits
     given = f" (given: {value!r:.80})" if not isinstance(value, dict) else ""
-    return f"{source}: {where}: {problem['msg'][0].lower()}{problem['msg'][1:]}{given}"
+    told = problem["msg"].replace("valid tuple", "list, as in [1, 2]")
+    return f"{source}: {where}: {told[0].lower()}{told[1:]}{given}"

@@ -278,9 +278,10 @@ def test_ctrl_c_is_resumable_and_says_how(founded: Path, copy_of: Callable[[Path
     with pytest.raises(Interrupted) as stopped:
         age_up(home, load_plan(home.plan), interrupt)
     assert stopped.value.exit_code == 130
-    assert "germline evolve" in stopped.value.hint
-    with pytest.raises(PlanError, match=r"training\.rank was 8 and is 4"):
+    assert "the same command goes on" in stopped.value.hint
+    with pytest.raises(PlanError, match=r"training\.rank was 8 and is 4") as changed:
         grow(home, "training.rank=4")
+    assert "`germline evolve --set training.rank=8` goes on" in changed.value.hint
     assert grow(home, "training.rank=4", restart=True).verdict.outcome == "promoted"
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ import pytest
 from germline import delta
 from germline import run as runs
 from germline.cli import main
+from germline.corpus.split import is_held_out
 from germline.errors import DataError, GermlineError, NothingNew, PlanError, StoreDamaged
 from germline.lineage import SCORECARD, TRAIN, Lineage
 from germline.records import Event, Row, canonical_json
@@ -28,6 +30,7 @@ from tests.conftest import forget
 from tests.unit.small_lineage import bear, lighthouse, two_keys
 
 Captured = pytest.CaptureFixture[str]
+Told = Callable[[Event], None]
 
 LAW = '+++\nid = "{0}"\n[[card]]\nprompt = "{0}?"\nscorer = "contains"\nanswer = "yes"\n+++\nThe {0} is law.\n'
 
@@ -278,6 +281,75 @@ examples = [["Is it lit?", "Since dusk."], ["And the oil?", "Full."]]
     one.plan.write_text(plan.replace("heldout = 0.0", "heldout = 0.5"))
     with pytest.raises(PlanError, match=r"data\.heldout was 0\.0 and is 0\.5"):
         runs.begin(Lineage.open(one), load_plan(one.plan), quiet, restart=False)
+
+
+def test_what_may_no_longer_be_learned_is_not_learned_by_a_run_in_flight(one: Home, tmp_path: Path) -> None:
+    main(["pin"])
+    (tmp_path / "secret.md").write_text("The word of the vault is zanzibar.\n")
+    (tmp_path / "more.md").write_text("The tower is painted white and red.\n")
+    sums = {name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("notes.md", "secret.md")}
+    listed = one.root / "list"
+
+    def begin(
+        sources: str, names: str = "notes.md secret.md", told: Told = quiet, *, restart: bool = False
+    ) -> runs.Run:
+        listed.write_text("".join(f"{sums[name]}  {name}\n" for name in names.split()))
+        chosen = [f"data.sources={json.dumps(sources.split())}", 'data.whitelist="list"']
+        return runs.begin(Lineage.open(one), load_plan(one.plan, chosen), told, restart=restart)
+
+    both = "../notes.md ../secret.md"
+    begin(both)
+    assert begin(both).resumed
+    with pytest.raises(PlanError, match=r"\.\./secret\.md is no source any more, and g4 was begun with it") as dropped:
+        begin("../notes.md")
+    with pytest.raises(PlanError, match="list was changed since g4 was begun"):
+        begin(both, "notes.md")
+    assert "--restart" in dropped.value.hint
+    events: list[Event] = []
+    begin(f"{both} ../more.md", told=events.append)
+    assert events[-1].text == "going on with g4, begun before; ../more.md waits for the next"
+    assert begin("../notes.md", "notes.md", restart=True).delta.train_rows == 1
+
+
+def test_a_wrong_path_to_probes_or_cards_is_told_before_a_run_is_begun(one: Home) -> None:
+    main(["pin"])
+    for wrong in ('exams.probes="no.txt"', 'exams.cards="no.toml"'):
+        with pytest.raises(PlanError, match=r"no\.t"):
+            runs.begin(Lineage.open(one), load_plan(one.plan, [wrong]), quiet, restart=False)
+        assert not list(one.runs.iterdir())
+
+
+def test_files_that_cannot_be_read_are_named(one: Home, tmp_path: Path) -> None:
+    main(["pin"])
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for place in range(5):
+        (folder / f"{place}.csv").write_text("a,b\n")
+    (folder / "old.md").write_bytes("Die Höhe beträgt 37 Meter.\n".encode("latin-1"))
+    (folder / "chat.jsonl").write_text('{"text": "The tower is tall."}\n', encoding="utf-16")
+    plan = load_plan(one.plan, ['data.sources=["../mixed"]'])
+    with pytest.raises(NothingNew) as failure:
+        runs.begin(Lineage.open(one), plan, quiet, restart=False)
+    assert "2 not UTF-8: mixed/chat.jsonl, mixed/old.md" in failure.value.message
+    assert "5 unknown file type: mixed/0.csv, mixed/1.csv, mixed/2.csv, …" in failure.value.message
+    assert "save it as UTF-8" in failure.value.hint and ".txt, .md, .law, .json, .jsonl" in failure.value.hint
+    (folder / "new.md").write_text("The tower is painted white and red.\n")
+    events: list[Event] = []
+    runs.begin(Lineage.open(one), plan, events.append, restart=False)
+    assert events[-1].data["files"]["not UTF-8"] == ["mixed/chat.jsonl", "mixed/old.md"]
+
+
+def test_rows_that_are_held_out_count_for_nothing_where_a_number_is_asked_for(one: Home, tmp_path: Path) -> None:
+    """They reach no ancestor where nothing is learned, and would stand before the others for ever."""
+    main(["pin"])
+    texts = [f"And then the wind went round, {turns} times over." for turns in range(100)]
+    held = [text for text in texts if is_held_out(Row(kind="text", source="a.md", position=1, text=text), 0.5)]
+    learned = next(text for text in texts if text not in held)
+    for place, text in enumerate([*held[:3], learned]):
+        (tmp_path / f"n{place}.md").write_text(text)
+    plan = load_plan(one.plan, ['data.sources=["../n*.md"]', "data.rows=1", "data.heldout=0.5"])
+    delta = runs.begin(Lineage.open(one), plan, quiet, restart=False).delta
+    assert (delta.train_rows, delta.heldout_rows) == (1, 3)
 
 
 def test_an_ancestor_whose_rows_are_damaged_has_no_more_children(one: Home) -> None:

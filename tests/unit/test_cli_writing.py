@@ -7,8 +7,10 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +19,12 @@ from typing import Any
 
 import pytest
 
-from germline.cli import chat, main
+from germline.cli import _interruptible, chat, main
+from germline.cli.plan import starter
 from germline.errors import DoesNotFit, Interrupted
 from germline.lineage import Generation, Lineage
 from germline.records import Event, OnEvent, Score, Scorecard
-from germline.settings import load_plan
+from germline.settings import load_plan, parse_plan
 from germline.store import keys, lock
 from germline.store.home import Home
 from tests.unit.small_lineage import bear, found, lighthouse, marks, verdict
@@ -65,6 +68,42 @@ def test_feed_adds_and_drops_and_keeps_every_comment(home: Home, tmp_path: Path,
     assert main(["feed", "--drop", "../notes", "home/inside.txt"]) == 0
     assert load_plan(home.plan).data.sources == ()
     assert home.plan.read_text(encoding="utf-8").split("[training]")[1] == before.split("[training]")[1]
+
+
+def test_feed_takes_neither_nothing_nor_the_lineage_itself(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    for path, said in (("", "an empty path names nothing"), ("home", "is the lineage itself")):
+        assert main(["feed", path]) == 2
+        assert said in capsys.readouterr().err
+    assert load_plan(home.plan).data.sources == ()
+
+
+def test_a_plan_keeps_its_line_ends_and_may_begin_as_windows_editors_begin_it(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    text = home.plan.read_text(encoding="utf-8").replace("\n", "\r\n")
+    home.plan.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert main(["plan", "check"]) == 0 and main(["feed", "notes"]) == 0
+    written = home.plan.read_bytes()
+    assert load_plan(home.plan).data.sources == ("../notes",)
+    assert written.count(b"\r\n") >= text.count("\r\n") and b"# my plan\r\n" in written
+
+
+def test_a_plan_in_utf_16_is_told_so(home: Home, capsys: Captured) -> None:
+    home.plan.write_text(home.plan.read_text(encoding="utf-8"), encoding="utf-16")
+    assert main(["plan", "check"]) == 2
+    assert "not UTF-8" in (told := capsys.readouterr().err) and "PowerShell" in told
+
+
+def test_what_was_set_wrongly_is_not_blamed_on_the_file(home: Home, capsys: Captured) -> None:
+    assert main(["plan", "check", "--set", "training.rank=x"]) == 2
+    assert capsys.readouterr().err.startswith("error: --set: training.rank: ")
+    assert main(["plan", "check", "--set", "data.sources=x"]) == 2
+    assert "should be a list" in capsys.readouterr().err
+
+
+def test_a_lineage_from_scratch_gets_a_plan_that_teaches_random_weights() -> None:
+    plans = [parse_plan(tomllib.loads(starter(scratch=scratch)), source="plan").training for scratch in (False, True)]
+    assert [(plan.embeddings, plan.learning_rate) for plan in plans] == [(False, 1.5e-3), (True, 5e-3)]
+    assert plans[1].embedding_learning_rate == 1e-2
 
 
 def test_feed_says_what_is_there_already(home: Home, tmp_path: Path, capsys: Captured) -> None:
@@ -369,3 +408,29 @@ def test_chat_once(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured
     monkeypatch.setattr(chat, "_load", load)
     assert main(["chat", "--generation", "g2", "--greedy", "--once", "Moin"]) == 0
     assert (capsys.readouterr().out, met) == ("1: Moin\n", ["g2"])
+
+
+# --- Ctrl-C -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="another process cannot send Ctrl-C there")
+@pytest.mark.parametrize("command", ["evolve", "eval"])
+def test_ctrl_c_amid_an_import_ends_the_process(tmp_path: Path, command: str) -> None:
+    """What an import does in C swallows exceptions, as this one does in Python."""
+    (tmp_path / "deaf.py").write_text(
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    sum(range(9))\n"
+        "except BaseException:\n    print('swallowed')\n"
+    )
+    program = f"from germline.cli import _interruptible\nwith _interruptible(['{command}']):\n    import deaf"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.startswith("error: interrupted") and (command == "evolve") == ("goes on" in done.stderr)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="another process cannot send Ctrl-C there")
+def test_ctrl_c_elsewhere_is_an_exception() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), _interruptible(["evolve"]):
+        os.kill(os.getpid(), signal.SIGINT)
+        sum(range(9))
+    assert signal.getsignal(signal.SIGINT) is before

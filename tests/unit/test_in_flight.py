@@ -107,4 +107,5 @@ def test_a_watcher_whose_budget_is_spent_waits_until_another_is_given(
     with pytest.raises(KeyboardInterrupt):
         watch._watch(home, 1.0, as_json=True)
     assert tries == [0, 9]
-    assert capsys.readouterr().err.count("the budget is spent; raise it") == 1
+    told = capsys.readouterr()
+    assert (told.out.count("the budget is spent; raise it"), told.err) == (1, "")

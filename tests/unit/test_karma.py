@@ -284,6 +284,12 @@ def test_the_command_tells_adds_and_refuses(tmp_path: Path, capsys: pytest.Captu
     assert "3 of 5 points: 2 points are missing" in capsys.readouterr().out
     assert main(["karma", *at, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["balance"] == 3
+    assert main(["karma", *at, "add", "-1.5"]) == 0 and main(["karma", "add", "-1", *at]) == 0
+    assert main(["karma", *at, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.partition("\n")[2].partition("\n")[2])["balance"] == 0.5
+    assert main(["karma", *at, "add", "2.5"]) == 0
+    assert main(["karma", *at, "feedback", "never", "-1", "--correction", "It was Ada Karr."]) == 1
+    assert "there is no answer 'never'" in capsys.readouterr().err
     assert main(["karma", *at, "feedback", "never", "1"]) == 1
     assert "there is no answer 'never'" in capsys.readouterr().err
     assert main(["evolve", *at, "--if-due"]) == 0

@@ -6,9 +6,14 @@ else to stderr.
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 import click
 
@@ -27,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output.prepare_streams()
     as_json = "--json" in given
     try:
-        code = germline.main(given, prog_name="germline", standalone_mode=False)
+        with _interruptible(given):
+            code = germline.main(given, prog_name="germline", standalone_mode=False)
         sys.stdout.flush()  # a closed pipe shows here, and not in the interpreter's last breath
     except GermlineError as error:
         return _fail(error.exit_code, error.message, error.hint, as_json)
@@ -37,8 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         return _fail(error.exit_code, _lowered(error.format_message()), _usage_hint(error), as_json)
     except (KeyboardInterrupt, click.Abort):
-        hint = "nothing is lost: run the same command again; `germline evolve` goes on where it stopped"
-        return _fail(_INTERRUPTED, "interrupted", hint, as_json)
+        return _interrupted(given)
     except BrokenPipeError:
         _close_stdout()
         return 1
@@ -46,8 +51,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.filename is None:
             hint = "where the output goes is full or gone, or the folder that this was started in is"
             return _fail(1, str(error.strerror or error), hint, as_json)
-        return _fail(1, f"{error.filename}: {error.strerror}", "check the path and who may read it", as_json)
+        too_many = error.errno in (errno.EMFILE, errno.ENFILE)
+        hint = "let processes open more files (ulimit -n)" if too_many else "check the path and who may read it"
+        return _fail(1, f"{error.filename}: {error.strerror}", hint, as_json)
     return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def _interruptible(given: Sequence[str]) -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, but amid an import it ends the process, as a kill may at any instant.
+
+    Raised in what torch and numpy do in C while they are loaded, it was swallowed 7 times of 137, ended in a traceback
+    3 times, and twice in an abort.
+    """
+    main_thread = threading.current_thread() is threading.main_thread()
+    if not main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        while frame:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                code = _interrupted(given)
+                sys.stderr.flush()
+                os._exit(code)
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupted(given: Sequence[str]) -> int:
+    again = "; the same command goes on where it stopped" if "evolve" in given else ""
+    return _fail(_INTERRUPTED, "interrupted", f"nothing is lost{again}", "--json" in given)
 
 
 def _fail(code: int, message: str, hint: str, as_json: bool) -> int:

@@ -14,7 +14,7 @@ from germline.store.home import Home
 
 
 @click.command("archive", epilog=options.examples("germline archive g3", "germline archive HEAD -o /mnt/cold/aria.tar"))
-@click.argument("name", metavar="GEN", default="HEAD")
+@click.argument("name", metavar="[GEN]", default="HEAD")
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Where to write it.")
 @options.home
 @options.as_json

@@ -14,7 +14,7 @@ from germline.store.home import Home
 
 
 @click.command("eval", epilog=options.examples("germline eval", "germline eval --sealed", "germline eval g2 --json"))
-@click.argument("name", metavar="GEN", default="HEAD")
+@click.argument("name", metavar="[GEN]", default="HEAD")
 @click.option("--sealed", is_flag=True, help="Sit the sealed questions instead, by which nothing was ever decided.")
 @options.home
 @options.as_json

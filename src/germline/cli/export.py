@@ -28,7 +28,7 @@ QUANTIZATIONS = "f32, bf16, f16, q8_0, q6_k, q5_k_m or q4_k_m"
         "germline export --to adapter --json",
     ),
 )
-@click.argument("name", metavar="GEN", default="HEAD")
+@click.argument("name", metavar="[GEN]", default="HEAD")
 @click.option(
     "--to", "kind", type=click.Choice(["gguf", "hf", "adapter", "ollama"]), required=True,
     help="A GGUF for llama.cpp; a directory for transformers; a PEFT adapter; a GGUF and Modelfile for Ollama.",

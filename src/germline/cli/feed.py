@@ -50,6 +50,11 @@ def command(paths: tuple[str, ...], drop: bool, home: Home, as_json: bool) -> No
 
 
 def _add(home: Home, sources: list[str], path: str) -> None:
+    if not path:
+        raise PlanError("an empty path names nothing", hint="name a file, a folder or a glob; nothing was changed")
+    if Path(path).resolve() == home.root.resolve():
+        hint = "name what is to be learned, a folder in it, say; nothing was changed"
+        raise PlanError(f"{path} is the lineage itself, which learns nothing from its own files", hint=hint)
     if not Path(path).exists() and not any(glob.iglob(path, recursive=True)):  # noqa: PTH207 - ** as the corpus reads it
         raise PlanError(f"{path}: there is no such file or folder", hint="check the path; nothing was changed")
     if known := _same(home, sources, path):
@@ -83,7 +88,7 @@ def _stored(home: Home, path: Path) -> str:
 
 def _write(home: Home, sources: Sequence[str]) -> None:
     """Change [data] sources and nothing else: comments and order stay as their owner wrote them."""
-    document: Any = tomlkit.parse(home.plan.read_text(encoding="utf-8"))
+    document: Any = tomlkit.parse(home.plan.read_bytes().decode("utf-8-sig"))  # with the line ends that it has
     data = document.setdefault("data", tomlkit.table())
     found = data.get("sources")
     array = found if isinstance(found, Array) else tomlkit.array()

@@ -68,7 +68,7 @@ def command(
     home, founder = lineage.home, lineage.head
     key = keys.path_of(home.charter.keys["trainer"])
     if not home.plan.exists():
-        disk.replace(home.plan, plan.shipped(plan.STARTER).encode("utf-8"))
+        disk.replace(home.plan, plan.starter(scratch=source == "scratch").encode("utf-8"))
     if as_json:
         output.say(output.json_line({
             "event": "outcome", "lineage": home.name, "home": home.root.as_posix(), "id": founder.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from secrets import token_hex
 
 import click
@@ -14,6 +15,8 @@ from germline.settings import load_plan
 from germline.store.home import Home
 
 SHOWN = 8
+NEGATIVE = {"ignore_unknown_options": True}
+"""For commands that take -1 as a number, and not as an option."""
 
 
 @click.group(
@@ -22,13 +25,13 @@ SHOWN = 8
     epilog=options.examples(
         "germline karma",
         "germline karma add 3 --reason 'it found the leak'",
-        "germline karma feedback chatcmpl-12ab -- -1 --correction 'It was Ada Karr.'",
+        "germline karma feedback chatcmpl-12ab -1 --correction 'It was Ada Karr.'",
     ),
 )
-@options.home
+@options.home_path(lambda context, parameter, given: given)
 @options.as_json
 @click.pass_context
-def command(context: click.Context, home: Home, as_json: bool) -> None:
+def command(context: click.Context, home: Path | None, as_json: bool) -> None:
     """What HEAD's answers have earned.
 
     And what is missing for the next age-up that karma pays for.
@@ -40,8 +43,9 @@ def command(context: click.Context, home: Home, as_json: bool) -> None:
         return
     from germline.aging import look
 
-    book = Book(home)
-    found, events = look(home, load_plan(home.plan), book), book.events()
+    lineage = Home.find(options.named_home(context, home))
+    book = Book(lineage)
+    found, events = look(lineage, load_plan(lineage.plan), book), book.events()
     if as_json:
         output.say_json({"due": found.ready, "balance": found.balance, "threshold": found.threshold,
                          "reason": found.reason, "events": [_json(event) for event in events[-SHOWN:]],
@@ -55,38 +59,50 @@ def command(context: click.Context, home: Home, as_json: bool) -> None:
                for event in map(_harmless, events[-SHOWN:]))  # fmt: skip
 
 
-@command.command("add", epilog=options.examples("germline karma add 3 --reason 'it found the leak'"))
+@command.command("add", context_settings=NEGATIVE, epilog=options.examples(
+    "germline karma add 3 --reason 'it found the leak'", "germline karma add -2"
+))  # fmt: skip
 @click.argument("points", type=float)
 @click.option("--reason", default="", help="Why.")
 @click.option("--source", default="owner", show_default=True, help="Who; quotas go by it.")
 @click.option("--key", default="", help="Told twice with one key, it counts once.")
+@options.home_path(lambda context, parameter, given: given)
 @options.as_json
 @click.pass_context
-def add(context: click.Context, points: float, reason: str, source: str, key: str, as_json: bool) -> None:
+def add(
+    context: click.Context, points: float, reason: str, source: str, key: str, home: Path | None, as_json: bool
+) -> None:
     """Give (or take) points by hand."""
-    made = _book(context).add(points, reason=reason, source=source, key=key or token_hex(16))
+    made = _book(context, home).add(points, reason=reason, source=source, key=key or token_hex(16))
     _told(context, made, f"{made.points:+g} from {made.source}, event {made.sequence}", as_json=as_json)
 
 
-@command.command("feedback", epilog=options.examples("germline karma feedback chatcmpl-12ab 1"))
+@command.command("feedback", context_settings=NEGATIVE, epilog=options.examples(
+    "germline karma feedback chatcmpl-12ab 1",
+    "germline karma feedback chatcmpl-12ab -1 --correction 'It was Ada Karr.'",
+))  # fmt: skip
 @click.argument("message")
 @click.argument("score", type=click.FloatRange(-1, 1))
 @click.option("--correction", default="", help="How it should have been answered.")
 @click.option("--source", default="owner", show_default=True, help="Who; quotas go by it.")
 @click.option("--key", default="", help="Told twice with one key, it counts once.")
+@options.home_path(lambda context, parameter, given: given)
 @options.as_json
 @click.pass_context
 def feedback(
-    context: click.Context, message: str, score: float, correction: str, source: str, key: str, as_json: bool
-) -> None:
+    context: click.Context, message: str, score: float, correction: str, source: str, key: str, home: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Rate an answer from -1 to 1 by the id that came with it."""
-    made = _book(context).feedback(message, score, correction=correction, source=source, key=key or token_hex(16))
+    book = _book(context, home)
+    made = book.feedback(message, score, correction=correction, source=source, key=key or token_hex(16))
     _told(context, made, f"{made.points:+g} for {made.message}, event {made.sequence}", as_json=as_json)
 
 
-def _book(context: click.Context) -> Book:
-    home, _ = context.obj
-    return Book(home)
+def _book(context: click.Context, home: Path | None) -> Book:
+    """--home may stand before the subcommand or after it."""
+    before, _ = context.obj
+    return Book(Home.find(options.named_home(context, home or before)))
 
 
 def _told(context: click.Context, made: KarmaEvent, words: str, *, as_json: bool) -> None:

@@ -14,7 +14,7 @@ DIFFERS = 1
 
 
 @click.command("replay", epilog=options.examples("germline replay g3", "germline replay g3 --threads 1 --anyway"))
-@click.argument("name", metavar="GEN", default="HEAD")
+@click.argument("name", metavar="[GEN]", default="HEAD")
 @click.option("--threads", type=click.IntRange(min=1), help="Train with so many threads instead of those recorded.")
 @click.option("--anyway", is_flag=True, help="Train also where the result can hardly be the same here.")
 @options.home

@@ -14,7 +14,7 @@ from germline.store.home import Home
     "show",
     epilog=options.examples("germline show g3", "germline show HEAD~1", "germline show g4 --answers recall"),
 )
-@click.argument("name", metavar="GEN", default="HEAD")
+@click.argument("name", metavar="[GEN]", default="HEAD")
 @click.option(
     "--answers", "paper", type=click.Choice(exams.PAPERS), help="List every answer on one exam paper instead."
 )

@@ -65,5 +65,5 @@ def _watch(home: Home, every: float, as_json: bool) -> None:
             disk.replace(home.runs / HEARTBEAT, canonical_json({"time": looked, "seen": seen, "every": every}))
         if seen != said:
             said = seen
-            output.note(output.json_line({"event": "watch", "text": seen}) if as_json else seen)
+            output.say(output.json_line({"event": "watch", "text": seen})) if as_json else output.note(seen)
         time.sleep(every)

@@ -21,6 +21,7 @@ from germline.records import Refusal, Row
 
 _TEXT = (".txt", ".md", ".law")
 _JSON = (".json", ".jsonl")
+FILE_TYPES = (*_TEXT, *_JSON)
 _CHUNK = 2**18
 _MAGIC = re.compile(r"[*?[]")
 _OUTSIDE = {
@@ -75,7 +76,8 @@ def _rows(
                 empty = False
                 yield item
         except OSError as error:
-            raise DataError(f"cannot read {name}: {error.strerror}") from error
+            hint = "check who may read it, or `germline feed --drop` it"
+            raise DataError(f"cannot read {name}: {error.strerror}", hint=hint) from error
         if empty:
             yield Refusal(source=name, position=0, reason="empty")
 
@@ -88,7 +90,7 @@ def _find(source: str, root: Path) -> Iterator[tuple[Path, tuple[str, Path | Ref
     path = root / source
     if path.is_dir():
         base = path.resolve()
-        matches = _walk(base)
+        matches = _walk(base, root.resolve())
     elif path.exists():
         base = path.resolve()
         matches = iter([base])
@@ -105,14 +107,15 @@ def _find(source: str, root: Path) -> Iterator[tuple[Path, tuple[str, Path | Ref
             yield file
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """The files and links below `folder`, hidden ones and those in hidden folders excepted."""
+def _walk(folder: Path, home: Path) -> Iterator[Path]:
+    """The files and links below `folder`, without hidden ones, those in hidden folders, and a lineage's own in its
+    `home`, of which what is named as a source is read all the same."""
 
     def unreadable(error: OSError) -> None:
         raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
 
     for place, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".") and Path(place, name) != home]
         links = [name for name in folders if Path(place, name).is_symlink()]
         for name in (*files, *links):
             if not name.startswith("."):
@@ -133,7 +136,7 @@ def _admit(match: Path, base: Path, root: Path) -> tuple[Path, tuple[str, Path |
     name = _name(file, base, root)
     if not file.is_file():
         return file, (name, Refusal(source=name, position=0, reason="not a regular file"))
-    if file.suffix.lower() not in _TEXT + _JSON:
+    if file.suffix.lower() not in FILE_TYPES:
         return file, (name, Refusal(source=name, position=0, reason="unknown file type"))
     return file, (name, file)
 
@@ -154,7 +157,7 @@ def _read_file(
     with SourceFile(file) as source, BufferedReader(source) as binary:
         source.require_listed(name, whitelist)  # before anything makes sense of it
         source.seek(0)
-        if suffix == ".jsonl":
+        if suffix == ".jsonl" and not binary.peek(2).startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             yield from _documents(documents.lines(binary), name, voice, strict)
         elif fault := _fault(binary):
             yield Refusal(source=name, position=0, reason=fault)
@@ -209,7 +212,7 @@ def _documents(records: Iterator[tuple[int, object]], name: str, voice: Voice, s
         elif strict and record.reason == "broken JSON":
             raise DataError(
                 f"{name} line {record.line}: broken JSON: {record.detail}",
-                hint="mend or delete it, or set strict = false to leave it out",
+                hint="mend or delete it, or set data.strict = false to leave it out",
             )
         else:
             yield Refusal(source=name, position=position, reason=record.reason)

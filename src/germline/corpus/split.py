@@ -39,7 +39,7 @@ def snapshot(rows: Iterable[Row | Refusal], directory: Path, *, heldout_share: f
             if isinstance(row, Refusal):
                 reasons[row.reason] += 1
                 refused.add(row)
-            elif _is_held_out(row, heldout_share):
+            elif is_held_out(row, heldout_share):
                 heldout.add(row)
             else:
                 train.add(row)
@@ -115,7 +115,8 @@ def _texts(row: Row) -> Iterator[str]:
         yield turn.text
 
 
-def _is_held_out(row: Row, share: float) -> bool:
+def is_held_out(row: Row, share: float) -> bool:
+    """See `snapshot`."""
     digits = row.content_digest.removeprefix("sha256:")[:8]
     return int(digits, 16) / 2**32 < share and not row.source.lower().endswith(".law") and not facts([row])
 

@@ -113,7 +113,7 @@ def law_cards(text: str, path: Path) -> tuple[Card, ...]:
 
 def _text(path: Path) -> str:
     try:
-        return foreign.read(path).decode("utf-8")
+        return foreign.read(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(f"{path}: cannot be read: {error}") from None
 

@@ -88,7 +88,7 @@ def train(
             if interrupted.is_set():
                 raise Interrupted(
                     f"stopped after step {step + 1} of {len(batches)}; nothing is lost",
-                    hint="`germline evolve` goes on from here",
+                    hint="the same command goes on from here",
                 )
     extra = anchor.tokens(0, len(batches)) if anchor else 0
     return _finish(decoder, trainable, curve, batches, extra, scratch)
