@@ -65,6 +65,12 @@ def test_a_source_that_matches_nothing_is_named_at_once(home: Path, source: str)
     assert source in str(raised.value)
 
 
+def test_a_folder_that_holds_the_home_is_read_without_it(home: Path) -> None:
+    (home.parent / "beside.txt").write_text("Beside.")
+    assert names(home, "..") == [f"{home.parent.name}/beside.txt"]
+    assert "notes/b.txt" in names(home, "..", "notes/b.txt")
+
+
 def test_a_home_in_a_folder_with_brackets_is_no_pattern(home: Path) -> None:
     moved = home.rename(home.with_name("my [home]*"))
     assert names(moved, "notes/*.txt") == ["notes/b.txt"]

@@ -55,7 +55,9 @@ def read(
     for source in sources:
         matches = dict(_find(source, root))
         if not matches:
-            raise DataError(f"source {source!r} matches no file", hint=f"relative sources start at {root.as_posix()}")
+            there = (root / source).is_dir()
+            hint = "it is a folder without files" if there else f"relative sources start at {root.as_posix()}"
+            raise DataError(f"source {source!r} matches no file", hint=hint)
         found.update(matches)
     for name, file in found.values():
         if strict and isinstance(file, Refusal) and file.reason in _OUTSIDE:
