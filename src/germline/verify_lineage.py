@@ -1,12 +1,13 @@
 """Checks a germline lineage, an archive of one, or an export, with nothing but Python 3.9: no germline, no package.
 
-    python verify_lineage.py LINEAGE_OR_ARCHIVE_OR_EXPORT [--checkpoint LINE]
+    python -I verify_lineage.py LINEAGE_OR_ARCHIVE_OR_EXPORT [--checkpoint LINE]
 
-Every file is hashed again; the ledger's chain, its signatures and the rules on who may sign what are checked. Nothing
-is changed, no link is followed. Exit code: 0 whole, 1 not, 2 nothing to check. A lineage rolled back as a whole, or cut
-at the end of its ledger, is whole in itself: only a checkpoint line tells. What an archive lacks is named. Of an export
-it is told that its files are those that `germline.json` says, and that its generations and a `model.safetensors` were
-signed. What nobody signed is named. Not told: whether it answers as they do (see `parity.json`), who holds the keys.
+With -I nothing is imported from beside this file. Every file is hashed again; the ledger's chain, its signatures and
+the rules on who may sign what are checked, and an archive byte for byte. Nothing is changed, no link is followed. Exit
+code: 0 whole, 1 not, 2 nothing to check. A lineage rolled back as a whole, or cut at the end of its ledger, is whole in
+itself: only a checkpoint line tells. What an archive lacks is named. Of an export it is told that its files are those
+that `germline.json` says, and that its generations and a `model.safetensors` were signed. What nobody signed is named.
+Not told: whether it answers as they do (see `parity.json`), who holds the keys.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import hashlib
 import json
 import re
 import sys
-import tarfile
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 # The shape of JSON: text is a pattern, a type is itself (int: no less than 0), a tuple holds alternatives, a dict has
 # exactly these keys, and a list is a table of any number of names: the shape of a name, the shape of a value.
@@ -33,6 +34,8 @@ ENTRY = {"format": int, "sequence": int, "previous": DIGEST, "generation": DIGES
          "time": "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"}  # fmt: skip
 LEDGER = {"digest": DIGEST, "entry": ENTRY, "signatures": [KEY, SIGNATURE]}
 MANIFEST = {"format": int, "parent": (DIGEST, type(None)), "files": [NAME, FILE], "weights": FILE, "about": dict}
+MEMBER = (r"(archive|lineage|ledger/([0-9]{6}|[1-9][0-9]{6,11})|generations/[0-9a-f]{64})\.json"
+          r"|verify_lineage\.py|objects/([0-9a-f]{2})/\3[0-9a-f]{62}")  # fmt: skip
 TOPS = ("archive.json", "lineage.json", "ledger", "generations", "objects", "cache")
 ARCHIVE = {"format": int, "generation": DIGEST, "entries": int, "verifier": DIGEST}
 EXPORT = {"format": int, "about": dict, "files": [".+", FILE], "charter": CHARTER, "generations": list, "ledger": list}
@@ -55,6 +58,13 @@ def shaped(value: Any, shape: Any) -> bool:
     if isinstance(shape, list) and isinstance(value, dict):
         return all(shaped(name, shape[0]) and shaped(item, shape[1]) for name, item in value.items())
     return isinstance(value, dict) and value.keys() == {*shape} and all(shaped(value[key], shape[key]) for key in shape)
+
+
+def sha256(blocks: Iterable[bytes]) -> str:
+    hashed = hashlib.sha256()
+    for block in blocks:
+        hashed.update(block)
+    return hashed.hexdigest()
 
 
 def canonical(value: object) -> bytes:
@@ -93,11 +103,38 @@ def verifies(key: str, signature: str, message: bytes) -> bool:
     return (y | (x & 1) << 255).to_bytes(32, "little") == signed[:32]
 
 
+def header(name: str, size: int) -> bytes:
+    """What begins each file of an archive (POSIX.1 ustar): regular, read-only, nobody's, of 1970."""
+    length = b"%011o\0" % size if size < 8**11 else b"\x80" + size.to_bytes(11, "big")
+    cell = name.encode("ascii").ljust(100, b"\0") + b"0000444\0" + b"0000000\0" * 2 + length + b"%011o\0" % 0
+    cell += b" " * 8 + b"0" + bytes(100) + b"ustar\00000" + bytes(64) + b"0000000\0" * 2 + bytes(167)
+    return cell[:148] + b"%06o\0 " % sum(cell) + cell[156:]  # the checksum counts itself as blanks
+
+
+def members(file: BinaryIO) -> Iterator[tuple[str, int, int]]:
+    """Name, place and size of an archive's files. ValueError at the first byte that ours do not have: of any other tar
+    two programs may make two things."""
+    length, place, previous = file.seek(0, 2), 0, ""
+    while file.seek(place) < length and any(cell := file.read(512)):
+        name = cell[:100].rstrip(b"\0").decode("ascii", "replace")
+        octal = re.fullmatch(rb"([0-7]{11})\0", cell[124:136])
+        size = int(octal[1], 8) if octal else int.from_bytes(cell[125:136], "big")
+        ours = shaped(name, MEMBER) and name > previous and cell == header(name, size)
+        need(ours, f"is no archive of germline from byte {place} on")
+        need(size <= 64 << 20 or name.startswith("objects/"), f"holds more of {name} than any lineage has")
+        end, following = place + 512 + size, place + 512 + size + -size % 512
+        need(following <= length, f"is cut short: {name} should end at byte {end}, and it has {length}")
+        need(file.seek(end) and not any(file.read(-size % 512)), f"holds something behind a file, after byte {end}")
+        yield name, place + 512, size
+        place, previous = following, name
+    need(length - place == 1024 and not any(file.read()), f"does not end as an archive does, at byte {place}")
+
+
 class Check:
     """One verification: the names that are there, what was read, and what is wrong."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.files, self.size, self.in_flight = path, 0, 0, False
+        self.path, self.files, self.size, self.in_flight, self.archive = path, 0, 0, False, False
         self.problems: list[tuple[str, str]] = []
         self.kinds: dict[str, str] = {}
         self.places: dict[str, tuple[int, int]] = {}
@@ -109,12 +146,13 @@ class Check:
                         self.kinds[one.relative_to(path).as_posix()] = kind
             self.in_flight = (path / "runs").is_dir() and any(one.is_dir() for one in (path / "runs").iterdir())
             return
-        with tarfile.open(path, "r:") as tar:
-            for file in tar:
-                if file.type != tarfile.REGTYPE or file.name in self.kinds or not shaped(file.name, NAME):
-                    self.report(file.name, "is nothing that an archive holds")
-                self.kinds.update({file.name[: slash.start()]: "directory" for slash in re.finditer("/", file.name)})
-                self.kinds[file.name], self.places[file.name] = "file", (file.offset_data, file.size)
+        need(path.is_file(), "it is no file")  # a pipe would be waited for
+        with path.open("rb") as file, self.collecting(path.name):
+            self.archive = file.read(262)[257:] == b"ustar"
+            for name, place, size in members(file) if self.archive else ():
+                self.kinds.update({name[: slash.start()]: "directory" for slash in re.finditer("/", name)})
+                self.kinds[name], self.places[name] = "file", (place, size)
+        need(self.archive, "it is no archive")
 
     def report(self, name: str, what: str) -> None:
         self.problems.append((name.encode("utf-8", "backslashreplace").decode(), what))
@@ -140,7 +178,7 @@ class Check:
     def read(self, name: str) -> Iterator[bytes]:
         need(self.kinds.get(name) == "file", "is not a regular file" if name in self.kinds else "is missing")
         start, left = self.places.get(name, (0, sys.maxsize))
-        with (self.path if self.places else self.path / name).open("rb") as file:
+        with (self.path if self.archive else self.path / name).open("rb") as file:
             file.seek(start)
             while block := file.read(min(1 << 20, left)):
                 left, self.size = left - len(block), self.size + len(block)
@@ -224,8 +262,11 @@ class Check:
                 found[digest] = value
                 need(digest in named or self.in_flight, "is named by nothing")
         with self.collecting("archive.json"):
-            if "archive.json" in self.kinds:
+            if self.archive or "archive.json" in self.kinds:
                 value, _ = self.json("archive.json", ARCHIVE)
+                with self.collecting("verify_lineage.py"):
+                    same = not self.archive or "sha256:" + sha256(self.read("verify_lineage.py")) == value["verifier"]
+                    need(same, "is not what was put there")
                 need(value["generation"] in named and 0 < value["entries"] <= len(entries), "is not of this ledger")
                 line = {value["generation"], *(entry["generation"] for entry in entries[value["entries"] :])}
                 while more := {found[one]["parent"] for one in line & found.keys()} - line - {None}:
@@ -246,10 +287,8 @@ class Check:
         for fan in self.children(directory, "[0-9a-f]{2}"):
             for name in self.children(fan, f"{fan[-2:]}[0-9a-f]{{62}}"):
                 with self.collecting(name):
-                    hashed, before = hashlib.sha256(), self.size
-                    for block in self.read(name):
-                        hashed.update(block)
-                    digest, size = hashed.hexdigest(), self.size - before
+                    before, digest = self.size, sha256(self.read(name))
+                    size = self.size - before
                     need(digest == name[-64:], f"is not what was put there: its bytes hash to sha256:{digest}")
                     need(sizes.get(digest, {size} if self.in_flight else 0) == {size}, "is named by nothing")
         for digest in sorted({file["digest"][7:] for file, required in named if required}):
@@ -261,6 +300,8 @@ class Check:
         charter: dict[str, Any] = {}
         with self.collecting("lineage.json"):
             value, digest = self.json("lineage.json", CHARTER)
+            shown = all(one.isprintable() or unicodedata.category(one) == "Cn" for one in value["name"])  # Cn: not yet
+            need(value["name"].strip() and shown, "does not name a lineage")
             enough = "trainer" in value["keys"] and 0 < value["threshold"] <= len({*value["keys"].values()})
             need(enough, "names no trainer, or asks for more keys than there are, or for none")
             charter = {**value, "digest": digest}
@@ -325,40 +366,34 @@ def exported(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def digest_of(path: Path) -> str:
-    hashed = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            hashed.update(block)
-    return hashed.hexdigest()
+        return sha256(iter(lambda: file.read(1 << 20), b""))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path, metavar="PATH")
     parser.add_argument("--checkpoint", metavar="LINE")
-    given = parser.parse_args()
+    given, counted = parser.parse_args(), ""
     try:
         if (given.path / "germline.json").is_file():
             if given.checkpoint is not None:
                 parser.error("a checkpoint is of a lineage or an archive of one, and this is an export")
-            problems = [*exported(given.path)]
-            for name, what in problems:
-                print(ascii(name)[1:-1], what)
-            print(f"{len(problems) or 'no'} problems")
-            unsigned = sorted({one.name for one in given.path.iterdir()} - {"germline.json", "model.safetensors"})
-            if unsigned:
-                print(f"NOT SIGNED, for these there is the export's own word alone: {ascii(', '.join(unsigned))[1:-1]}")
-            return 1 if problems else 0
-        absent = (check := Check(given.path)).run(given.checkpoint)
-    except (OSError, ValueError, RecursionError, tarfile.TarError) as error:
+            problems, why = [*exported(given.path)], "NOT SIGNED, for these there is the export's own word alone"
+            left = sorted({one.name for one in given.path.iterdir()} - {"germline.json", "model.safetensors"})
+        else:
+            left = (check := Check(given.path)).run(given.checkpoint)
+            problems, counted = check.problems, f" in {check.files} files of {check.size:,} bytes"
+            why = "NOT CHECKED, because this archive does not hold them"
+    except (OSError, ValueError, RecursionError) as error:
         print(f"{given.path} is neither a lineage nor an archive or export of one: {error}", file=sys.stderr)
         return 2
-    for name, what in check.problems:
+    for name, what in problems:
         print(ascii(name)[1:-1], what)  # any bytes may be a name, and a line end too
-    print(f"{len(check.problems) or 'no'} problems in {check.files} files of {check.size:,} bytes")
-    if absent:
-        print(f"NOT CHECKED, because this archive does not hold them: {', '.join(absent)}")
-    return 1 if check.problems else 0
+    print(f"{len(problems) or 'no'} problems{counted}")
+    if left:
+        print(f"{why}: {ascii(', '.join(left))[1:-1]}")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

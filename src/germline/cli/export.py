@@ -43,7 +43,7 @@ def command(name: str, kind: Kind, quant: str, out: Path | None, unchecked: bool
 
     The program that it is for opens it, and must read a thousand texts, expect what follows and go on as germline
     does; else nothing is written. What was compared is in parity.json, where it comes from in germline.json, which
-    `python verify_lineage.py DIR` checks. DIR is NAME-GEN-TO in the working directory if left out. The same
+    `python -I verify_lineage.py DIR` checks. DIR is NAME-GEN-TO in the working directory if left out. The same
     generation gives the same bytes.
     """
     from germline.exporting import export

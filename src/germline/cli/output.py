@@ -1,5 +1,8 @@
 """Words and JSON on their way out. Commands write through here, so that every terminal can take them.
 
+What is told may be a stranger's: the name of a lineage or of a file, a message with either in it. So every line goes
+through `harmless`, and only what `paint` made keeps its colour.
+
 The stream is always given to `click.echo`: left alone, click writes UTF-8 to a stdout that says it is ASCII.
 """
 
@@ -9,8 +12,8 @@ import io
 import json
 import math
 import os
+import re
 import sys
-import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,11 @@ from typing import Any
 import click
 
 from germline.records import plain
-from germline.report.tables import ASCII, UNICODE, Symbols
+from germline.report.tables import ASCII, UNICODE, Symbols, escaped
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_PAINTED = re.compile("(\x1b\\[3[0-7]m[a-z0-9_]+:?\x1b\\[0m)")
+"""One word in a colour, as `paint` gives it: nobody can say more by it than by the word."""
 
 
 def prepare_streams() -> None:
@@ -35,7 +42,7 @@ def prepare_streams() -> None:
 def say(text: str | Iterable[str]) -> None:
     """Data: lines on stdout."""
     for line in [text] if isinstance(text, str) else text:
-        click.echo(line, file=sys.stdout)
+        click.echo(_shown(line), file=sys.stdout)
 
 
 def stream(piece: str) -> None:
@@ -45,17 +52,17 @@ def stream(piece: str) -> None:
 
 def harmless(text: str) -> str:
     """`text` without what a terminal obeys instead of showing it: control characters other than tab and line feed."""
-    return "".join(sign for sign in text if sign in "\t\n" or unicodedata.category(sign) != "Cc")
+    return _CONTROLS.sub("", text)
 
 
 def note(text: str) -> None:
     """Anything else: a line on stderr."""
-    click.echo(text, file=sys.stderr)
+    click.echo(_shown(text), file=sys.stderr)
 
 
 def say_json(value: object) -> None:
     """One document on stdout, indented: it is read by people too."""
-    say(json.dumps(_finite(plain(value)), ensure_ascii=not _takes("é✓"), indent=2))
+    say(escaped(json.dumps(_finite(plain(value)), ensure_ascii=not _takes("é✓"), indent=2)))
 
 
 def json_line(value: object) -> str:
@@ -69,8 +76,14 @@ def symbols() -> Symbols:
 
 
 def paint(text: str, colour: str) -> str:
-    """`text` in a colour, which never carries meaning alone; plain with NO_COLOR and in pipes."""
+    """A word in a colour, which never carries meaning alone; plain with NO_COLOR and in pipes."""
     return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour)
+
+
+def _shown(line: str) -> str:
+    """A line without what a terminal obeys, but for the colour of painted words."""
+    parts = [line] if os.environ.get("NO_COLOR") else _PAINTED.split(line)
+    return "".join(part if place % 2 else harmless(part) for place, part in enumerate(parts))
 
 
 def _takes(text: str) -> bool:

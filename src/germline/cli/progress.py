@@ -72,7 +72,7 @@ def _bar() -> Iterator[OnEvent]:
             else:
                 bar.update(task, visible=False)
                 if event.kind != "verdict":  # the command says it on stdout, with its checks
-                    console.print(event.text, markup=False, soft_wrap=True)
+                    console.print(output.harmless(event.text), markup=False, soft_wrap=True)
 
         yield tell
 

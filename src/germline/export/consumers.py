@@ -61,6 +61,8 @@ class Germline:
 
     def __init__(self, source: Source) -> None:
         self._tokenizer = source.tokenizer()
+        self.end = self._tokenizer.eos_id
+        """The id that ends an answer."""
         self.added: Mapping[int, AddedToken] = source.added
         """What every other has to know of by the same names."""
         self._decoder = weights.load(source.shape, source.weights, torch.float32)
@@ -82,7 +84,7 @@ class Germline:
             yield self._decoder.logits(hidden[:, -1])[0].double().log_softmax(-1)
 
     def go_on(self, prompt: Ids, limit: int) -> list[int]:
-        return generate(self._decoder, [prompt], limit=limit, end=self._tokenizer.eos_id)[0]
+        return generate(self._decoder, [prompt], limit=limit, end=self.end)[0]
 
 
 class Transformers:

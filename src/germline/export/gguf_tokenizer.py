@@ -9,7 +9,7 @@ not believed but shown: see `parity`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from gguf import TokenType
 
 from germline.errors import ModelError
 from germline.model.gguf_import_tokenizer import PATTERNS, TAKEN_WHOLE, WORDS
+from germline.records import Turn
 
 RAW_TEMPLATE = (
     "{% for message in messages %}{% if message['role'] == 'assistant' %}{{ message['content'] + eos_token }}"
@@ -25,6 +26,11 @@ RAW_TEMPLATE = (
 """What `curriculum.render.prompt` does, in Jinja: no role tags, no system prompt; EOS after the persona's turns."""
 
 Part = Mapping[str, Any]
+
+
+def rendered(turns: Sequence[Turn], end: str) -> str:
+    """What `RAW_TEMPLATE` makes of a chat; `end` is what the token is called that ends the persona's turns."""
+    return "".join(turn.text + (end if turn.speaker == "persona" else "\n") for turn in turns)
 
 
 @dataclass(frozen=True, slots=True)

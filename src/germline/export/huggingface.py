@@ -19,8 +19,9 @@ from germline.store import disk
 def write_directory(config: Mapping[str, Any], tokenizer_json: bytes, weights: Path, directory: Path) -> None:
     """Write config, weights and tokenizer into `directory`, which is made if it is missing.
 
-    The weights are copied byte for byte; config.json is `Founder.config` with the class that opens it and the
-    dtype the weights really have. It comes last, so that a copy that was cut short is not taken for a model.
+    The weights are copied byte for byte; config.json is `Founder.config` with the class that opens it, the dtype
+    the weights really have, and of several ends the first alone, at which germline ends. It comes last, so that a
+    copy that was cut short is not taken for a model.
     PlanError when the directory holds anything already, ModelError when germline cannot read such a config.
     """
     shape = read_config(config)
@@ -32,6 +33,7 @@ def write_directory(config: Mapping[str, Any], tokenizer_json: bytes, weights: P
         "architectures": [FAMILIES[config["model_type"]].architecture],
         "tie_word_embeddings": shape.tied_embeddings,
         "torch_dtype": str(tensor.dtype).removeprefix("torch."),
+        **_end(config),
     }
     disk.make_directory(directory)
     disk.write_new(directory / "model.safetensors", _blocks(weights))
@@ -43,8 +45,7 @@ def write_directory(config: Mapping[str, Any], tokenizer_json: bytes, weights: P
 
 def _tokenizer_config(config: Mapping[str, Any], tokenizer_json: bytes) -> dict[str, str]:
     """Told nothing, transformers 5 takes the family's usual class, which demands and adds tokens of its own."""
-    eos = config.get("eos_token_id")
-    eos = eos[0] if isinstance(eos, list) else eos
+    eos = _end(config).get("eos_token_id")
     end = None if eos is None else Tokenizer.from_str(tokenizer_json.decode()).id_to_token(eos)
     told = {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": RAW_TEMPLATE}
     return {**told, **({} if end is None else {"eos_token": end})}
@@ -52,8 +53,15 @@ def _tokenizer_config(config: Mapping[str, Any], tokenizer_json: bytes) -> dict[
 
 def _generation_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Greedy, as the exams ask. Without this file transformers would take its defaults from the config."""
-    told = {name: config.get(name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    told = {name: config.get(name) for name in ("bos_token_id", "pad_token_id")} | _end(config)
     return {"do_sample": False, **{name: value for name, value in told.items() if value is not None}}
+
+
+def _end(config: Mapping[str, Any]) -> dict[str, int]:
+    """The one id at which germline ends an answer, for whom transformers would end at every one of a list."""
+    eos = config.get("eos_token_id")
+    eos = next(iter(eos), None) if isinstance(eos, list) else eos
+    return {} if eos is None else {"eos_token_id": eos}
 
 
 def _text(value: Mapping[str, Any]) -> bytes:

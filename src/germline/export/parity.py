@@ -6,6 +6,9 @@ token is asked for by its id and by its name besides.
 What is asked is fixed, so that two reports can be held side by side. The distance between two next-word distributions
 is the Kullback-Leibler divergence from germline's in fp32, in nats; greedy continuations may part where germline's own
 two best words are closer than the arithmetic of the export is exact.
+
+A chat template joins the turns of a chat to one text, which germline encodes each by itself, as it was taught. Where
+the ids are others for that, the export is no worse as a model: it is told, and no reason to fail.
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ import torch
 from torch import Tensor
 
 from germline.export.consumers import Consumer, Germline
+from germline.export.gguf_tokenizer import rendered
 from germline.export.texts import strings
-from germline.records import Event, OnEvent
+from germline.records import Event, OnEvent, Turn
 
 TEXTS, PROMPTS, PROMPT_TOKENS = 1_000, 12, 48
 SPOKEN, SPOKEN_TOKENS = 6, 16
@@ -34,6 +38,12 @@ LIMITS = {
 
 EXACT = ("f32", "hf", "adapter", "bf16", "f16")
 """Formats whose greedy words must be germline's, near ties aside; in the others that is told, and no reason to fail."""
+
+CHAT = (
+    Turn(speaker="other", text="How high is the tower?"),
+    Turn(speaker="persona", text="It is 41 m high."),
+    Turn(speaker="other", text="And when is the lamp lit?"),
+)
 
 NEAR_TIE = 0.1
 """Nats between two best words, below which either may be said."""
@@ -58,6 +68,9 @@ class Parity:
     spoken: int
     spoken_alike: int
     """Greedy continuations that are the same to their end, or to a near tie."""
+    chat: str | None
+    """How a chat of two questions is read otherwise than germline reads it; empty if it is not. None: the export has
+    no chat template."""
     failed: tuple[str, ...]
 
 
@@ -100,7 +113,8 @@ def compare(
         format=kind, consumer=theirs.name, texts=len(texts), texts_alike=alike,
         added=len(ours.added), added_alike=len(ours.added) - len(mistaken), mean_divergence=mean,
         worst_divergence=max(distances, default=math.inf), divergence_limit=LIMITS[kind], prompts=len(prompts),
-        same_best_word=same, spoken=len(spoken), spoken_alike=words.count(""), failed=tuple(failed),
+        same_best_word=same, spoken=len(spoken), spoken_alike=words.count(""),
+        chat=None if kind == "adapter" else _chat(ours, theirs), failed=tuple(failed),
     )  # fmt: skip
 
 
@@ -114,7 +128,14 @@ def told(parity: Parity | None) -> str:
         f"{parity.prompts} prompts differs from germline's fp32 by {parity.mean_divergence:.2g} nats on "
         f"the mean (the limit for {parity.format} is {parity.divergence_limit:g}), with the same best word "
         f"{parity.same_best_word} times; {parity.spoken_alike} of {parity.spoken} greedy answers are the same."
+        f"{_chat_told(parity.chat)}"
     )
+
+
+def _chat_told(chat: str | None) -> str:
+    if not chat:
+        return "" if chat is None else " A chat of two questions is read as germline reads it."
+    return f" NOTE: its chat template gives a chat other ids than germline serves and was taught by: {chat}."
 
 
 def divergence(ours: Tensor, theirs: Tensor) -> float:
@@ -177,6 +198,21 @@ def _mistaken_in_text(ours: Germline, theirs: Consumer) -> dict[str, str]:
     place = _parting(mine, other)
     name = next((fixed[index] for index in mine[place:] if index in fixed), text)
     return {name: f"in a text, where it means the token, it is read as {other[place : place + 3]}"}
+
+
+def _chat(ours: Germline, theirs: Consumer) -> str:
+    """How the export reads a chat of two questions otherwise; empty if it does not. See `Speaker.ids`."""
+    mine: list[int] = []
+    for turn in CHAT:
+        mine += ours.encode([turn.text + ("" if turn.speaker == "persona" else "\n")])[0]
+        mine += [ours.end] if turn.speaker == "persona" else []
+    (other,) = theirs.controls([rendered(CHAT, *theirs.names([ours.end]))])
+    if mine == other:
+        return ""
+    place = _parting(mine, other)
+    asked = len(ours.encode([CHAT[0].text + "\n"])[0])
+    where = "in its first question" if place < asked else "from the answer to its first question on"
+    return f"{where}, at id {place} {other[place : place + 3]}, not {mine[place : place + 3]}"
 
 
 def _misread(texts: Sequence[str], expected: Sequence[list[int]], found: Sequence[list[int]], count: int) -> str:

@@ -9,9 +9,12 @@ runs code. What is written is looked at: no NaN, no infinity, nothing beyond `LA
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import mmap
 import stat
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +50,11 @@ LARGEST_WEIGHT = 65504.0
 
 LONGEST_HEADER = 16 * 2**20
 """Bytes; room for 100,000 tensors."""
+
+STRETCH = 2**30
+"""Bytes of a file that are mapped at once: a map that may be written to is refused where it exceeds all memory."""
+
+_GIVE_BACK: int | None = getattr(mmap, "MADV_DONTNEED", None)  # not on Windows
 
 
 def layout(config: DecoderConfig) -> Layout:
@@ -121,7 +129,7 @@ def header(path: Path) -> dict[str, Stored]:
         return _described(path)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         problem = f"{path}: cannot be read as safetensors: {error}"
-        raise ModelError(problem, hint="copy or download it again") from error
+        raise ModelError(problem, hint=_hint(error)) from error
 
 
 def _described(path: Path) -> dict[str, Stored]:
@@ -159,22 +167,52 @@ def _stored(path: Path, name: str, entry: Any, base: int) -> Stored:
 
 
 def fetch(path: Path, stored: Stored) -> Tensor:
-    """One tensor, mapped by itself: it costs memory only while it is used. All tensors of one map of the whole
-    file would count as this process's, page by page, until the last of them went."""
+    """One tensor, memory-mapped by itself. What is changed stays in memory. ModelError where it cannot be read."""
     if not stored.size:
         return torch.empty(stored.shape, dtype=stored.dtype)
-    try:
-        mapped = np.memmap(path, np.uint8, mode="c", offset=stored.start, shape=(stored.size,))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read: {error}", hint="copy or download it again") from error
-    aligned = mapped if stored.start % stored.dtype.itemsize == 0 else np.array(mapped)
-    return torch.from_numpy(aligned).view(stored.dtype).view(stored.shape)
+    start = stored.start - stored.start % mmap.ALLOCATIONGRANULARITY
+    return _part(_mapped(path, start, stored.start + stored.size), start, stored)
 
 
 def read(path: Path) -> Iterator[tuple[str, Tensor]]:
-    """(name, tensor) in sorted order, each mapped by itself. ModelError as `header`."""
-    for name, stored in header(path).items():
-        yield name, fetch(path, stored)
+    """(name, tensor) in sorted order, memory-mapped as by `fetch`; each costs memory only while it is used. The file
+    takes one descriptor a `STRETCH`, however many tensors it holds. ModelError as `header`."""
+    tensors, stretches = header(path), dict[int, mmap.mmap]()
+    for name, stored in tensors.items():
+        if not stored.size:  # nothing is a length that no map has
+            yield name, fetch(path, stored)
+            continue
+        number = stored.start // STRETCH
+        if number not in stretches:
+            end = max(one.start + one.size for one in tensors.values() if one.start // STRETCH == number)
+            stretches[number] = _mapped(path, number * STRETCH, end)
+        yield name, _part(stretches[number], number * STRETCH, stored)
+
+
+def _mapped(path: Path, start: int, end: int) -> mmap.mmap:
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), end - start, access=mmap.ACCESS_COPY, offset=start)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read: {error}", hint=_hint(error)) from error
+
+
+def _part(mapped: mmap.mmap, start: int, stored: Stored) -> Tensor:
+    """One tensor of a map that begins at byte `start` of its file. Once it is gone its pages are given back: those of
+    a map would count as this process's until the last tensor of it went."""
+    begin = stored.start - start
+    part = np.frombuffer(mapped, np.uint8, stored.size, begin)
+    first, last = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE, (begin + stored.size) // mmap.PAGESIZE * mmap.PAGESIZE
+    if first < last and _GIVE_BACK is not None:  # whole pages of its own: what a neighbour changed is kept
+        weakref.finalize(part, mapped.madvise, _GIVE_BACK, first, last - first).atexit = False
+    aligned = part if stored.start % stored.dtype.itemsize == 0 else np.array(part)
+    return torch.from_numpy(aligned).view(stored.dtype).view(stored.shape)
+
+
+def _hint(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "let processes open more files (ulimit -n) and run the command again"
+    return "copy or download it again"
 
 
 def merge_file(parent: Path, adapter: Path, scale: float, sink: BinaryIO) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +90,12 @@ def of(part: int | None, whole: int | None) -> str:
 
 def quoted(text: object) -> str:
     """A text on one line, whatever is in it: quoted as in JSON, so that no control character gets through."""
-    return json.dumps(text, ensure_ascii=False)
+    return escaped(json.dumps(text, ensure_ascii=False))
+
+
+def escaped(document: str) -> str:
+    """JSON without the control characters that it may hold as they are: DEL, and C1, which a terminal obeys too."""
+    return re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", document)
 
 
 def size(count: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,7 +148,7 @@ def _charter(path: Path) -> Charter:
     data = reading.read(path)
     value = reading.parse(path, data)
     reading.require_known_format(path, value.pop("format", None))
-    if value.keys() != {"name", "id", "keys", "threshold"} or not isinstance(value["name"], str):
+    if value.keys() != {"name", "id", "keys", "threshold"} or not _shows(value["name"]):
         raise damaged(path, "does not name a lineage")
     if not isinstance(value["id"], str) or not re.fullmatch("[0-9a-f]{32}", value["id"]):
         raise damaged(path, "has no lineage id")
@@ -160,6 +161,15 @@ def _charter(path: Path) -> Charter:
         raise damaged(path, "asks for a number of keys that there is not")
     value["keys"] = {owner: signers[owner] for owner in ("trainer", "arbiter") if owner in signers}  # in this order
     return Charter(**value, digest=digest_of(data))
+
+
+def _shows(name: object) -> bool:
+    """Whether a name is one line of text that a terminal shows, and obeys in nothing: a lineage may be a stranger's.
+
+    A sign that this Python does not know yet (Cn) may have been let pass by a newer one.
+    """
+    known = isinstance(name, str) and name.strip()
+    return bool(known) and all(sign.isprintable() or unicodedata.category(sign) == "Cn" for sign in str(name))
 
 
 def _is_foreign(path: Path) -> bool:
