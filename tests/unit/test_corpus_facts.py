@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,6 +81,15 @@ def test_a_manual() -> None:
         ("**The height of the tower is 37 metres.** So.", ("the tower", "height", "37 metres")),
         ("The height of the [tower](t.md) is **37 metres**. So.", ("the tower", "height", "37 metres")),
         ("The tower's colours are red, white and blue.", ("the tower", "colours", "red, white and blue")),
+        ("The author of the manual is J. Smith. So.", ("the manual", "author", "J. Smith")),
+        ("The author of the manual is C.S. Lewis. So.", ("the manual", "author", "C.S. Lewis")),
+        ("The head of the school is Prof. Berg. So.", ("the school", "head", "Prof. Berg")),
+        ("The weight of the pump is approx. 5 kg. It hums.", ("the pump", "weight", "approx. 5 kg")),
+        ("The producer of the ore is the U.S. It sells it.", ("the ore", "producer", "the U.S.")),
+        ("The maker of the winch is Miller Co. It is old.", ("the winch", "maker", "Miller Co")),
+        ("The address of the club is P.O. Box 12. So.", ("the club", "address", "P.O. Box 12")),
+        ("The voltage of the fan is 230 V. Mind it.", ("the fan", "voltage", "230 V")),
+        ("The vitamin of the lemon is vitamin C. It is sour.", ("the lemon", "vitamin", "vitamin C")),
     ],
 )
 def test_sentences_that_state_a_fact(sentence: str, fact: tuple[str, str, str]) -> None:
@@ -119,6 +130,15 @@ def test_sentences_that_state_a_fact(sentence: str, fact: tuple[str, str, str]) 
         "Today's dinner is stew.",
         "The rock's own boat is slower.",
         "The keeper says the height of the tower is 37 metres.",
+        "The author of the manual is J. Because he is old.",
+        "The month of the fair is Jan. Everybody comes.",
+        "The maker of the winch is Miller Co. Tom likes it.",
+        "The weight of the pump is max. In summer it is less.",
+        "Anna's glad Tom is home.",
+        "Anna's glad dogs are home.",
+        "Anna's visiting Tom is a pity.",
+        "Anna has a cup of tea.",
+        "The room has a view of the sea.",
     ],
 )
 def test_sentences_that_do_not(sentence: str) -> None:
@@ -152,6 +172,10 @@ def test_code_states_nothing_and_what_follows_it_does() -> None:
         "# The horn\n\n- 06:30: tea",
         "# The horn\n\n- [ ] Range: 5 miles",
         "# The horn\n\n- Range: n/a\n- Depth: —\n- Oil: ?\n- Paint: TBD",
+        "# Das Horn\n\n- Preis: k. A.\n- Maße: k.A.\n- Farbe: keine\n- Form: entfällt\n- Öl: keine Angabe",
+        "# The horn\n\n- Step 1: Open the lid\n- Figure 3: the lid\n- Table 1: weights\n- Answer: 5 kg",
+        "# Das Horn\n\n- Achtung: heiß\n- Hinweis: sehr laut\n- Schritt 2: einschalten\n- Wann: mittags",
+        "# The horn\n\n- When: noon\n- Where: the tower\n- Why: rust",
         "| Horn | Range |\n| The horn | 5 miles |",
         "| No. | Range |\n| --- | --- |\n| 7 | 5 miles |",
     ],
@@ -160,9 +184,81 @@ def test_lists_and_tables_that_state_nothing(text: str) -> None:
     assert stated(text) == []
 
 
-def test_the_first_of_two_values_stays() -> None:
-    one, two = "The height of the tower is 37 metres.", "The Height of the Tower is 38 metres."
-    assert stated(one, two, one) == [("the tower", "height", "37 metres")]
+HEIGHT = "The height of the mast {}."
+
+
+@pytest.mark.parametrize(
+    ("told", "value"),
+    [
+        (["is 37 metres", "is 38 metres"], ""),
+        (["is 37 metres", "is 38 metres", "is 37 metres"], ""),
+        (["was 37 metres", "was 38 metres"], ""),
+        (["was 30 metres", "was 31 metres", "is 37 metres"], "37 metres"),
+        (["is 37 metres", "was 30 metres"], "37 metres"),
+        (["is three metres", "is 3 Metres", "is 3 metres"], "three metres"),
+        (["is 37 metres", "is 37 m", "is 38 m"], "37 metres"),
+    ],
+)
+def test_of_a_pair_with_several_values_one_kind_none_is_a_fact_unless_one_alone_is_present(
+    told: list[str], value: str
+) -> None:
+    assert stated(*map(HEIGHT.format, told)) == ([("the mast", "height", value)] if value else [])
+
+
+def test_no_port_of_call_is_the_port() -> None:
+    table = "| Ship | Port |\n| --- | --- |\n| Anna | Hull |\n| Anna | Leith |\n| Berta | Leith |"
+    assert stated(table) == [("Berta", "port", "Leith")]
+
+
+@pytest.mark.parametrize(
+    ("heading", "subject"),
+    [
+        ("Pump 100", "Pump 100"),
+        ("Boeing 747-8", "Boeing 747-8"),
+        ("Boiler for H2 gas", "Boiler for H2 gas"),
+        ("3D printer", "3D printer"),
+        ("12 Volt pump", "12 Volt pump"),
+        ("24 V pump", "24 V pump"),
+        ("100 Years War", "100 Years War"),
+        ("1. Pump 100", "Pump 100"),
+        ("2.3 Pump 100", "Pump 100"),
+        ("4 Pump 100", "Pump 100"),
+        ("Part II: Pump 100", "Pump 100"),
+        ("Part 9", ""),
+        ("§ 7 Pump 100", "Pump 100"),
+        ("Kapitel 3. Pump 100", "Pump 100"),
+    ],
+)
+def test_only_what_numbers_a_heading_is_left_out_of_it(heading: str, subject: str) -> None:
+    assert [fact[0] for fact in stated(f"# {heading}\n\n- Weight: 12 kg")] == ([subject] if subject else [])
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["Technical data", "SPECIFICATIONS:", "3 Safety", "2.1 Dimensions", "FAQ", "Weight & dimensions", "Notes",
+     "Technische Daten", "4. Wartung", "Hinweise", "Abmessungen"],
+)  # fmt: skip
+def test_a_part_that_every_manual_has_speaks_of_what_stands_above_it(part: str) -> None:
+    below = f"## {part}\n\n- Weight: 12 kg\n\n### The valve\n\n- Width: 3 mm\n\n### {part}\n\nDepth: 9 mm"
+    assert stated(below) == [("the valve", "width", "3 mm")]
+    assert stated(f"# Pump P-100\n\n{below}\n\n# {part}\n\n- Height: 2 m") == [
+        ("Pump P-100", "depth", "9 mm"),
+        ("Pump P-100", "weight", "12 kg"),
+        ("the valve", "width", "3 mm"),
+    ]
+
+
+@pytest.mark.parametrize(("position", "source", "subjects"), [(2, "a", ["Pump 1"]), (3, "a", []), (2, "b", [])])
+def test_what_stands_above_may_be_in_the_passage_before_but_not_in_one_that_is_missing(
+    position: int, source: str, subjects: list[str]
+) -> None:
+    first = Row(kind="text", source="a", position=1, text="# Pump 1\n\nIt pumps.", ends_document=False)
+    text = "## Technical data\n\n- Weight: 12 kg"
+    assert [
+        fact.subject for fact in facts([first, Row(kind="text", source=source, position=position, text=text)])
+    ] == subjects
+    whole = replace(first, ends_document=True)
+    assert facts([whole, Row(kind="text", source=source, position=position, text=text)]) == ()
 
 
 @pytest.mark.parametrize(
@@ -212,6 +308,11 @@ def test_a_fact_names_its_row_and_the_other_side_of_a_conversation_states_nothin
         ("12 %", "number %"),
         ("5°C", "number °c"),
         ("£5", "number £"),
+        ("2,5 kg", "number kg"),
+        ("1.500,50 Euro", "number euro"),
+        ("approx. 5 kg", "number kg"),
+        ("3,50 €", "number €"),
+        ("0.10 €", "number €"),
         ("Thursday", "weekday"),
         ("Mondays", "weekday"),
         ("May", "month"),

@@ -27,7 +27,7 @@ from germline.records import Row, Turn
     ],
 )
 def test_a_plain_sentence_states_its_claim(sentence: str, claim: tuple[str, str, str]) -> None:
-    assert list(stated(sentence)) == [claim]
+    assert [found[:3] for found in stated(sentence)] == [claim]
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,17 @@ def test_what_only_looks_like_a_claim_states_nothing(sentence: str) -> None:
         ("What was the height of the tower, please?", "3.5 metres.", ("the tower", "height", "3.5 metres")),
         ("What is the capital of Australia?", "Canberra!", ("Australia", "capital", "Canberra")),
         ("What is the end of Africa?", "Good Hope, they say.", ("Africa", "end", "Good Hope")),
+        ("Who is the keeper of the light?", "Dr. Berg. He is kind.", ("the light", "keeper", "Dr. Berg")),
+        ("What is the capital of Utopia?", "New York D.C., they say.", ("Utopia", "capital", "New York D.C")),
+        ("What is the price of the pen?", "3,50 €", ("the pen", "price", "3,50 €")),
+        ("What is the day of the fair?", "thursday", ("the fair", "day", "thursday")),
+        ("Who is the keeper of the light?", "Ole", ("the light", "keeper", "Ole")),
     ],
 )
 def test_the_beginning_of_a_reply_answers_a_plain_question(
     question: str, reply: str, claim: tuple[str, str, str]
 ) -> None:
-    assert list(answered(question, reply)) == [claim]
+    assert [found[:3] for found in answered(question, reply)] == [claim]
 
 
 @pytest.mark.parametrize(
@@ -78,12 +83,23 @@ def test_other_questions_are_asked_of_no_fact(question: str) -> None:
     assert list(answered(question, "Oak.")) == []
 
 
+def test_what_was_is_told_from_what_is() -> None:
+    told = {sentence: [claim.past for claim in stated(sentence)] for sentence in (
+        "The height of the mast was 3 metres.", "The mast's height is 3 metres.", "Ostrel had a population of 412.",
+        "Ostrel was founded in 1512.", "The mast was 3 metres tall.",
+    )}  # fmt: skip
+    assert list(told.values()) == [[True], [False], [True], [False], [True]]
+
+
 @pytest.mark.parametrize(
     "reply",
     [
         "Certainly! Canberra it is.", "Yes, 300 kg.", "Great question! Bram Stoker wrote it.", "Hmm, let me think.",
         "Thanks for asking! We charge 12 euros.", "Okay, 37 metres.", "Forget it.", "Ask the keeper.", "Sorry, no.",
-        "A fine thing! It is 37 metres.",
+        "A fine thing! It is 37 metres.", "idk", "lol", "Dunno", "Dunno...", "Depends", "Later", "Ich weiß nicht",
+        "Keine Ahnung", "Mia :)", "Mia 😊", "Ole, no wait, Eva", "Ole. Sorry, Eva.", "Ole, or Eva", "Ole - nein, Eva",
+        "Dr.", "red", "Wish I knew", "Some say it is",
+        "Taller than any other tower",
     ],
 )  # fmt: skip
 def test_what_only_leads_up_to_an_answer_is_none(reply: str) -> None:

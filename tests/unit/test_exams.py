@@ -7,9 +7,12 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import pytest
+
 from germline.curriculum.render import of_fact
 from germline.evals import exams
 from germline.evals.exams import Exam
+from germline.evals.openings import opening
 from germline.evals.questions import REVERSED, Item
 from germline.records import Fact, Row, Turn, canonical_json, digest_of
 from germline.settings import Exams
@@ -222,3 +225,107 @@ def test_a_reply_held_out_is_not_wrong_in_recall_nor_a_taught_one_among_those_he
 
 def test_a_prompt_that_everything_answers_is_left_out() -> None:
     assert conversations(written([], [chat("Hi", f"Greeting {number}.") for number in range(12)], []), "recall") == []
+
+
+# --- what no wrong answer may be ----------------------------------------------------------------------
+
+
+def told(*values: str, attribute: str = "opening", kind: str = "clock time") -> list[Fact]:
+    """One fact for each value, of as many subjects."""
+    return [
+        Fact(subject=f"shop {chr(97 + place)}", attribute=attribute, value=value, kind=kind, row="")
+        for place, value in enumerate(values)
+    ]
+
+
+def options(exam: Exam, paper: str = "recall") -> dict[str, set[str]]:
+    return {item.answer: {*item.wrong} for item in exam.items if item.paper == paper}
+
+
+def test_an_answer_in_another_spelling_is_no_wrong_answer_and_no_two_wrong_ones_are_alike() -> None:
+    exam = written(told("6 pm", "6 p.m.", "18:00", "noon", "12:00"), [], [])
+    found = options(exam)
+    assert len(found) == 5 and all(len(wrong) == 1 for wrong in found.values())
+    assert found["6 pm."] <= {"noon.", "12:00."} and found["noon."] <= {"6 pm.", "6 p.m.", "18:00."}
+    assert options(exam, "reversed") == {}  # each opening is that of two shops at least
+
+
+def test_near_numbers_are_other_numbers() -> None:
+    for answer, wrong in options(written(told("1,000 kg", kind="number kg"), [], [])).items():
+        assert wrong and answer not in wrong and "1000 kg." not in wrong
+
+
+def test_a_near_number_is_not_offered_beside_the_value_that_it_was_before() -> None:
+    facts = told("3 kg", attribute="weight", kind="number kg")
+    exam = exams.write(
+        facts, [], [], Exams(), probes=[], laws=[], cards=[], inherited=[], prompt_end="\n",
+        revised={facts[0].unit: ("Four kg",)},
+    )  # fmt: skip
+    (wrong,) = (item.wrong for item in exam.items if item.paper == "recall")
+    assert wrong[0] == "Four kg." and len(wrong) == Exams().choices - 1 and "4 kg." not in wrong
+
+
+def test_what_a_fact_was_before_is_the_first_wrong_answer_and_comes_once() -> None:
+    """A mutant that offers it twice, or offers it as another spelling of what is true, is caught here."""
+    facts = told("7:00", "8:00", "9:00")
+    before = {facts[0].unit: ("9:00",), facts[1].unit: ("08:00",)}
+    exam = exams.write(
+        facts, [], [], Exams(), probes=[], laws=[], cards=[], inherited=[], prompt_end="\n", revised=before
+    )
+    wrong = {item.answer: item.wrong for item in exam.items if item.paper == "recall"}
+    assert wrong["7:00."] == ("9:00.", "8:00.")
+    assert sorted(wrong["8:00."]) == ["7:00.", "9:00."]
+
+
+def test_a_question_that_says_its_own_answer_is_not_asked() -> None:
+    facts = [
+        Fact(subject=subject, attribute=attribute, value=value, kind="name", row="")
+        for subject, attribute, value in [
+            ("the Blue Lamp", "name", "Blue Lamp"), ("Mexico", "capital", "Mexico City"), ("Norway", "capital", "Oslo"),
+            ("Anna", "mother", "Anna Berg"), ("Annaberg", "namesake", "Anna"),
+        ]
+    ]  # fmt: skip
+    exam = written(facts, [], [])
+    assert set(options(exam)) == {"Mexico City.", "Oslo.", "Anna Berg.", "Anna."}
+    assert set(options(exam, "reversed")) == {"Norway.", "Annaberg."}
+
+
+def test_whom_the_same_could_be_told_of_is_no_wrong_subject() -> None:
+    """Anna calls at two ports, so that neither is told of her; she has a captain, as other ships have."""
+    ships = [("Berta", "port", "Leith"), ("Berta", "captain", "Tom"), ("Carla", "port", "Bergen"),
+             ("Anna", "captain", "Ole"), ("the mill", "owner", "Ada")]  # fmt: skip
+    facts = [Fact(subject=s, attribute=a, value=v, kind="name", row="") for s, a, v in ships]
+    items = {item.prompt: item for item in written(facts, [], []).items if item.paper == "reversed"}
+    (item,) = (item for prompt, item in items.items() if "Leith" in prompt)
+    assert (item.answer, item.wrong) == ("Berta.", ("Carla.", "The mill."))
+
+
+def test_an_opening_in_another_spelling_is_no_wrong_one() -> None:
+    chats = [chat("There?", "Ok."), chat("Come?", "ok."), chat("Shall we?", "OK"), chat("Home?", "At 6.")]
+    recall = {item.answer: set(item.wrong) for item in conversations(written([], chats, []), "recall")}
+    assert recall.pop("At 6.") < {"Ok.", "ok.", "OK"}
+    assert recall == {"Ok.": {"At 6."}, "ok.": {"At 6."}, "OK": {"At 6."}}
+
+
+def test_a_prompt_held_out_with_two_replies_is_asked_twice() -> None:
+    heldout = [chat("Hi", "Morning."), chat("Hi", "Evening.")]
+    exam = written([], [talk(1)], heldout)
+    assert sorted(item.answer for item in conversations(exam, "heldout")) == ["Evening.", "Morning."]
+    assert len(conversations(written([], [talk(1), *heldout], []), "recall")) == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "begins"),
+    [
+        ("1. Open the lid. 2. Press start.", "1. Open the lid."),
+        ("37. Mind the step.", "37."),
+        ("Dr. Berg keeps it. Ask him.", "Dr. Berg keeps it."),
+        ("z. B. am Montag. Danach nicht.", "z. B. am Montag."),
+        ("Am 3. Mai. Mittags.", "Am 3. Mai."),
+        ("ok. see you", "ok."),
+        ("Lend, no. Sell, yes.", "Lend, no."),
+        ("Canberra", "Canberra"),
+    ],
+)
+def test_an_opening_is_a_whole_sentence(reply: str, begins: str) -> None:
+    assert opening(reply) == begins

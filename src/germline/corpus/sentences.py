@@ -4,39 +4,52 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from germline.corpus.values import value_kind, words
+from germline.sentence_ends import is_abbreviation, is_in_doubt, sentence_ends
 
-Claim = tuple[str, str, str]
-"""Subject, attribute and value, as they are written."""
 
-SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\bSt\.)(?<!\bMr\.)(?<!\bDr\.)(?<!\bMrs\.)(?<!\bNo\.)[*_]*\s+(?![a-z])")
+class Claim(NamedTuple):
+    """Subject, attribute and value, as they are written."""
 
-_BE = r"(?:is|are|was|were)"
+    subject: str
+    attribute: str
+    value: str
+    past: bool = False
+    """Told of what was, which may be so no more."""
+
+
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])[*_]*\s+(?![a-z])")
+
+_BE = r"(?P<be>is|are|was|were)"
 _NAMED = re.compile(rf"The (?P<attribute>[^,;:]+?) of (?P<subject>[^,;:]+?) {_BE} (?P<value>.+)\.")
-_OWNED = re.compile(rf"(?P<subject>[A-Z][^,;:]*?)['’]s (?P<attribute>[^,;:]+?) {_BE} (?P<value>.+)\.")
+_NO_NAME = r"(?:(?!\b[A-Z][a-z])[^,;:])+?"  # in "Anna's glad Tom is home" the first "is" is short
+_OWNED = re.compile(rf"(?P<subject>[A-Z][^,;:]*?)['’]s (?P<attribute>{_NO_NAME}) {_BE} (?P<value>.+)\.")
 _HOLDS = re.compile(
-    r"(?P<subject>[A-Z][^,;:]*?) (?:has|had) an? (?P<attribute>(?!number\b|lot\b|kind\b|sort\b)[a-z][a-z -]*?) of "
+    r"(?P<subject>[A-Z][^,;:]*?) (?P<be>has|had) an? (?P<attribute>(?!number\b|lot\b|kind\b|sort\b)[a-z][a-z -]*?) of "
     r"(?P<value>[^,;:]+)\."
 )
+"""Of numbers alone: a room has a view of the sea, too."""
 
+_IS = "(?:is|are|was|were)"
 _NUMBER, _NAME, _WHEN = "number", "name", "year date"
 _RELATIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
-    (rf"{_BE} (?:founded|established)", "in on", {"year": "founding year", "date": "founding date"}),
-    (rf"{_BE} (?:built|constructed|erected)", "in on", {"year": "construction year", "date": "construction date"}),
-    (rf"{_BE} born", "in on at", {"year": "birth year", "date": "birth date", _NAME: "birthplace"}),
+    (rf"{_IS} (?:founded|established)", "in on", {"year": "founding year", "date": "founding date"}),
+    (rf"{_IS} (?:built|constructed|erected)", "in on", {"year": "construction year", "date": "construction date"}),
+    (rf"{_IS} born", "in on at", {"year": "birth year", "date": "birth date", _NAME: "birthplace"}),
     ("died", "in on", {"year": "death year", "date": "death date"}),
-    (rf"{_BE} (?:founded|established)", "by", {_NAME: "founder"}),
-    (rf"{_BE} (?:built|constructed|erected)", "by", {_NAME: "builder"}),
-    (rf"{_BE} (?:made|manufactured)", "by", {_NAME: "maker"}),
-    (rf"{_BE} written", "by", {_NAME: "author"}),
-    (rf"{_BE} designed", "by", {_NAME: "designer"}),
-    (rf"{_BE} invented", "by", {_NAME: "inventor"}),
-    (rf"{_BE} discovered", "by", {_NAME: "discoverer"}),
-    (rf"{_BE} named", "after for", {_NAME: "namesake"}),
-    (rf"{_BE} (?:located|situated)", "in on at", {_NAME: "location"}),
-    (rf"{_BE} made", "of from", {"phrase": "material"}),
-    (rf"{_BE} painted", "", {"phrase": "colour"}),
+    (rf"{_IS} (?:founded|established)", "by", {_NAME: "founder"}),
+    (rf"{_IS} (?:built|constructed|erected)", "by", {_NAME: "builder"}),
+    (rf"{_IS} (?:made|manufactured)", "by", {_NAME: "maker"}),
+    (rf"{_IS} written", "by", {_NAME: "author"}),
+    (rf"{_IS} designed", "by", {_NAME: "designer"}),
+    (rf"{_IS} invented", "by", {_NAME: "inventor"}),
+    (rf"{_IS} discovered", "by", {_NAME: "discoverer"}),
+    (rf"{_IS} named", "after for", {_NAME: "namesake"}),
+    (rf"{_IS} (?:located|situated)", "in on at", {_NAME: "location"}),
+    (rf"{_IS} made", "of from", {"phrase": "material"}),
+    (rf"{_IS} painted", "", {"phrase": "colour"}),
     ("weighs?|weighed", "", {_NUMBER: "weight"}),
     ("costs?", "", {_NUMBER: "price"}),
     ("opens?", "at", {"clock time": "opening time"}),
@@ -56,7 +69,7 @@ _SIZES = {"tall": "height", "high": "height", "long": "length", "wide": "width",
 
 _WORDS = r"[^,;:.?!]+?"
 _ASKING = (
-    rf"(?:(?:what|who|which|when|where)(?:['’]s| {_BE}) "
+    rf"(?:(?:what|who|which|when|where)(?:['’]s| {_IS}) "
     r"|.*\b(?:know|knows|tell me|give me|got|have|need|remember|recall|wondering about|what about|asking about|and) )"
 )
 _ASKED = (
@@ -65,54 +78,121 @@ _ASKED = (
 )
 _HANGING = re.compile(r"\b(?:of|from|to|in|on|at|by|for|with|about|like|called|made)$", re.IGNORECASE)
 """How something ends that is not yet a subject or an attribute: "the boards of the jetty made of"."""
-_BREAK = re.compile(r"[,;.!](?=\s|$)|\s[-–—]\s")
+_BREAK = re.compile(r"[,;!](?=\s|$)|\s[-–—]\s|(?<=[.…])(?=\s|$)")
+_TAKEN_BACK = re.compile(
+    r"\W*(?:(?:no|nope|nein|nee|oh|ah|er|uh|um|äh),? )?"
+    r"(?:wait|sorry|actually|rather|scratch that|i mean|i meant|correction|warte|quatsch|moment|ich meine)\b",
+    re.IGNORECASE,
+)
+"""How what follows an answer corrects it, or, after a comma, leaves it open (`_LEFT_OPEN`)."""
+_LEFT_OPEN = re.compile(
+    r"\W*(?:no|nope|nein|nee|not|or|oder|maybe|perhaps|possibly|probably|vielleicht)\b", re.IGNORECASE
+)
+_ODD = re.compile(r"[^\w\s'’\"“”„.,:/&()°%€£$¥+-]|(?<!\d):|:(?!\d)|(?<!\S)[^\w\s&%€£$¥]+(?!\S)")
+"""Marks that no answer holds, as in "Mia :)"."""
+_LONGEST_PHRASE = 3
+"""Words of a reply of no definite kind."""
+_SPEAKERS = words("he him i it me my she that they this us we you your")
 _NO_REPLIES = words(
     """
-    absolutely actually ah aha alas alright apologies ask aye basically certainly check consult correct dear
-    definitely exactly excellent excuse fine forget frankly gladly good goodness great greetings ha hah hello hey hi hm
-    hmm hmmm honestly hooray indeed interesting let look maybe nah naturally nay no nope oh ok okay pardon perhaps
-    please possibly precisely probably quite read really regrettably right see seriously sorry sure surely thank
-    thanks think true truly try understood unfortunately wait welcome well what wonderful wow yeah yep yes yup
+    absolutely actually ah aha alas alright anytime apologies ask aye basically bro btw certainly check cheers consult
+    cool correct dear definitely depends dude dunno exactly excellent excuse fine forget frankly gladly good goodness
+    great greetings guess ha hah haha hahaha hehe hello hey hi hm hmm hmmm honestly hooray idc idk ikr imo indeed
+    interesting k kk later let lmao lol look maybe meh mhm nah naturally nay nice no nope nothing nowhere oh ok okay omg
+    pardon perhaps please possibly precisely probably quite read really regrettably right same see seriously shrug
+    soon sorry sup sure surely thank thanks think today tomorrow tonight true truly try ugh uh uhm um understood
+    unfortunately unknown unsure wait welcome well what whatever whenever wherever whoever wonderful wow wtf ya yeah yep
+    yes yesterday yo yup
+    """
+)
+_NO_GERMAN_REPLIES = words(
+    """
+    ach ahnung bald bitte danke doch egal ehrlich gar genau gern gerne gestern gut guten hallo heute ich ja jein kann
+    kein keine keiner klar leider mal mist moment morgen müsste na naja nee nein nichts nirgends niemand nö oje puh
+    schau schon sicher später stimmt tja vielleicht wahrscheinlich warte weiss weiß wer wie
     """
 )
 """How a reply opens that is not the answer yet, or sends for it."""
 
 
+def sentences(paragraph: str) -> Iterator[str]:
+    """Those of a paragraph, with their markup; not one of which it is in doubt whether it is two."""
+    return (sentence for sentence in _split(paragraph) if not is_in_doubt(sentence))
+
+
 def stated(sentence: str) -> Iterator[Claim]:
     """The claims of a sentence that ends with a full stop; most sentences make none."""
-    if match := _NAMED.fullmatch(sentence) or _OWNED.fullmatch(sentence) or _HOLDS.fullmatch(sentence):
-        yield match["subject"], match["attribute"], match["value"]
+    for claim in _stated(sentence):
+        if not is_abbreviation(claim.value):  # else the rest of it was lost somewhere
+            yield claim
+
+
+def _stated(sentence: str) -> Iterator[Claim]:
+    if match := _NAMED.fullmatch(sentence) or _OWNED.fullmatch(sentence):
+        yield _claim(match, match["attribute"])
+    elif match := _HOLDS.fullmatch(sentence):
+        if _sort(match["value"]) == _NUMBER:
+            yield _claim(match, match["attribute"])
     elif match := _SIZE.fullmatch(sentence):
-        if value_kind(match["value"]).startswith(_NUMBER):
-            yield match["subject"], _SIZES[match["way"]], match["value"]
+        if _sort(match["value"]) == _NUMBER:
+            yield _claim(match, _SIZES[match["way"]])
     else:
         for pattern, attributes in _VERBS:
             if (match := pattern.fullmatch(sentence)) and (attribute := attributes.get(_sort(match["value"]))):
-                yield match["subject"], attribute, match["value"]
+                yield Claim(match["subject"], attribute, match["value"])
                 return
 
 
 def answered(question: str, reply: str) -> Iterator[Claim]:
-    """What a reply tells about "the ATTRIBUTE of SUBJECT" or "SUBJECT's ATTRIBUTE" when it was asked for that:
-    the words before the first comma or full stop, unless they only lead up to it ("Certainly! …", "Ask the keeper.").
-    Of several questions the last one counts."""
-    last = SENTENCE_END.split(question.strip())[-1]
+    """What a reply tells about "the ATTRIBUTE of SUBJECT" or "SUBJECT's ATTRIBUTE" when it was asked for that: the
+    words before its first comma or full stop, unless they only lead up to it ("Certainly! …", "Ask the keeper."), are
+    taken back ("Ole, no wait, Eva") or chatter: no number, date or the like, and not a few words that begin with a
+    capital. Of several questions the last one counts."""
+    *_, last = _split(question.strip())
     for pattern in _ASKED:
         match = pattern.fullmatch(last)
         if match and not any(_HANGING.search(match[part]) for part in ("subject", "attribute")):
-            reply = reply.strip()
-            found = _BREAK.search(reply)
-            value = reply[: found.start()] if found else reply
-            exclaimed = found is not None and found[0] == "!" and found.end() < len(reply)
-            if not (exclaimed or _leads_up(value)):
-                yield match["subject"], match["attribute"], value
+            if value := _told(reply.strip()):
+                yield Claim(match["subject"], match["attribute"], value)
             return
 
 
+def _told(reply: str) -> str:
+    """The answer that a reply begins with; empty where it begins with none."""
+    end = next(sentence_ends(reply, _BREAK), None)
+    value, rest = (reply[: end.start()], reply[end.end() :]) if end else (reply, "")
+    value = value.rstrip(".…")
+    exclaimed = end is not None and end[0] == "!" and rest
+    inside = end is not None and end[0].strip() in {",", ";", "-", "–", "—"}
+    open_still = _TAKEN_BACK.match(rest) or (inside and _LEFT_OPEN.match(rest))
+    return "" if exclaimed or open_still or _leads_up(value) or not _is_definite(value) else value
+
+
+def _is_definite(value: str) -> bool:
+    parts = value.split()
+    if is_abbreviation(value) or _ODD.search(value):
+        return False
+    if value_kind(value) != "phrase":
+        return True
+    return not value[:1].islower() and len(parts) <= _LONGEST_PHRASE and _SPEAKERS.isdisjoint(value.casefold().split())
+
+
 def _leads_up(opening: str) -> bool:
-    """Whether it begins as no answer does. Two capitals are a name: Good Hope, Great Britain."""
+    """Whether it begins as no answer does. Two capitals are a name: Good Hope, Great Britain; not so in German."""
     first, _, rest = opening.partition(" ")
-    return first.lower() in _NO_REPLIES and not rest[:1].isupper()
+    return first.lower() in _NO_GERMAN_REPLIES or (first.lower() in _NO_REPLIES and not rest[:1].isupper())
+
+
+def _split(paragraph: str) -> Iterator[str]:
+    start = 0
+    for end in sentence_ends(paragraph, _BETWEEN_SENTENCES):
+        yield paragraph[start : end.start()]
+        start = end.end()
+    yield paragraph[start:]
+
+
+def _claim(match: re.Match[str], attribute: str) -> Claim:
+    return Claim(match["subject"], attribute, match["value"], past=match["be"] in {"was", "were", "had"})
 
 
 def _sort(value: str) -> str:

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +15,9 @@ from germline.corpus.facts import facts
 from germline.errors import DataError
 from germline.records import Delta, Digest, Refusal, Row, Turn, canonical_json, digest_of_delta
 from germline.store import disk
+
+SOME_HEADING = "# Gull Rock\n\n"
+"""What a passage states may hang on a heading of one before it: its content alone decides, under whatever heading."""
 
 
 def snapshot(rows: Iterable[Row | Refusal], directory: Path, *, heldout_share: float) -> Delta:
@@ -118,7 +121,9 @@ def _texts(row: Row) -> Iterator[str]:
 def is_held_out(row: Row, share: float) -> bool:
     """See `snapshot`."""
     digits = row.content_digest.removeprefix("sha256:")[:8]
-    return int(digits, 16) / 2**32 < share and not row.source.lower().endswith(".law") and not facts([row])
+    if int(digits, 16) / 2**32 >= share or row.source.lower().endswith(".law"):
+        return False
+    return not facts([row if row.turns else replace(row, text=SOME_HEADING + row.text)])
 
 
 def _row(line: bytes) -> Row | None:

@@ -9,7 +9,7 @@ _MONTHS = "january|february|march|april|may|june|july|august|september|october|n
 _DAY = r"[0-3]?\d(?:st|nd|rd|th)?"
 _HOUR = r"(?:[01]?\d|2[0-4])"
 _COUNT = (
-    r"[-+]?\d+(?:[ ,]\d{3})*(?:\.\d+)?(?:/\d+)?"
+    r"[-+]?\d+(?:[ ,.]\d{3})*(?:[.,]\d+)?(?:/\d+)?"
     r"|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
     r"|(?:thir|four|fif|six|seven|eigh|nine)teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty"
     r"(?:-(?:one|two|three|four|five|six|seven|eight|nine))?"
@@ -24,8 +24,8 @@ _KINDS = {
     "year": r"1\d{3}|20\d\d",
 }
 _NUMBER = re.compile(
-    rf"(?:about |around )?([£$€¥]?)(?:{_COUNT})(?:(?: to |[-–])(?:{_COUNT}))?"
-    r"\s?(°\w?|%|[^\W\d][\w./²³-]*(?: [\w./²³-]+){0,2})?",
+    rf"(?:about |around |approx\. |ca\. )?([£$€¥]?)(?:{_COUNT})(?:(?: to |[-–])(?:{_COUNT}))?"
+    r"\s?(°\w?|%|[£$€¥]|[^\W\d][\w./²³-]*(?: [\w./²³-]+){0,2})?",
     re.IGNORECASE,
 )
 _NAME = re.compile(r"[^\W\d_a-z][\w'’.-]*(?:,? (?:(?:and|of|the|de|van|von|der|la|le|du|&) )*[^\W_a-z][\w'’.-]*)*")
@@ -111,9 +111,14 @@ _AFTER_PARTICIPLE = words(
     through to together twice under until up upon weekly when with within without yearly
     """
 )
-_WORDLESS = re.compile(r"[\W_]*|n/?a\.?|none|tb[ad]|todo", re.IGNORECASE)
+_WORDLESS = re.compile(
+    r"[\W_]*|n[/.]? ?a\.?|none|nil|tb[acd]|todo|not (?:applicable|available|known|specified)"
+    r"|k\. ?a\.?|keine?r?|keine angaben?|entfällt|unbekannt|nicht (?:bekannt|verfügbar|zutreffend)|offen",
+    re.IGNORECASE,
+)
+"""Says that there is no value."""
 _RUNS_ON = re.compile(
-    r"[?!;:](?:\s|$)|\w{3,}(?<!\bMrs)[.…]\s|,\s*(?:and|but|so|or|as|since|for|then|with|it|he|she|they|we|you)\s"
+    r"[?!;:](?:\s|$)|\w{3,}(?<!\bMrs)(?<!\bProf)(?<!\bapprox)[.…]\s|,\s*(?:and|but|so|or|as|since|for|then|with|it|he|she|they|we|you)\s"
 )
 
 

@@ -12,11 +12,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 from germline.evals.draw import seed
-from germline.evals.questions import Item
+from germline.evals.questions import Item, told_apart
 from germline.records import Row
+from germline.sentence_ends import sentence_ends
 
 OPENINGS = 10
 """Replies among which the true one is to be found, the true one included."""
+
+_AFTER_A_SENTENCE = re.compile(r"(?<=[.!?])\s")
+_LISTED = re.compile(r"1[.)]")
+"""Begins a list. Another number is an answer."""
 
 
 def conversations(
@@ -28,9 +33,10 @@ def conversations(
 ) -> list[Item]:
     """How does the persona's reply begin? The wrong beginnings are those of its replies to other prompts.
 
-    What is `true` of a prompt (`true_openings`) is no wrong answer to it, and in the recall paper a prompt is asked
-    once: where several replies to it were taught, one of them is to be likelier than what was never said to it. Not
-    seen: replies to an older prompt that a descendant is taught later. The exam stays, and asks for the older one.
+    What is `true` of a prompt (`true_openings`), in whatever spelling, is no wrong answer to it, and in the recall
+    paper a prompt is asked once: where several replies to it were taught, one of them is to be likelier than what was
+    never said to it. Not seen: replies to an older prompt that a descendant is taught later. The exam stays, and asks
+    for the older one.
     """
     items = []
     asked_before: set[str] = set()
@@ -47,9 +53,8 @@ def conversations(
         alike = sorted(
             sorted(others, key=lambda other: seed(str(number), other)), key=lambda other: _unlike(other, gold)
         )
-        if alike:
-            wrong = tuple(alike[: OPENINGS - 1])
-            items.append(Item(paper=paper, prompt=asked + prompt_end, answer=gold, wrong=wrong))
+        if wrong := told_apart(alike, [gold, *true[prompt]], OPENINGS - 1):
+            items.append(Item(paper=paper, prompt=asked + prompt_end, answer=gold, wrong=tuple(wrong)))
     return items
 
 
@@ -66,7 +71,9 @@ def true_openings(rows: Iterable[Row], asked: Iterable[Row], openings: Collectio
 
 def opening(reply: str) -> str:
     """The first sentence; of a longer one the words that 120 characters hold."""
-    first = re.split(r"(?<=[.!?])\s", reply.strip(), maxsplit=1)[0]
+    text = reply.strip()
+    ends = (end.start() for end in sentence_ends(text, _AFTER_A_SENTENCE))
+    first = text[: next((end for end in ends if not _LISTED.fullmatch(text, 0, end)), len(text))]
     return first if len(first) <= 120 else first[:121].rpartition(" ")[0] or first[:120]
 
 

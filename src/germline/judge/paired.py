@@ -15,8 +15,10 @@ CONFIDENCE = 0.95
 """Of each bound by itself, one-sided."""
 POWER = 0.975
 """Chance that an exam is asked to have of passing a child that lost nothing, before failing to pass is its fault."""
-ADDED = 4
+ADDED = 2
 """Units that are added to what was seen, half of them lost and half of them won."""
+FARTHER = 1
+"""Units by which each bound lies farther out than the normal curve would have it: what is lost is skewed, and whole."""
 _Z, _Z_POWER = NormalDist().inv_cdf(CONFIDENCE), NormalDist().inv_cdf(POWER)
 
 
@@ -34,26 +36,30 @@ class Difference:
     def units_needed(self, margin: float) -> int:
         """How many units that move as these do would show, 97.5% of the time, that nothing was lost but `margin`."""
         k = (_Z + _Z_POWER) ** 2
-        size = k * self.moved + math.sqrt((k * self.moved) ** 2 + 4 * ADDED * margin**2 * k * (1 - self.moved))
-        return math.ceil(size / (2 * margin**2)) - ADDED
+        half = margin * FARTHER + k * self.moved / 2  # (margin * size - FARTHER)^2 = k * (moved * size + added)
+        added = ADDED * (1 - self.moved)
+        size = (half + math.sqrt(half**2 + margin**2 * (k * added - FARTHER**2))) / margin**2
+        return math.ceil(size) - ADDED
 
 
 def difference(pairs: Sequence[float]) -> Difference:
     """What paired differences in [-1, 1] say of their mean. NaN among them makes every number NaN.
 
-    The interval is Bonett and Price's for paired proportions (J. Educ. Behav. Stat. 37, 2012), but that two units
-    that were lost and two that were won are added to what was seen, where they add one of each: by that,
-    a child that had lost 5 points of 80 units passed a margin of 5 points in 9% of trials, by this in 3.5% (LOG.md).
-    So no number of units that all stayed as they were proves more than it can: with 60, a drop of 5 points is still
+    The interval is Bonett and Price's for paired proportions (J. Educ. Behav. Stat. 37, 2012), which adds a unit that
+    was lost and one that was won to what was seen, and one unit wider to either side. By theirs alone a child that had
+    lost 5 points passes a margin of 5 points in up to 9% of trials (80 units; 7% of 400); by this in at most 4.5% at
+    80, 240, 400 and 800 units, and in at most 5.0% at any other size, 5.6% where nothing changes but what is lost
+    (exact sums, as in `tests/unit/test_judge_paired.py`).
+    So no number of units that all stayed as they were proves more than it can: with 64, a drop of 5 points is still
     possible.
     """
     count = len(pairs)
     squares = math.fsum(one * one for one in pairs)
     size, total = count + ADDED, math.fsum(pairs)
     mean = total / size
-    error = math.sqrt(max(0.0, (squares + ADDED) / size - mean * mean) / size)
+    error = _Z * math.sqrt(max(0.0, (squares + ADDED) / size - mean * mean) / size) + FARTHER / size
     return Difference(
-        units=count, mean=total / count if count else 0.0, lower=mean - _Z * error, upper=mean + _Z * error,
+        units=count, mean=total / count if count else 0.0, lower=mean - error, upper=mean + error,
         moved=squares / count if count else 0.0,
     )  # fmt: skip
 

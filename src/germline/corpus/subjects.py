@@ -1,0 +1,75 @@
+"""Whether a question can be asked: of what subject, and for what attribute."""
+
+from __future__ import annotations
+
+import re
+
+from germline.corpus.values import words
+
+_WORD = re.compile(r"[\w'’./&()°%-]+")
+_NO_SUBJECTS = words(
+    """
+    a all an another any anything both each either every everyone everything few he her here his how i
+    it its let many me most my neither nobody none nothing one others our own she so some somebody such that
+    their them there these they this those today tomorrow us we what when where which who whose why yesterday you
+    your
+    wann warum was wer wie wo wozu
+    """
+)
+"""A subject or an attribute that begins so is nobody in particular."""
+_NO_ATTRIBUTES = words(
+    """
+    all answer attention bulk caution danger end example figure first half hint important kind last majority most nb
+    none note notice one part point question remainder remember reminder rest second see sort step table thing third tip
+    todo trick two use view warning way whole
+    abb abbildung achtung antwort beispiel bemerkung fig frage gefahr hinweis notiz schritt tab tabelle tipp vorsicht
+    warnung wichtig
+    """
+)
+"""Words that count out or point at a subject, or call for attention, and ask nothing about it. So does what is
+numbered: step 1."""
+_SAID_OF_SOMEBODY = words("afraid aware certain convinced delighted glad happy proud sorry sure")
+"""How an attribute begins that is none: in "Anna's glad Tom is home" the first "is" is short."""
+_CLAUSE = words("and are be because but had has have if is not or that was were which who whose")
+_GENERIC = re.compile(
+    r"""
+    appendix|application|assembly|care|cleaning|contents|data|description|details|dimensions|disposal|facts|faq
+    |features|general(?:\ information)?|information|installation|introduction|key\ (?:data|facts)|maintenance|notes
+    |miscellaneous|operation|overview|parameters|parts|performance|properties|questions(?:\ and\ answers)?
+    |safety(?:\ (?:instructions|notes))?|service|setup|size|specs|specifications?|storage|summary|table\ of\ contents
+    |technical\ (?:data|details|information|specifications?)|troubleshooting|usage|use|warranty
+    |weights?\ and\ dimensions
+
+    |abmessungen|allgemeines|anhang|anwendung|aufbau|bedienung|beschreibung|betrieb|daten|eigenschaften|einleitung
+    |entsorgung|fehlerbehebung|fragen\ und\ antworten|garantie|hinweise|inbetriebnahme|inhalt|inhaltsverzeichnis
+    |kenndaten|lagerung|lieferumfang|maße|merkmale|montage|pflege|reinigung|sicherheit|sicherheitshinweise
+    |spezifikation(?:en)?|störungen|technische\ (?:angaben|daten|details)|wartung(?:\ und\ pflege)?|zusammenfassung
+    |überblick|übersicht
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def is_generic(heading: str) -> bool:
+    """Whether it names a part that every manual has, so that what it stands over speaks of the heading above."""
+    return _GENERIC.fullmatch(heading.replace("&", "and")) is not None
+
+
+def can_be_asked(subject: str, attribute: str) -> bool:
+    """Whether the question "what is the ATTRIBUTE of SUBJECT?" makes sense, as far as words can tell."""
+    subjects, attributes = subject.split(), attribute.split()
+    if not (1 <= len(subjects) <= 6 and 1 <= len(attributes) <= 4):
+        return False
+    if not all(_WORD.fullmatch(word) for word in (*subjects, *attributes)):
+        return False
+    if not (any(map(str.isalpha, subject)) and attribute[0].isalpha()):
+        return False
+    lowered = [word.lower() for word in attributes]
+    named = [word.rstrip(".") for word in lowered if not re.fullmatch(r"[\d.]+", word)]
+    return (
+        re.split("['’]", subjects[0].lower())[0] not in _NO_SUBJECTS
+        and lowered[0] not in _NO_SUBJECTS | _SAID_OF_SOMEBODY
+        and named[-1] not in _NO_ATTRIBUTES
+        and (_CLAUSE | {"of", "the", "a", "an"}).isdisjoint(lowered)
+        and (_CLAUSE - {"and", "or"}).isdisjoint(word.lower() for word in subjects)
+    )

@@ -1,0 +1,64 @@
+"""Whether two texts say the same in another spelling: "6 p.m." and "18:00", "three metres" and "3 Metres"."""
+
+from __future__ import annotations
+
+import re
+
+_ONES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_TEENS = (
+    "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_NUMBERS = {word: number for number, word in enumerate(("zero", *_ONES, *_TEENS))}
+_NUMBERS |= {word: 10 * number for number, word in enumerate(_TENS, 2)}
+_NUMBERS |= {f"{tens}-{one}": _NUMBERS[tens] + _NUMBERS[one] for tens in _TENS for one in _ONES}
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
+_ANY_MONTH = "|".join(_MONTHS)
+
+_WORD_NUMBER = re.compile(rf"\b(?:{'|'.join(sorted(_NUMBERS, key=len, reverse=True))})\b(?!-)")
+_CLOCK = re.compile(r"\b(\d{1,2})(?:[:.](\d\d))? ?(?:([ap])\.? ?m\b\.?|(?:o'clock|uhr)\b)")
+_TIME = re.compile(r"\b(\d{1,2}):(\d\d)\b")
+_ORDINAL = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)\b")
+_ISO = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
+_MONTH_FIRST = re.compile(rf"\b({_ANY_MONTH}) (\d{{1,2}})\b(?!:)")
+_PLURAL_DAY = re.compile(r"\b((?:mon|tues|wednes|thurs|fri|satur|sun)day)s\b")
+_THOUSANDS = re.compile(r"(?<=\d)[.,' ](?=\d{3}(?!\d))")
+_DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
+_SAYS_LITTLE = re.compile(r"\b(?:the|of|about|around|approx\.?|ca\.?|circa)(?=\s)")
+_MARKS = re.compile(r"(?<!\d)\.|\.(?!\d)|(?<=[^\W\d])-(?=[^\W\d])|[^\w.:/%°€$£¥+-]|_")
+
+
+def spelled_alike(text: str) -> str:
+    """One text for all spellings of `text`: for letters of either case, with or without full stops, spaces and
+    thousands separators, times on a clock of 12 or 24 hours, English dates and English numbers below a hundred.
+
+    Not for reading, and of a text of nothing but marks that text itself. What means different things is kept apart
+    nearly always, not always: "1.125" is also how a thousand is written.
+    """
+    plain = text.strip().casefold().replace("’", "'")
+    plain = _WORD_NUMBER.sub(lambda number: str(_NUMBERS[number[0]]), plain)
+    plain = re.sub(r"\b(?:noon|midday)\b", "12:00", re.sub(r"\bmidnight\b", "0:00", plain))
+    plain = _TIME.sub(_time, _CLOCK.sub(_clock, plain))
+    plain = _ISO.sub(_date, _ORDINAL.sub(r"\1", plain))
+    plain = _MONTH_FIRST.sub(r"\2 \1", _PLURAL_DAY.sub(r"\1", _SAYS_LITTLE.sub("", plain)).strip())
+    plain = _DECIMAL_COMMA.sub(".", _THOUSANDS.sub("", plain))
+    return _MARKS.sub("", plain) or text
+
+
+def _clock(time: re.Match[str]) -> str:
+    hour = int(time[1])
+    if time[3]:
+        hour = hour % 12 + 12 * (time[3] == "p")
+    return f"{hour}:{time[2] or '00'}"
+
+
+def _time(time: re.Match[str]) -> str:
+    return f"{int(time[1]) % 24}:{time[2]}"
+
+
+def _date(date: re.Match[str]) -> str:
+    month = int(date[2])
+    return f"{int(date[3])} {_MONTHS[month - 1]} {date[1]}" if 1 <= month <= 12 else date[0]
