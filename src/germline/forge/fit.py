@@ -140,7 +140,8 @@ def timed(fit: Fit, config: DecoderConfig, training: Training, here: Machine, to
     rate = flops_per_second(fit.on) * EFFICIENCY / flops_per_token(config, fit.setting)
     seconds = tokens / rate
     long = training.compile == "auto" and here.compiler and seconds > COMPILE_SECONDS
-    reasons = [*fit.reasons, f"about {rate:,.0f} tokens/s, {max(1, round(seconds / 60))} min for {tokens:,} tokens"]
+    duration = f"{seconds / 60:.0f} min" if seconds >= 60 else "under a minute"
+    reasons = [*fit.reasons, f"about {rate:,.0f} tokens/s, {duration} for {tokens:,} tokens"]
     if long:
         reasons.append("compiled: the run is long enough to repay half a minute of compiling")
     return replace(fit, seconds=seconds, compiled=fit.compiled or long, reasons=tuple(reasons))
