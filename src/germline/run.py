@@ -1,6 +1,6 @@
 """An evolve in flight: its directory under `runs/`, which outlives a kill and is gone once the child is born.
 
-runs/g4/run.json      parent, laws, plan and delta, written once the delta is whole
+runs/g4/run.json      parent, laws, plan, sources and delta, written once the delta is whole
 runs/g4/delta/        the immutable snapshot of what is to be learned
 runs/g4/batches/      what every step of training reads (curriculum.batches)
 runs/g4/checkpoint…   the state of training (forge.resume)
@@ -90,8 +90,9 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
     """The unfinished run of this lineage, or a new one whose delta is read from the plan's sources now.
 
     Raises NothingNew when there is nothing new to learn, PlanError when an unfinished run was begun from
-    another parent, plan or laws, or the laws are not the pinned ones (before anything is read), GermlineError
-    when nothing could be signed here in the end.
+    another parent, plan or laws, or with a source or a whitelist that is no longer so, when the laws are not the
+    pinned ones or the probes or cards cannot be read (before anything is learned), GermlineError when nothing could
+    be signed here in the end.
     """
     sources.require_pinned(lineage, plan.exams)
     ledger.require_ready(lineage.home)
