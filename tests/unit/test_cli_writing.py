@@ -421,7 +421,10 @@ def test_ctrl_c_amid_an_import_ends_the_process(tmp_path: Path, command: str) ->
         "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    sum(range(9))\n"
         "except BaseException:\n    print('swallowed')\n"
     )
-    program = f"from germline.cli import _interruptible\nwith _interruptible(['{command}']):\n    import deaf"
+    program = (
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored, where it was before us
+        f"from germline.cli import _interruptible\nwith _interruptible(['{command}']):\n    import deaf"
+    )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr.startswith("error: interrupted") and (command == "evolve") == ("goes on" in done.stderr)
@@ -429,8 +432,11 @@ def test_ctrl_c_amid_an_import_ends_the_process(tmp_path: Path, command: str) ->
 
 @pytest.mark.skipif(os.name == "nt", reason="another process cannot send Ctrl-C there")
 def test_ctrl_c_elsewhere_is_an_exception() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), _interruptible(["evolve"]):
-        os.kill(os.getpid(), signal.SIGINT)
-        sum(range(9))
-    assert signal.getsignal(signal.SIGINT) is before
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), _interruptible(["evolve"]):
+            os.kill(os.getpid(), signal.SIGINT)
+            sum(range(9))
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
