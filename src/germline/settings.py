@@ -36,7 +36,7 @@ class Data(Section):
     heldout: float = Field(default=0.1, ge=0.0, le=0.5)
     """Share of the rows without facts that is never trained on, chosen by content hash."""
     rows: int = Field(default=0, ge=0)
-    """Most new rows that a generation is trained on, in the order of the sources; the rest waits for the next. 0: all."""
+    """Most new rows that a generation is trained on, in the order of the sources; others wait for the next. 0: all."""
     revise: bool = False
     """A fact of this delta takes the place of an ancestor's that has another value; false: that is forgetting."""
     strict: bool = True
