@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from germline import delta, foreign, sources
+from germline.corpus.whitelist import read_whitelist
 from germline.errors import GermlineError, PlanError
 from germline.karma import harvest
 from germline.lineage import EXAM, HELDOUT, PLAN, TRAIN, Generation, Lineage
@@ -127,8 +128,10 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
 
 
 def _whitelist(home: Home, plan: Plan) -> Digest:
-    """Of the file's bytes; empty where there is none."""
-    return objects.hash_file(home.root / plan.data.whitelist).digest if plan.data.whitelist else ""
+    """Of what it lists; empty where the plan names none. PlanError as `read_whitelist`."""
+    if not plan.data.whitelist:
+        return ""
+    return digest_of(canonical_json(sorted(read_whitelist(home.root / plan.data.whitelist))))
 
 
 def end(home: Home, run: Run) -> None:

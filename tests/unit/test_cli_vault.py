@@ -309,6 +309,13 @@ def test_what_may_no_longer_be_learned_is_not_learned_by_a_run_in_flight(one: Ho
     begin(f"{both} ../more.md", told=events.append)
     assert events[-1].text == "going on with g4, begun before; ../more.md waits for the next"
     assert begin("../notes.md", "notes.md", restart=True).delta.train_rows == 1
+    listed.write_text(f"# the notes\n{listed.read_text()}")
+    plan = load_plan(one.plan, ['data.sources=["../notes.md"]', 'data.whitelist="list"'])
+    assert runs.begin(Lineage.open(one), plan, quiet, restart=False).resumed, "a comment lists nothing"
+    listed.unlink()
+    for restart in (False, True):
+        with pytest.raises(PlanError, match=r"data\.whitelist: .*list cannot be read"):
+            runs.begin(Lineage.open(one), plan, quiet, restart=restart)
 
 
 def test_a_wrong_path_to_probes_or_cards_is_told_before_a_run_is_begun(one: Home) -> None:

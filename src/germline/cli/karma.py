@@ -18,6 +18,9 @@ SHOWN = 8
 NEGATIVE = {"ignore_unknown_options": True}
 """For commands that take -1 as a number, and not as an option."""
 
+_where = options.home_path(lambda context, parameter, given: given)
+"""--home as it is given: `--help` of a subcommand needs no lineage."""
+
 
 @click.group(
     "karma",
@@ -28,7 +31,7 @@ NEGATIVE = {"ignore_unknown_options": True}
         "germline karma feedback chatcmpl-12ab -1 --correction 'It was Ada Karr.'",
     ),
 )
-@options.home_path(lambda context, parameter, given: given)
+@_where
 @options.as_json
 @click.pass_context
 def command(context: click.Context, home: Path | None, as_json: bool) -> None:
@@ -66,7 +69,7 @@ def command(context: click.Context, home: Path | None, as_json: bool) -> None:
 @click.option("--reason", default="", help="Why.")
 @click.option("--source", default="owner", show_default=True, help="Who; quotas go by it.")
 @click.option("--key", default="", help="Told twice with one key, it counts once.")
-@options.home_path(lambda context, parameter, given: given)
+@_where
 @options.as_json
 @click.pass_context
 def add(
@@ -86,7 +89,7 @@ def add(
 @click.option("--correction", default="", help="How it should have been answered.")
 @click.option("--source", default="owner", show_default=True, help="Who; quotas go by it.")
 @click.option("--key", default="", help="Told twice with one key, it counts once.")
-@options.home_path(lambda context, parameter, given: given)
+@_where
 @options.as_json
 @click.pass_context
 def feedback(
