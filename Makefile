@@ -17,8 +17,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## grow three generations from examples/lighthouse, and see a poisoned one refused
 	$(BIN)/python examples/demo.py $(DEMO_HOME)
 
-test: $(STAMP)  ## the whole test suite
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## the whole test suite, two tests at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 test-triton: $(STAMP)  ## the GPU's kernels, on a machine without one: Triton, 290 MB, and its interpreter
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[triton-interpret]'

@@ -1,4 +1,4 @@
-"""Every test has a configuration of its own, so that none touches the user's keys or witnesses."""
+"""Every test has a configuration of its own, so that none touches the user's keys or witnesses; and none is timed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from germline.store import keys
 
 CONFIG = "GERMLINE_CONFIG"
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -59,7 +59,7 @@ def texts_of(batch: Batch) -> Iterator[tuple[list[int], list[int]]]:
             yield tokens[place].tolist(), positions[place].tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(2, 300), min_size=1, max_size=60),
     st.sampled_from([64, 128, 256]),
@@ -202,7 +202,7 @@ plans = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pools, plans, st.integers(0, 3))
 def test_from_disk_comes_what_lists_would_give(drawn: list[list[Item]], plan: Curriculum, seed: int) -> None:
     told = [[([encoded(e) for e in item.wordings], item.question, item.dealt) for item in pool] for pool in drawn]

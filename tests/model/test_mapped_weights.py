@@ -43,6 +43,7 @@ def test_a_file_takes_few_descriptors(
     path: Path, tensors: Tensors, stretch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(weights, "STRETCH", stretch)
+    gc.collect()  # what tests before this one have left open
     before, most = psutil.Process().num_fds(), -(-path.stat().st_size // stretch)
     found = dict(weights.read(path))
     assert psutil.Process().num_fds() - before <= most

@@ -49,12 +49,13 @@ PLAN = """
 sources = ["../first"]
 heldout = 0.1
 [curriculum]
-epochs = 9
+epochs = 5
 forms = 8
 batch_tokens = 512
 row_tokens = 128
 [training]
 learning_rate = 0.005
+threads = 1
 embeddings = true
 embedding_learning_rate = 0.01
 rank = 8

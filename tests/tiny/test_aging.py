@@ -18,7 +18,7 @@ KARMA = "[karma]\nthreshold = 4\nper_correction = 2\nkeep_conversations = true\n
 
 def test_feedback_pays_for_a_child_that_learns_it(founded: Path, copy_of: Callable[[Path], Home]) -> None:
     home = copy_of(founded)
-    home.plan.write_text(home.plan.read_text().replace("epochs = 9", "epochs = 1") + KARMA, encoding="utf-8")
+    home.plan.write_text(home.plan.read_text().replace("epochs = 5", "epochs = 1") + KARMA, encoding="utf-8")
     plan, book, seen = load_plan(home.plan), Book(home), list[Event]()
     shown: list[object] = []
 

@@ -15,7 +15,7 @@ from germline.store.home import Home
 
 def test_a_program_comes_of_age_and_goes_back(founded: Path, copy_of: Callable[[Path], Home], tmp_path: Path) -> None:
     home = copy_of(founded)
-    home.plan.write_text(home.plan.read_text().replace("epochs = 9", "epochs = 4"), encoding="utf-8")
+    home.plan.write_text(home.plan.read_text().replace("epochs = 5", "epochs = 4"), encoding="utf-8")
     lineage = germline.Lineage.open(home.root)
     generator = ResponseGenerator(lineage)
     before = generator.answer("Who made the fog horn?")

@@ -49,6 +49,13 @@ def held(home: Home) -> dict[str, bytes]:
     return {path.relative_to(home.root).as_posix(): path.read_bytes() for path in paths}
 
 
+@pytest.fixture(autouse=True)
+def _own_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other programs put beside a replay's scratch is none of its business."""
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+
+
 def scratches() -> list[Path]:
     return sorted(Path(tempfile.gettempdir()).glob(".tmp-*"))
 

@@ -170,7 +170,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.lists(steps, max_size=12), st.booleans()), min_size=1, max_size=4), st.integers(1, 25))
 def test_whatever_attempts_do_and_wherever_they_die(
     home: Home, monkeypatch: pytest.MonkeyPatch, scripts: list[tuple[list[Step], bool]], fatal: int

@@ -45,7 +45,7 @@ def balances(delta: Delta) -> bool:
 
 
 @given(STREAMS, st.floats(0, 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_books_balance_and_rows_come_back(stream: list[Row | Refusal], share: float) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "delta"
@@ -65,7 +65,7 @@ def test_books_balance_and_rows_come_back(stream: list[Row | Refusal], share: fl
 
 
 @given(st.permutations([f"Keeper's note number {n}, on the weather." for n in range(12)]))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_order_of_files_does_not_move_a_row(texts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -91,7 +91,7 @@ HELDOUT = {row.text for row in NOTES if held_out(row)}
 
 
 @given(TEXT)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_text_survives_from_file_to_row(text: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -184,7 +184,11 @@ MARKS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, MISSING, "1", "", None, [], {}, True], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, math.inf, -math.inf, pytest.param(MISSING, id="missing"), "1", "", None, [], {}, True],
+    ids=str,
+)
 @pytest.mark.parametrize("mark", MARKS)
 def test_a_mark_that_is_no_mark_never_passes(mark: str, value: object) -> None:
     """Not in the child's card, and not by spoiling the parent's that it is compared with."""

@@ -127,7 +127,7 @@ def do(home: Home, deeds: list[Any]) -> None:
             litter(home, *deed)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(deeds, max_size=7), st.integers(0, 3))
 def test_whatever_an_entry_reaches_stays_and_all_else_goes(deeds: list[Any], keep_weights: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -192,7 +192,7 @@ def test_links_and_pipes_are_found_and_not_opened(home: Home) -> None:
 NAMES = st.sampled_from(["x", "0" * 64, "f" * 64 + ".json", "000003.json", "000001.json~", ".hidden", "é"])
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(data=st.data())
 def test_any_single_damage_is_reported_by_name(pristine: Home, data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as scratch:

@@ -20,9 +20,9 @@ from tests.vault.cycle import MANUAL, Cycle, Tell, Told, configured, published, 
 from tests.vault.faults import forked, scratch
 
 SHORTER = {
-    "epochs = 9": "epochs = 2",
+    "epochs = 5": "epochs = 2",
     "batch_tokens = 512": "batch_tokens = 256",
-    "checkpoint_every = 5": "checkpoint_every = 1\nthreads = 1",
+    "checkpoint_every = 5": "checkpoint_every = 1",
     "choices = 4": "choices = 2\nreplies = 2",
     "answer_tokens = 8": "answer_tokens = 2",
 }
