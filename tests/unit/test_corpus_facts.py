@@ -205,6 +205,28 @@ def test_of_a_pair_with_several_values_one_kind_none_is_a_fact_unless_one_alone_
     assert stated(*map(HEIGHT.format, told)) == ([("the mast", "height", value)] if value else [])
 
 
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        ("| Property | Value |\n| --- | --- |\n| Weight | 12 kg |\n| Hose | 3 m |",
+         [("Pump 100", "hose", "3 m"), ("Pump 100", "weight", "12 kg")]),
+        ("| Parameter | Value | Unit |\n|---|---|---|\n| Weight | 12 | kg |\n| Colour | red | |",
+         [("Pump 100", "colour", "red"), ("Pump 100", "weight", "12 kg")]),
+        ("| Eigenschaft | Wert |\n|---|---|\n| Gewicht | 12 kg |", [("Pump 100", "gewicht", "12 kg")]),
+        ("| Property | Pump 200 | Pump 300 |\n|---|---|---|\n| Weight | 14 kg | 19 kg |",
+         [("Pump 200", "weight", "14 kg"), ("Pump 300", "weight", "19 kg")]),
+        ("| Parameter | Default |\n|---|---|\n| Timeout | 30 s |", [("Timeout", "default", "30 s")]),
+        ("| Pump | Value |\n|---|---|\n| Pump 7 | 12 euros |", [("Pump 7", "value", "12 euros")]),
+    ],
+)  # fmt: skip
+def test_a_sheet_tells_of_what_its_heading_names(table: str, found: list[tuple[str, str, str]]) -> None:
+    assert stated(f"# Pump 100\n\n## Technical data\n\n{table}") == found
+
+
+def test_a_sheet_without_a_heading_tells_of_nothing() -> None:
+    assert stated("| Property | Value |\n| --- | --- |\n| Weight | 12 kg |") == []
+
+
 def test_no_port_of_call_is_the_port() -> None:
     table = "| Ship | Port |\n| --- | --- |\n| Anna | Hull |\n| Anna | Leith |\n| Berta | Leith |"
     assert stated(table) == [("Berta", "port", "Leith")]

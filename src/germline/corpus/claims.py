@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from germline.corpus.passages import fence_after
 from germline.corpus.sentences import Claim, answered, sentences, stated
-from germline.corpus.subjects import can_be_asked, is_generic
+from germline.corpus.subjects import can_be_asked, is_generic, is_sheet, is_turned
 from germline.records import Row, Turn
 
 _LONGEST_STATEMENT = 400
@@ -47,8 +47,9 @@ _Above = list[tuple[int, str]]
 def claims(rows: Iterable[Row]) -> Iterator[tuple[Row, Claim]]:
     """All that `rows` claim, sensible or not, in their order and without markup, each with its row.
 
-    Items and lines have the heading above them for their subject; where that is a part that every manual has
-    ("Technical data"), the next one above that is not, be it in the passage before. With none they claim nothing.
+    Items, lines and the sheets of one thing have the heading above them for their subject; where that is a part that
+    every manual has ("Technical data"), the next one above that is not, be it in the passage before. With none they
+    claim nothing.
     """
     above: _Above = []
     before: Row | None = None
@@ -73,7 +74,7 @@ def _written(text: str, above: _Above) -> Iterator[Claim]:
             above[:] = [(other, name) for other, name in above if other < depth]
             above.append((depth, _named(block[0]) or (above[-1][1] if above else "")))
         elif block[0].lstrip().startswith("|"):
-            yield from _table(block)
+            yield from _table(subject, block)
         elif _ITEM.fullmatch(block[0]):
             if subject:
                 yield from _items(subject, block)
@@ -146,15 +147,23 @@ def _lone_pairs(block: list[str]) -> list[tuple[str, str]]:
     return found if distinct and all(can_be_asked("x", attribute) for attribute, _ in found) else []
 
 
-def _table(block: list[str]) -> Iterator[Claim]:
+def _table(subject: str, block: list[str]) -> Iterator[Claim]:
+    """Each line a subject and each column an attribute, or the other way round; or the sheet of `subject`, the heading:
+    "Property | Value", of whose lines each is an attribute."""
     if len(block) < 3 or not _RULE.fullmatch(block[1].strip()):
         return
-    _, *attributes = _cells(block[0])
+    corner, *columns = _cells(block[0])
+    sheet, turned = is_sheet(corner, columns), is_turned(corner, columns)
     for line in block[2:]:
-        subject, *values = _cells(line)
-        if len(values) == len(attributes):
-            for attribute, value in zip(attributes, values, strict=True):
-                yield Claim(subject, attribute, value)
+        first, *values = _cells(line)
+        if len(values) != len(columns):
+            continue
+        if sheet:
+            if subject:
+                yield Claim(subject, first, " ".join(filter(None, values)))
+            continue
+        for column, value in zip(columns, values, strict=True):
+            yield Claim(column, first, value) if turned else Claim(first, column, value)
 
 
 def _cells(line: str) -> list[str]:

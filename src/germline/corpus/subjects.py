@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from germline.corpus.values import words
 
@@ -49,10 +50,31 @@ _GENERIC = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
+_PROPERTIES = words(
+    """
+    attribute characteristic feature parameter property quantity spec specification
+    angabe eigenschaft kenngröße kennwert merkmal
+    """
+)
+_VALUES = words("value values data specification angabe daten wert werte")
+_UNITS = words("unit units einheit einheiten")
+
 
 def is_generic(heading: str) -> bool:
     """Whether it names a part that every manual has, so that what it stands over speaks of the heading above."""
     return _GENERIC.fullmatch(heading.replace("&", "and")) is not None
+
+
+def is_sheet(corner: str, columns: Sequence[str]) -> bool:
+    """Whether a table of this first cell and these columns is of one thing: Property | Value, perhaps | Unit."""
+    if corner.lower() not in _PROPERTIES or len(columns) not in (1, 2):
+        return False
+    return columns[0].lower() in _VALUES and all(column.lower() in _UNITS for column in columns[1:])
+
+
+def is_turned(corner: str, columns: Sequence[str]) -> bool:
+    """Whether its columns are things that are compared, by their numbers: Property | Pump 100 | Pump 200."""
+    return corner.lower() in _PROPERTIES and all(any(map(str.isdigit, column)) for column in columns)
 
 
 def can_be_asked(subject: str, attribute: str) -> bool:
