@@ -71,12 +71,14 @@ def teach(
     if trained is not None:
         return trained, fit
     anchor = anchoring.anchor(lineage, run, texts, training, fit.on, steps=len(batches))
-    tokens = batches.real_tokens + (anchor.tokens(0, len(batches)) if anchor else 0)
+    anchored = anchor.tokens(0, len(batches)) if anchor else 0
+    tokens = batches.real_tokens + anchored
     text = f"training g{run.number}: {len(batches)} steps, {tokens:,} tokens"
     on_event(Event(kind="stage", text=text))
     config = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
     if not fit.seconds:
-        fit = forge_fit.timed(fit, config, training, machine(training.device), tokens)
+        predicted = batches.learned_tokens + 1.5 * anchored  # the founder's logits are a third product there
+        fit = forge_fit.timed(fit, config, training, machine(training.device), tokens, predicted)
         runs.save_fit(run, fit)
     if meter is not None:
         meter.foresee(*_foreseen(lineage, run, batches, anchor, fit))

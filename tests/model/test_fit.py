@@ -116,11 +116,14 @@ def test_a_long_run_is_compiled_and_a_short_one_is_not(monkeypatch: pytest.Monke
     monkeypatch.setattr("germline.forge.fit.flops_per_second", lambda on: 4e11)
     config, plain = shape("SmolLM2-135M"), Training()
     chosen = fitted("SmolLM2-135M", 16)
-    long, short = (timed(chosen, config, plain, here(16, compiler=True), tokens) for tokens in (1_000_000, 50_000))
+    able = here(16, compiler=True)
+    long, short = (timed(chosen, config, plain, able, tokens, tokens) for tokens in (1_000_000, 50_000))
     assert (long.compiled, short.compiled) == (True, False)
     assert long.seconds == pytest.approx(20 * short.seconds)
-    assert not timed(chosen, config, plain, here(16, compiler=False), 1_000_000).compiled
-    assert not timed(chosen, config, Training(compile="off"), here(16, compiler=True), 1_000_000).compiled
+    unread = timed(chosen, config, plain, able, 1_000_000, 0)  # no loss is taken: the vocabulary costs nothing
+    assert unread.seconds == pytest.approx(long.seconds * config.block_parameters / config.parameters, rel=1e-3)
+    assert not timed(chosen, config, plain, here(16, compiler=False), 1_000_000, 0).compiled
+    assert not timed(chosen, config, Training(compile="off"), here(16, compiler=True), 1_000_000, 0).compiled
 
 
 def test_a_fit_comes_back_from_json() -> None:

@@ -37,8 +37,9 @@ SHORTEST_ROW = 128
 COMPILE_SECONDS = 600
 """A predicted run this long compiles: the compiler takes 20 to 40 s and saves some 5 to 10%."""
 
-EFFICIENCY = 0.55
-"""Share of the machine's matrix rate that a whole step reaches: 0.46 at 384 tokens, 0.50 to 0.62 at 2,048."""
+EFFICIENCY = {torch.bfloat16: 0.5, torch.float32: 0.65}
+"""Share of the machine's matrix rate that a whole step reaches. bf16 (AVX512-BF16): 0.39 to 0.51 at 512 tokens, 0.52 at
+2,048. fp32 (AVX2): 0.69 and 0.55 to 0.60; products take three times as long there, what lies between them does not."""
 
 BITS_BYTES = {None: 0.0, "int8": 1.01, "nf4": 0.517}
 
@@ -135,13 +136,13 @@ def fit(
     )  # fmt: skip
 
 
-def timed(fit: Fit, config: DecoderConfig, training: Training, here: Machine, tokens: int) -> Fit:
-    """The same fit with the time that `tokens` will take, from this machine's matrix rate measured now."""
-    rate = flops_per_second(fit.on) * EFFICIENCY / flops_per_token(config, fit.setting)
-    seconds = tokens / rate
+def timed(fit: Fit, config: DecoderConfig, training: Training, here: Machine, tokens: int, predicted: float) -> Fit:
+    """The same fit with the time that `tokens` will take, the loss of so many of them `predicted`, from this machine's
+    matrix rate measured now."""
+    seconds = flops(config, fit.setting, tokens, predicted) / (flops_per_second(fit.on) * EFFICIENCY[fit.on.dtype])
     long = training.compile == "auto" and here.compiler and seconds > COMPILE_SECONDS
     duration = f"{seconds / 60:.0f} min" if seconds >= 60 else "under a minute"
-    reasons = [*fit.reasons, f"about {rate:,.0f} tokens/s, {duration} for {tokens:,} tokens"]
+    reasons = [*fit.reasons, f"about {tokens / seconds:,.0f} tokens/s, {duration} for {tokens:,} tokens"]
     if long:
         reasons.append("compiled: the run is long enough to repay half a minute of compiling")
     return replace(fit, seconds=seconds, compiled=fit.compiled or long, reasons=tuple(reasons))
@@ -189,11 +190,11 @@ def _micros(row_tokens: int, batch_tokens: int) -> list[int]:
     return micros
 
 
-def flops_per_token(config: DecoderConfig, setting: Setting) -> float:
-    """Two per weight forward and two backward (frozen weights get no gradient), plus what is recomputed."""
-    embeddings = config.vocabulary * config.hidden
+def flops(config: DecoderConfig, setting: Setting, tokens: float, predicted: float) -> float:
+    """Two per weight and token forward and two backward (frozen weights get no gradient), plus what is recomputed;
+    those of the vocabulary for `predicted` tokens alone."""
     again = config.block_parameters * setting.recomputed_layers / config.layers
-    return 4.0 * (config.block_parameters + embeddings) + 2.0 * again
+    return tokens * (4.0 * config.block_parameters + 2.0 * again) + predicted * 4.0 * config.vocabulary * config.hidden
 
 
 def peak_bytes(config: DecoderConfig, training: Training, on: Arithmetic, setting: Setting) -> int:
