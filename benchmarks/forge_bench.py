@@ -31,6 +31,10 @@ LIMIT = 0.01
 """Largest relative difference of two loss curves with the same arithmetic."""
 WARM_UP = 2
 """Steps at the start of a process that are not measured."""
+LONG = 300
+"""Seconds; a process that took longer is not run a second time."""
+BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""What a processor says that multiplies bf16 matrices in hardware."""
 PLAN: dict[str, Any] = {
     "rank": 16, "alpha": 32.0, "learning_rate": 3e-4, "clip": 1.0, "seed": 0,
     "targets": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
@@ -47,12 +51,12 @@ class Side:
     name: str
     weights: str
     """How the frozen weights are held: fp32, bf16 or nf4."""
+    arithmetic: str = "bf16"
+    """What matrices are multiplied in: bf16 or fp32."""
     recompute: bool = False
+    """Activations are computed again in the backward pass: gradient checkpointing."""
     compiled: bool = False
     """germline alone: compile what lies between matrix products, as runs of more than ten minutes do."""
-    """Activations are computed again in the backward pass: gradient checkpointing."""
-    autocast: bool = True
-    """TRL alone: `SFTConfig(bf16=...)`."""
     attention: str = ""
     """TRL alone: `attn_implementation`; empty leaves it to transformers."""
     default: bool = False
@@ -113,6 +117,22 @@ COMPILED = Side(who="germline", name="germline bf16, compiled", weights="bf16", 
 NF4_KEPT = Side(who="germline", name="germline nf4", weights="nf4")
 NF4 = Side(who="germline", name="germline nf4, recompute", weights="nf4", recompute=True, twin=TRL_NF4.name)
 
+
+def _in_fp32(side: Side, name: str, twin: str = "") -> Side:
+    """The same on a processor that multiplies no bf16; NF4 is unpacked to fp32 there, and bf16 weights are fp32."""
+    weights = "nf4" if side.weights == "nf4" else "fp32"
+    return dataclasses.replace(side, name=name, weights=weights, arithmetic="fp32", twin=twin)
+
+
+TRL_FP32 = _in_fp32(TRL_BF16, "TRL, fp32")
+TRL_FP32_AGAIN = _in_fp32(TRL_BF16_AGAIN, "TRL, fp32, gradient checkpointing")
+TRL_NF4_FP32 = _in_fp32(TRL_NF4, "TRL QLoRA in fp32 (NF4, double quant), gradient checkpointing")
+FP32 = _in_fp32(BF16, "germline fp32", TRL_FP32.name)
+FP32_AGAIN = _in_fp32(BF16_AGAIN, "germline fp32, recompute", TRL_FP32_AGAIN.name)
+FP32_COMPILED = _in_fp32(COMPILED, "germline fp32, compiled", TRL_FP32.name)
+NF4_FP32_KEPT = _in_fp32(NF4_KEPT, "germline nf4 in fp32")
+NF4_FP32 = _in_fp32(NF4, "germline nf4 in fp32, recompute", TRL_NF4_FP32.name)
+
 SETS = (
     Set(
         key="a", title="SmolLM2-135M, 4 rows of 512 tokens a step, every token learned", shape=None, batch=4,
@@ -120,22 +140,26 @@ SETS = (
         sides=(
             Side(who="trl", name="TRL's defaults (fp32 weights, bf16 autocast, gradient checkpointing)",
                  weights="fp32", recompute=True, default=True),
-            Side(who="trl", name="TRL, fp32", weights="fp32", autocast=False),
             Side(who="trl", name="TRL, fp32 weights, bf16 autocast", weights="fp32"),
             TRL_BF16, TRL_BF16_AGAIN, TRL_NF4, BF16, COMPILED, BF16_AGAIN, NF4,
+            TRL_FP32, TRL_FP32_AGAIN, TRL_NF4_FP32, FP32, FP32_COMPILED, FP32_AGAIN, NF4_FP32,
         ),
     ),
     Set(
         key="b", title="Llama-3.2-1B's shape, random weights, 1 row of 512 tokens a step", shape=_llama(2048, 16, 32),
-        batch=1, measured=3, rounds=1, sides=(TRL_BF16_AGAIN, TRL_NF4, BF16_AGAIN, NF4, NF4_KEPT),
+        batch=1, measured=3, rounds=1,
+        sides=(
+            TRL_BF16_AGAIN, TRL_NF4, BF16_AGAIN, NF4, NF4_KEPT,
+            TRL_FP32_AGAIN, TRL_NF4_FP32, FP32_AGAIN, NF4_FP32, NF4_FP32_KEPT,
+        ),
     ),
     Set(
         key="c", title="Llama-3.2-3B's shape, random weights, 1 row of 512 tokens a step", shape=_llama(3072, 28, 24),
-        batch=1, measured=2, rounds=1, sides=(NF4,),
+        batch=1, measured=2, rounds=1, sides=(NF4, NF4_FP32),
     ),
     Set(
         key="d", title="SmolLM2-135M, 4 rows of 512 tokens a step, one token in five learned", shape=None, batch=4,
-        measured=5, rounds=9, answers=True, sides=(TRL_BF16, BF16),
+        measured=5, rounds=9, answers=True, sides=(TRL_BF16, BF16, TRL_FP32, FP32),
     ),
 )  # fmt: skip
 
@@ -144,7 +168,8 @@ SETS = (
 
 
 def matmul_child(_: dict[str, Any]) -> dict[str, Any]:
-    """FLOP/s of torch.mm, the best of a few shapes and layouts, each by its median."""
+    """FLOP/s of torch.mm, the best of a few shapes and layouts, each by its median; in bf16 only where the processor
+    multiplies it, for elsewhere one product of these takes up to a minute."""
     import torch
 
     def rate(rows: int, inner: int, columns: int, dtype: torch.dtype, turned: tuple[bool, bool]) -> float:
@@ -153,7 +178,7 @@ def matmul_child(_: dict[str, Any]) -> dict[str, Any]:
         left, right = left.t() if turned[0] else left, right.t() if turned[1] else right
         seconds: list[float] = []
         deadline = time.perf_counter() + 0.6
-        while len(seconds) < 5 or time.perf_counter() < deadline:
+        while not seconds or time.perf_counter() < deadline:
             began = time.perf_counter()
             torch.mm(left, right)
             seconds.append(time.perf_counter() - began)
@@ -161,11 +186,11 @@ def matmul_child(_: dict[str, Any]) -> dict[str, Any]:
 
     turns = [(a, b) for a in (False, True) for b in (False, True)]
     shapes = [(2048, 576, 1536), (2048, 2048, 2048)]
-    best = {
-        name: max(rate(*shape, dtype, turn) for shape in shapes for turn in turns)
-        for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32))
-    }
     flags = {name for name, has in torch.cpu.get_capabilities().items() if has is True}
+    dtypes = {"fp32": torch.float32} | ({"bf16": torch.bfloat16} if flags & BF16_FLAGS else {})
+    best = {
+        name: max(rate(*shape, dtype, turn) for shape in shapes for turn in turns) for name, dtype in dtypes.items()
+    }
     return {**best, "flags": sorted(flags & {"avx2", "avx512_bf16", "amx_bf16", "amx_tile", "bf16", "sve"})}
 
 
@@ -202,10 +227,14 @@ def spawn(case: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def measure(sets: Sequence[Set], only: str, rounds: int, quick: bool, work: Path) -> list[dict[str, Any]]:
-    """One record per process that trained, in the order they ran, with the matmul rate taken beside it."""
-    records = []
+    """One record per process that trained, in the order they ran, with the matmul rate taken beside it. Measured is
+    what this machine multiplies in, and TRL's defaults, whatever they are; a line that took long is not measured again.
+    """
+    records: list[dict[str, Any]] = []
+    own = "bf16" if BF16_FLAGS & set(must(spawn({"do": "matmul"}))["flags"]) else "fp32"
     for group in sets:
-        chosen = [side for side in group.sides if re.search(only, f"{group.key} {side.name}")]
+        able = [side for side in group.sides if side.default or side.arithmetic == own]
+        chosen = [side for side in able if re.search(only, f"{group.key} {side.name}")]
         if not chosen:
             continue
         case = {
@@ -216,7 +245,8 @@ def measure(sets: Sequence[Set], only: str, rounds: int, quick: bool, work: Path
         ready = must(spawn({**case, "do": "prepare"}))
         for turn in range(min(rounds, group.rounds)):
             rate = must(spawn({"do": "matmul"}))
-            for side in alternating(chosen):
+            slow = {record["name"] for record in records if record["seconds"] > LONG}
+            for side in alternating([side for side in chosen if side.name not in slow]):
                 result = spawn({**case, **dataclasses.asdict(side), "eos": ready["eos"], "do": side.who})
                 records.append({
                     "set": group.key, "name": side.name, "round": turn, "parameters": ready["parameters"],
@@ -277,12 +307,12 @@ def _line(
     """One side: the median step of all its processes, its largest memory, and its share of the matmul rate."""
     each = speeds(runs, group)
     peak = max(run["peak_rss_bytes"] for run in runs) / 1e9
-    share = pace * 4 * runs[0]["parameters"] / max(run["matmul"]["bf16"] for run in runs)
+    needed, rate = pace * 4 * runs[0]["parameters"], max(run["matmul"].get(side.arithmetic, 0.0) for run in runs)
+    shares = [f"{needed * again / rate:.0%}" if rate else "–" for again in (1.0, 1.5 if side.recompute else 1.0)]
     ratios = [f"{pace / base:.2f}" if base else "–" for base in (fastest, default)]
     return (
         f"| {side.name} | {pace:,.0f} ({min(each):,.0f}–{max(each):,.0f}) | {peak:.2f} | {ratios[0]} | {ratios[1]} "
-        f"| {share:.0%} | {share * (1.5 if side.recompute else 1.0):.0%} "
-        f"| {statistics.median(run['seconds'] for run in runs):.0f} |"
+        f"| {shares[0]} | {shares[1]} | {statistics.median(run['seconds'] for run in runs):.0f} |"
     )
 
 
@@ -316,7 +346,8 @@ def agreement(records: Sequence[Mapping[str, Any]], sets: Sequence[Set]) -> tupl
 def report(records: Sequence[Mapping[str, Any]], sets: Sequence[Set]) -> tuple[str, bool]:
     """The Markdown of the whole benchmark, and whether nothing failed and all exact pairs agree."""
     rates = [record["matmul"] for record in records]
-    peaks = {name: max(rate[name] for rate in rates) / 1e12 for name in ("bf16", "fp32")}
+    peaks = [f"{max(rate[name] for rate in rates) / 1e12:.3f} TFLOP/s in {name}"
+             for name in ("bf16", "fp32") if name in rates[0]]  # fmt: skip
     pairs, agreed = agreement(records, sets)
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     notes = {
@@ -327,7 +358,7 @@ def report(records: Sequence[Mapping[str, Any]], sets: Sequence[Set]) -> tuple[s
     lines = [
         "# Training speed and memory beside TRL + PEFT\n",
         f"`python benchmarks/forge_bench.py`, {datetime.date.today()}. {_machine(rates[0]['flags'])}",
-        f"torch.mm at its best: {peaks['bf16']:.3f} TFLOP/s in bf16, {peaks['fp32']:.3f} in fp32. {versions}.\n",
+        f"torch.mm at its best: {', '.join(peaks)}. {versions}.\n",
         INTRODUCTION.format(warm=WARM_UP),
         *tables(records, sets),
         "\n## Do both learn the same?\n",
@@ -346,8 +377,9 @@ INTRODUCTION = """\
 LoRA of rank 16, alpha 32, on every linear layer; rows of 512 tokens, wrapped; AdamW; one process per measurement.
 Tokens/s is the median step of all processes of a line (in brackets the slowest and the fastest step), the first
 {warm} steps of each left out. Peak RSS is the whole process, libraries and mapped files included, 1 GB = 1e9 bytes.
-4P: tokens/s x 4 x parameters, what LoRA needs of matrix products, as a share of torch.mm's bf16 rate; work: the same
-with 6 x parameters where activations are computed again. s: a whole process, its start and its loading included."""
+4P: tokens/s x 4 x parameters, what LoRA needs of matrix products, as a share of torch.mm's rate in bf16, or in fp32
+where that is what is multiplied; work: the same with 6 x parameters where activations are computed again. s: a whole
+process, its start and its loading included. TRL's defaults multiply bf16 on every processor, fit for it or not."""
 
 
 def _machine(flags: Sequence[str]) -> str:

@@ -68,7 +68,7 @@ def _training(case: Mapping[str, Any]) -> Training:
     from germline.settings import Training
 
     return Training(
-        **case["plan"], warmup=0.0, device="cpu", dtype="fp32" if case["weights"] == "fp32" else "bf16",
+        **case["plan"], warmup=0.0, device="cpu", dtype=case["arithmetic"],
         quantize="nf4" if case["weights"] == "nf4" else "none", recompute="all" if case["recompute"] else "none",
         compile="on" if case.get("compiled") else "off",
     )  # fmt: skip
@@ -100,7 +100,8 @@ def prepare_child(case: dict[str, Any]) -> dict[str, Any]:
     if not (model / "config.json").exists():
         _write_model(model, case["shape"])
     raw = json.loads((model / "config.json").read_bytes())
-    config, training = read_config(raw), _training({**case, "weights": "bf16", "recompute": False})
+    some = {"weights": "bf16", "arithmetic": "bf16", "recompute": False}
+    config, training = read_config(raw), _training({**case, **some})
     folder.mkdir(parents=True, exist_ok=True)
     with torch.device("meta"):
         empty = Decoder(config, torch.bfloat16)

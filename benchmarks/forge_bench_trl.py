@@ -39,7 +39,7 @@ def trl_child(case: dict[str, Any]) -> dict[str, Any]:
             args=_arguments(case, folder),
             train_dataset=_dataset(rows),
             processing_class=_tokenizer(model, case["eos"]),
-            quantization_config=_quantization() if case["weights"] == "nf4" else None,
+            quantization_config=_quantization(case["arithmetic"]) if case["weights"] == "nf4" else None,
             peft_config=LoraConfig(
                 r=plan["rank"], lora_alpha=plan["alpha"], target_modules=plan["targets"], task_type="CAUSAL_LM"
             ),
@@ -71,11 +71,11 @@ def _arguments(case: dict[str, Any], folder: str) -> Any:
     from trl import SFTConfig
 
     plan = case["plan"]
-    loading = {"dtype": {"fp32": "float32"}.get(case["weights"], "bfloat16")}
+    loading = {"dtype": "float32" if "fp32" in (case["weights"], case["arithmetic"]) else "bfloat16"}
     if case.get("attention"):
         loading["attn_implementation"] = case["attention"]
     return SFTConfig(
-        output_dir=folder, use_cpu=True, bf16=case["autocast"], gradient_checkpointing=case["recompute"],
+        output_dir=folder, use_cpu=True, bf16=case["arithmetic"] == "bf16", gradient_checkpointing=case["recompute"],
         model_init_kwargs=loading, per_device_train_batch_size=case["batch"], max_steps=case["steps"],
         max_length=case["row_tokens"], packing=True, packing_strategy="wrapped",
         train_sampling_strategy="sequential", learning_rate=plan["learning_rate"], adam_beta1=0.9, adam_beta2=0.99,
@@ -101,13 +101,13 @@ def _tokenizer(model: Path, eos: int) -> Any:
     return tokenizer
 
 
-def _quantization() -> Any:
+def _quantization(arithmetic: str) -> Any:
     import torch
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_compute_dtype={"bf16": torch.bfloat16, "fp32": torch.float32}[arithmetic],
     )  # fmt: skip
 
 
