@@ -247,7 +247,7 @@ def measure(sets: Sequence[Set], only: str, rounds: int, quick: bool, work: Path
         ready = must(spawn({**case, "do": "prepare"}))
         for turn in range(min(rounds, group.rounds)):
             rate = must(spawn({"do": "matmul"}))
-            slow = {record["name"] for record in records if record["seconds"] > LONG}
+            slow = {r["name"] for r in records if r["set"] == group.key and r["seconds"] > LONG}
             for side in alternating([side for side in chosen if side.name not in slow]):
                 result = spawn({**case, **dataclasses.asdict(side), "eos": ready["eos"], "do": side.who})
                 records.append({

@@ -210,7 +210,8 @@ def test_of_a_pair_with_several_values_one_kind_none_is_a_fact_unless_one_alone_
     [
         ("| Property | Value |\n| --- | --- |\n| Weight | 12 kg |\n| Hose | 3 m |",
          [("Pump 100", "hose", "3 m"), ("Pump 100", "weight", "12 kg")]),
-        ("| Parameter | Value | Unit |\n|---|---|---|\n| Weight | 12 | kg |\n| Colour | red | |",
+        ("| Parameter | Value | Unit |\n|---|---|---|\n| Weight | 12 | kg |\n| Colour | red | |\n"
+         "| Depth | | m |\n| Width | n/a | m |",
          [("Pump 100", "colour", "red"), ("Pump 100", "weight", "12 kg")]),
         ("| Eigenschaft | Wert |\n|---|---|\n| Gewicht | 12 kg |", [("Pump 100", "gewicht", "12 kg")]),
         ("| Property | Pump 200 | Pump 300 |\n|---|---|---|\n| Weight | 14 kg | 19 kg |",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from germline.corpus.passages import fence_after
 from germline.corpus.sentences import Claim, answered, sentences, stated
 from germline.corpus.subjects import can_be_asked, is_generic, is_sheet, is_turned
+from germline.corpus.values import is_answer
 from germline.records import Row, Turn
 
 _LONGEST_STATEMENT = 400
@@ -159,7 +160,7 @@ def _table(subject: str, block: list[str]) -> Iterator[Claim]:
         if len(values) != len(columns):
             continue
         if sheet:
-            if subject:
+            if subject and is_answer(values[0]):  # before its unit makes one of "n/a"
                 yield Claim(subject, first, " ".join(filter(None, values)))
             continue
         for column, value in zip(columns, values, strict=True):
