@@ -16,11 +16,14 @@ from germline.records import Delta, Event, OnEvent, Refusal, Row, plain
 from germline.settings import Data, Plan
 
 NAMED = 3
-"""Files of each reason that are named; what is more is counted."""
+"""Places of each reason that are named; what is more is counted."""
 CURES = {
     "unknown file type": f"files are read that end in {', '.join(FILE_TYPES)}",
     "not UTF-8": "save it as UTF-8",
     "not valid text": "save it as text in UTF-8",
+    "unknown shape": 'write conversations as {"messages": [{"role": "user", "content": "…"}, …]}, or in another shape '
+    "that README names",
+    "unknown role": "roles are user and assistant, or names for them such as human, gpt and bot",
 }
 
 
@@ -55,11 +58,13 @@ def read_new(lineage: Lineage, plan: Plan, directory: Path, on_event: OnEvent) -
     return delta
 
 
-def _noting(rows: Iterable[Row | Refusal], files: dict[str, list[str]]) -> Iterator[Row | Refusal]:
-    """The rows; the first names of files that were refused whole go to `files`, by reason."""
+def _noting(rows: Iterable[Row | Refusal], places: dict[str, list[str]]) -> Iterator[Row | Refusal]:
+    """The rows; where the first were refused goes to `places`, by reason: files, and records that could be mended."""
     for row in rows:
-        if isinstance(row, Refusal) and row.position == 0 and len(files.setdefault(row.reason, [])) < NAMED:
-            files[row.reason].append(row.source)
+        if isinstance(row, Refusal) and (row.position == 0 or row.reason in CURES):
+            named = places.setdefault(row.reason, [])
+            if len(named) < NAMED:
+                named.append(f"{row.source}:{row.position}" if row.position else row.source)
         yield row
 
 

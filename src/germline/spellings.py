@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _ONES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _TEENS = (
@@ -28,7 +29,8 @@ _PLURAL_DAY = re.compile(r"\b((?:mon|tues|wednes|thurs|fri|satur|sun)day)s\b")
 _THOUSANDS = re.compile(r"(?<=\d)[.,' ](?=\d{3}(?!\d))")
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
 _SAYS_LITTLE = re.compile(r"\b(?:the|of|about|around|approx\.?|ca\.?|circa)(?=\s)")
-_MARKS = re.compile(r"(?<!\d)\.|\.(?!\d)|(?<=[^\W\d])-(?=[^\W\d])|[^\w.:/%°€$£¥+-]|_")
+_MARKS = re.compile(r"(?<!\d)\.|\.(?!\d)|(?<=[^\W\d])-(?=[^\W\d])|[^\w.:/%°€$£¥+<>≤≥±-]|_")
+_MINUS = re.compile(r"(?<!\d)[\u2012\u2013\u2212](?=\d)")
 
 
 def spelled_alike(text: str) -> str:
@@ -38,14 +40,19 @@ def spelled_alike(text: str) -> str:
     Not for reading, and of a text of nothing but marks that text itself. What means different things is kept apart
     nearly always, not always: "1.125" is also how a thousand is written.
     """
-    plain = text.strip().casefold().replace("’", "'")
+    plain = _MINUS.sub("-", unicodedata.normalize("NFC", text).strip().casefold().replace("’", "'"))
     plain = _WORD_NUMBER.sub(lambda number: str(_NUMBERS[number[0]]), plain)
     plain = re.sub(r"\b(?:noon|midday)\b", "12:00", re.sub(r"\bmidnight\b", "0:00", plain))
     plain = _TIME.sub(_time, _CLOCK.sub(_clock, plain))
     plain = _ISO.sub(_date, _ORDINAL.sub(r"\1", plain))
     plain = _MONTH_FIRST.sub(r"\2 \1", _PLURAL_DAY.sub(r"\1", _SAYS_LITTLE.sub("", plain)).strip())
     plain = _DECIMAL_COMMA.sub(".", _THOUSANDS.sub("", plain))
-    return _MARKS.sub("", plain) or text
+    return _MARKS.sub(_kept, plain) or text
+
+
+def _kept(mark: re.Match[str]) -> str:
+    """Vowel signs and accents that are characters of their own make another word."""
+    return mark[0] if unicodedata.category(mark[0]) in ("Mn", "Mc") else ""
 
 
 def _clock(time: re.Match[str]) -> str:

@@ -334,11 +334,16 @@ def test_files_that_cannot_be_read_are_named(one: Home, tmp_path: Path) -> None:
         (folder / f"{place}.csv").write_text("a,b\n")
     (folder / "old.md").write_bytes("Die Höhe beträgt 37 Meter.\n".encode("latin-1"))
     (folder / "chat.jsonl").write_text('{"text": "The tower is tall."}\n', encoding="utf-16")
+    (folder / "list.json").write_text(
+        '[{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Yes."}]'
+    )
     plan = load_plan(one.plan, ['data.sources=["../mixed"]'])
     with pytest.raises(NothingNew) as failure:
         runs.begin(Lineage.open(one), plan, quiet, restart=False)
     assert "2 not UTF-8: mixed/chat.jsonl, mixed/old.md" in failure.value.message
     assert "5 unknown file type: mixed/0.csv, mixed/1.csv, mixed/2.csv, …" in failure.value.message
+    assert "2 unknown shape: mixed/list.json:1, mixed/list.json:2" in failure.value.message
+    assert '{"messages": [{"role"' in failure.value.hint
     assert "save it as UTF-8" in failure.value.hint and ".txt, .md, .law, .json, .jsonl" in failure.value.hint
     (folder / "new.md").write_text("The tower is painted white and red.\n")
     events: list[Event] = []

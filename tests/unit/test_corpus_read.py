@@ -385,6 +385,11 @@ def digest(data: bytes) -> str:
 ALL = {digest(data) for data in FILES.values()}
 
 
+def test_a_whitelist_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text(f"{digest(b'x')}  x.txt\r\n", encoding="utf-8-sig")
+    assert read_whitelist(tmp_path / "list") == {digest(b"x")}
+
+
 def test_a_whitelist_changes_nothing_of_what_it_lists(corpus: Path) -> None:
     assert whitelisted(corpus, ALL) == rows(corpus, "corpus")
 

@@ -109,6 +109,14 @@ def test_machinery_and_empty_messages_are_dropped_and_neighbours_joined() -> Non
     assert turns(record) == [("other", "How\nhigh?"), ("persona", "37\nmetres.")]
 
 
+def test_what_its_owner_gave_no_weight_is_not_learned() -> None:
+    record = messages(
+        ("user", "How high?"), ("assistant", "9 feet."), ("user", "How high?"), ("assistant", "37 metres.")
+    )
+    record["messages"][1]["weight"], record["messages"][3]["weight"] = 0, 1
+    assert turns(record) == [("other", "How high?\nHow high?"), ("persona", "37 metres.")]
+
+
 def test_who_speaks_first_may_be_the_persona_and_the_last_word_is_hers() -> None:
     record = messages(("assistant", "Evening."), ("user", "Hi"), ("assistant", "Well?"), ("user", "Nothing"))
     assert turns(record) == [("persona", "Evening."), ("other", "Hi"), ("persona", "Well?")]

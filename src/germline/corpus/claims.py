@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from germline.corpus.passages import fence_after
 from germline.corpus.sentences import Claim, answered, sentences, stated
@@ -16,9 +18,14 @@ _LONGEST_STATEMENT = 400
 """Characters of a sentence, item or cell, with its markup."""
 
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+\S")
+_CLOSING_MARKS = re.compile(r"[ \t]+#+[ \t]*$")
+_UNDERLINE = re.compile(r" {0,3}(?:(={3,})|-{3,})[ \t]*")
+_NO_HEADINGS = ("|", "-", "*", "+")
+"""How a line begins that is none, though the next be a rule: a table's or a list's."""
 _NUMBERING = re.compile(
-    r"(?:(?:chapter|section|part|appendix|article|kapitel|abschnitt|teil|anhang|artikel)\s+(?:\d[\d.]*|[ivxlc]+)[.):]?"
-    r"|§+\s*\d[\d.]*[.):]?"
+    r"(?:(?P<part>part|article|teil|artikel)|chapter|section|appendix|kapitel|abschnitt|anhang)"
+    r"\s+(?:\d[\d.]*|[ivxlc]+)[.):]?(?:\s+|$)"
+    r"|(?:§+\s*\d[\d.]*[.):]?"
     r"|\d+(?:\.\d+)*[.):]"  # 1. or 1.2)
     r"|\d{1,2}(?:\.\d+)*(?=\s+(?-i:[^\W\d_a-z][^\W\d_A-Z]{2}))"  # 1 or 1.2 before a word with a capital
     r"(?!\s+(?:volts?|watts?|amps?|inch|zoll|lit(?:er|re)s?|met(?:er|re)s?|tonn?e?s?|bits?|minutes?|hours?|days?)\b)"
@@ -31,18 +38,33 @@ _OTHER_ITEM = re.compile(r"\s+[-*+][ \t]|\s*\d{1,9}[.)][ \t]")
 _RULE = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?")
 _PAIR = re.compile(r"([^:]+):\s+(.+)", re.DOTALL)
 
-_MARKED = re.compile(r"[\[`*~_]")
+_STRUCK_OUT = re.compile(r"(?<![~\\])~~(?=[^\s~])(?:[^~\n]|~(?!~))*(?<=[^\s~])~~(?!~)")
+_MARKED = re.compile(r"[\[`*_\\<&]")
+_LITERAL = re.compile(r"`+([^`]*)`+|\\([^\w\s\\]|_)")
+"""Code, and a mark that is meant as it stands."""
+_HIDDEN = 0xE000
+"""Characters from here on, of private use, stand for what is literal while markup is stripped."""
+_PRIVATE = re.compile("[\ue000-\uf8ff]")
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]\w{1,30});")
+_TAG = "a|abbr|b|big|code|em|font|i|kbd|mark|small|span|strong|sub|sup|tt|u|var"
 _MARKUP = (
-    (re.compile(r"!\[[^\]]*\]\([^)]*\)"), ""),
-    (re.compile(r"\[([^\]]*)\]\([^)]*\)"), r"\1"),
-    (re.compile(r"`+([^`]*)`+"), r"\1"),
-    (re.compile(r"(\*{1,3}|~~)(?=\S)(.+?)(?<=\S)\1"), r"\2"),
-    (re.compile(r"(?<!\w)(_{1,3})(?=\S)(.+?)(?<=\S)\1(?!\w)"), r"\2"),
+    (re.compile(r"!\[[^\]]*\]\([^)]*\)|\[\^[^\]]+\]"), ""),
+    (re.compile(r"\[([^\]]*)\](?:\((?:[^()]|\([^()]*\))*\)|\[[^\]]*\])"), r"\1"),
+    (re.compile(r"<br[ ]*/?>", re.IGNORECASE), " "),
+    (re.compile(rf"</?(?:{_TAG})(?:\s[^<>]*)?>", re.IGNORECASE), ""),
+    (re.compile(r"(?<![\w*])(\*{1,3})(?=\S)(.+?)(?<=\S)\1(?![\w*])"), r"\2"),
+    (re.compile(r"(?<![\w_])(_{1,3})(?=\S)(.+?)(?<=\S)\1(?!\w)"), r"\2"),
 )
 
 
-_Above = list[tuple[int, str]]
-"""The headings that something stands under: the depth of each, and what it speaks of."""
+@dataclass(slots=True)
+class _Place:
+    """Where in a document a reader is."""
+
+    above: list[tuple[int, str]] = field(default_factory=list)
+    """The headings that it stands under: the depth of each, and what it speaks of."""
+    fence: str = ""
+    """The marks of the block of code that it is in."""
 
 
 def claims(rows: Iterable[Row]) -> Iterator[tuple[Row, Claim]]:
@@ -52,12 +74,12 @@ def claims(rows: Iterable[Row]) -> Iterator[tuple[Row, Claim]]:
     every manual has ("Technical data"), the next one above that is not, be it in the passage before. With none they
     claim nothing.
     """
-    above: _Above = []
+    place = _Place()
     before: Row | None = None
     for row in rows:
         if before is None or not _goes_on(before, row):
-            above = []
-        yield from ((row, claim) for claim in (_talked(row.turns) if row.turns else _written(row.text, above)))
+            place = _Place()
+        yield from ((row, claim) for claim in (_talked(row.turns) if row.turns else _written(row.text, place)))
         before = row
 
 
@@ -66,49 +88,75 @@ def _goes_on(before: Row, row: Row) -> bool:
     return not before.ends_document and (row.source, row.position) == (before.source, before.position + 1)
 
 
-def _written(text: str, above: _Above) -> Iterator[Claim]:
-    """What a passage claims under the headings `above`, to which its own are added."""
-    for block in _blocks(text):
-        subject = above[-1][1] if above else ""
-        if heading := _HEADING.match(block[0]):
-            depth = len(heading[1])
-            above[:] = [(other, name) for other, name in above if other < depth]
-            above.append((depth, _named(block[0]) or (above[-1][1] if above else "")))
+def _written(text: str, place: _Place) -> Iterator[Claim]:
+    """What a passage claims at that place, which moves on to the passage's end."""
+    for block in _blocks(text, place):
+        subject = place.above[-1][1] if place.above else ""
+        if depth := _depth(block):
+            place.above = [(other, name) for other, name in place.above if other < depth]
+            place.above.append((depth, _named(block[0]) or (place.above[-1][1] if place.above else "")))
         elif block[0].lstrip().startswith("|"):
             yield from _table(subject, block)
         elif _ITEM.fullmatch(block[0]):
             if subject:
                 yield from _items(subject, block)
         elif pairs := _lone_pairs(block):
-            if subject:
+            if subject and not block[0].startswith(("  ", "\t")):  # indented, it is code or speaks of an item
                 yield from (Claim(subject, attribute, value) for attribute, value in pairs)
         else:
             yield from _sentences(" ".join(map(str.strip, block)))
 
 
+def _depth(block: list[str]) -> int:
+    """How deep a heading it is; 0 for what is none. A line is one, too, where the next underlines it."""
+    if heading := _HEADING.match(block[0]):
+        return len(heading[1])
+    line = _UNDERLINE.fullmatch(block[1]) if len(block) == 2 else None
+    if (
+        not line
+        or block[0].lstrip().startswith(_NO_HEADINGS)
+        or block[0].rstrip().endswith(".")
+        or _lone_pairs(block[:1])
+    ):
+        return 0
+    return 1 if line[1] else 2
+
+
 def _named(heading: str) -> str:
     """What the lines under a heading speak of; empty where it does not say."""
-    plain = _plain(heading.strip("# \t"))
+    plain = _plain(_CLOSING_MARKS.sub("", heading).lstrip("# \t"))
     numbering = _NUMBERING.match(plain)
     name = plain[numbering.end() if numbering else 0 :].rstrip(":")
+    if numbering and numbering["part"] and not name:  # a thing has several of them: Part C, Article 5
+        return plain.rstrip(":")
     return "" if is_generic(name) else name
 
 
-def _blocks(text: str) -> Iterator[list[str]]:
+def _shown(text: str, place: _Place) -> Iterator[str]:
+    """The lines of `text` but for what is struck out; of code and quotations, which state nothing, empty ones."""
+    for line in _STRUCK_OUT.sub("", _without_comments(text)).split("\n"):
+        before, place.fence = place.fence, fence_after(place.fence, line)
+        yield "" if before or place.fence or line.lstrip().startswith(">") else line
+
+
+def _without_comments(text: str) -> str:
+    """Nothing is shown of a comment, and what is never closed is one to its end."""
+    shown, *parts = text.split("<!--")
+    return shown + "".join(part.partition("-->")[2] for part in parts)
+
+
+def _blocks(text: str, place: _Place) -> Iterator[list[str]]:
     """The lines of each heading, table, list item with its continuation lines, or paragraph."""
     block: list[str] = []
-    fence = ""
-    for line in text.split("\n"):
-        before, fence = fence, fence_after(fence, line)
+    for line in _shown(text, place):
         starts = bool(_HEADING.match(line) or _ITEM.fullmatch(line) or _OTHER_ITEM.match(line))
-        blank = before or fence or not line.strip() or line.lstrip().startswith(">")
         table = line.lstrip().startswith("|")
-        if block and (blank or starts or table != block[0].lstrip().startswith("|")):
+        if block and (not line.strip() or starts or table != block[0].lstrip().startswith("|")):
             yield block
             block = []
-        if not blank:
+        if line.strip():
             block.append(line)
-        if block and _HEADING.match(line):
+        if block and _depth(block):
             yield block
             block = []
     if block:
@@ -124,7 +172,7 @@ def _talked(turns: Sequence[Turn]) -> Iterator[Claim]:
     """What the persona states, and how it answers plain questions; of the other side nothing is believed."""
     for asked, said in itertools.pairwise([Turn(speaker="other", text=""), *turns]):
         if said.speaker == "persona":
-            found = list(itertools.chain.from_iterable(map(_sentences, said.text.split("\n"))))
+            found = list(itertools.chain.from_iterable(map(_sentences, _shown(said.text, _Place()))))
             yield from found or answered(_plain(asked.text), _plain(said.text))
 
 
@@ -173,13 +221,22 @@ def _cells(line: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """`text` without Markdown's emphasis, code marks, links and pictures.
+    """`text` without Markdown's and HTML's emphasis, code marks, links, footnotes and pictures.
 
     Nothing is left of a long text: no fact is that long, and the patterns would labour on it.
     """
     if len(text) > _LONGEST_STATEMENT:
         return ""
     if _MARKED.search(text):
+        literal: list[str] = []
+
+        def hidden(found: re.Match[str]) -> str:
+            literal.append(found[1] or found[2] or "")
+            return chr(_HIDDEN + len(literal) - 1)
+
+        text = _LITERAL.sub(hidden, _PRIVATE.sub("", text))
         for pattern, replacement in _MARKUP:
             text = pattern.sub(replacement, text)
+        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+        text = text.translate({_HIDDEN + place: mark for place, mark in enumerate(literal)})
     return text.strip()

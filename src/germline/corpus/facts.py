@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import heapq
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from germline.corpus.claims import claims
@@ -30,8 +31,10 @@ _LETTERS_WITH_STOPS = re.compile(r"\b(?:[^\W\d_]\.)+[^\W\d_]$")
 class _Found:
     fact: Fact
     past: bool
+    values: Mapping[str, str]
+    """The first value of each kind, in the one spelling of all that are alike."""
     disputed: bool = False
-    """Another value of the same kind was given as well."""
+    """Another value of a kind was given as well."""
 
 
 def facts(rows: Iterable[Row], *, most: int = MOST) -> tuple[Fact, ...]:
@@ -55,7 +58,8 @@ def facts(rows: Iterable[Row], *, most: int = MOST) -> tuple[Fact, ...]:
         if _rank(pair) > highest or not (can_be_asked(subject, attribute) and is_answer(value)):
             continue
         fact = Fact(subject=subject, attribute=attribute, value=value, kind=value_kind(value), row=row.content_digest)
-        found[pair] = _outcome(found.get(pair), _Found(fact, past))
+        new = _Found(fact, past, {fact.kind: spelled_alike(value)})
+        found[pair] = _outcome(found.get(pair), new)
         if len(found) > 2 * most:
             found = _lowest(found, most)
             highest = max(map(_rank, found))
@@ -67,10 +71,10 @@ def _outcome(old: _Found | None, new: _Found) -> _Found:
     """What becomes of a pair of which `old` was found before."""
     if old is None or (old.past and not new.past):
         return new
-    same = spelled_alike(old.fact.value) == spelled_alike(new.fact.value)
-    if same or old.fact.kind != new.fact.kind or (new.past and not old.past):
+    if old.disputed or (new.past and not old.past):
         return old
-    return _Found(old.fact, old.past, disputed=True)
+    values = {**new.values, **old.values}
+    return _Found(old.fact, old.past, values, disputed=values[new.fact.kind] != new.values[new.fact.kind])
 
 
 def _rank(pair: _Pair) -> bytes:
@@ -82,7 +86,7 @@ def _lowest(found: dict[_Pair, _Found], most: int) -> dict[_Pair, _Found]:
 
 
 def _normal(claim: Claim) -> Claim:
-    subject, attribute, value, past = claim
+    subject, attribute, value = (unicodedata.normalize("NFC", part) for part in claim[:3])
     if subject.startswith("The "):
         subject = "the " + subject.removeprefix("The ")
     lowered = (
@@ -92,4 +96,4 @@ def _normal(claim: Claim) -> Claim:
     value = value.removesuffix(".")
     if _LETTERS_WITH_STOPS.search(value):  # p.m., the U.S.
         value += "."
-    return Claim(" ".join(subject.split()), " ".join(lowered), " ".join(value.split()), past)
+    return Claim(" ".join(subject.split()), " ".join(lowered), " ".join(value.split()), claim.past)

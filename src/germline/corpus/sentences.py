@@ -20,7 +20,7 @@ class Claim(NamedTuple):
     """Told of what was, which may be so no more."""
 
 
-_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])[*_]*\s+(?![a-z])")
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])[*_\"“”»)\]]*\s+(?![a-z])")
 
 _BE = r"(?P<be>is|are|was|were)"
 _NAMED = re.compile(rf"The (?P<attribute>[^,;:]+?) of (?P<subject>[^,;:]+?) {_BE} (?P<value>.+)\.")

@@ -29,9 +29,10 @@ def row_of(record: object, *, source: str, position: int, voice: Voice) -> Row |
     """One decoded JSON record as a row: `{"text"}`, `{"messages"}`, ShareGPT's `{"conversations"}`, Alpaca's
     `{"instruction", "input", "output"}`, `{"prompt", "completion"}` or a conversation of a ChatGPT export.
 
-    System, tool and function messages are dropped, and so is whatever is not text. Turns of one speaker in
-    a row become one; words of the other side that the persona never answered are cut off at the end. Texts
-    keep every character but outer white space. Any other record is a Refusal; nothing here raises.
+    System, tool and function messages are dropped, and so are those of weight 0, which OpenAI's format keeps
+    from being learned, and whatever is not text. Turns of one speaker in a row become one; words of the other
+    side that the persona never answered are cut off at the end. Texts keep every character but outer white
+    space. Any other record is a Refusal; nothing here raises.
     """
     try:
         match record:
@@ -99,7 +100,8 @@ def _was_seen(message: Mapping[str, object]) -> bool:
 def _message(message: object) -> _Message:
     match message:
         case {"role": str(role), **rest} | {"author": {"role": str(role)}, **rest}:
-            content = rest.get("content")  # absent where an assistant only called a tool
+            # Absent where an assistant only called a tool.
+            content = None if rest.get("weight") == 0 else rest.get("content")
         case {"from": str(role), "value": content}:
             pass
         case _:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from germline.corpus.values import words
 
-_WORD = re.compile(r"[\w'’./&()°%-]+")
+_WORD = re.compile(r"[\w'’./&()°%-]+[#+]*")
 _NO_SUBJECTS = words(
     """
     a all an another any anything both each either every everyone everything few he her here his how i
@@ -18,6 +19,15 @@ _NO_SUBJECTS = words(
     """
 )
 """A subject or an attribute that begins so is nobody in particular."""
+_NO_OPENINGS = words("at during in maybe on only perhaps probably since supposedly without")
+_NO_ENDINGS = words(
+    """
+    almost also always currently ever formerly generally hardly longer nearly never normally now often only originally
+    possibly probably rarely really seldom sometimes soon still then typically usually
+    """
+)
+"""What stands between a subject and its verb, and how a sentence opens before its subject: "The ferry no longer", "In
+winter the museum"."""
 _NO_ATTRIBUTES = words(
     """
     all answer attention bulk caution danger end example figure first half hint important kind last majority most nb
@@ -82,7 +92,9 @@ def can_be_asked(subject: str, attribute: str) -> bool:
     subjects, attributes = subject.split(), attribute.split()
     if not (1 <= len(subjects) <= 6 and 1 <= len(attributes) <= 4):
         return False
-    if not all(_WORD.fullmatch(word) for word in (*subjects, *attributes)):
+    if not all(_WORD.fullmatch(_unmarked(word)) for word in (*subjects, *attributes)):
+        return False
+    if subjects[0].lower() in _NO_OPENINGS or (len(subjects) > 1 and subjects[-1] in _NO_ENDINGS):
         return False
     if not (any(map(str.isalpha, subject)) and attribute[0].isalpha()):
         return False
@@ -95,3 +107,8 @@ def can_be_asked(subject: str, attribute: str) -> bool:
         and (_CLAUSE | {"of", "the", "a", "an"}).isdisjoint(lowered)
         and (_CLAUSE - {"and", "or"}).isdisjoint(word.lower() for word in subjects)
     )
+
+
+def _unmarked(word: str) -> str:
+    """Without the vowel signs and accents that are characters of their own, and no letters to a pattern."""
+    return word if word.isascii() else "".join(mark for mark in word if unicodedata.category(mark) not in ("Mn", "Mc"))

@@ -9,7 +9,7 @@ _MONTHS = "january|february|march|april|may|june|july|august|september|october|n
 _DAY = r"[0-3]?\d(?:st|nd|rd|th)?"
 _HOUR = r"(?:[01]?\d|2[0-4])"
 _COUNT = (
-    r"[-+]?\d+(?:[ ,.]\d{3})*(?:[.,]\d+)?(?:/\d+)?"
+    r"[-+−]?\d+(?:[ ,.]\d{3})*(?:[.,]\d+)?(?:/\d+)?"
     r"|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
     r"|(?:thir|four|fif|six|seven|eigh|nine)teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty"
     r"(?:-(?:one|two|three|four|five|six|seven|eight|nine))?"

@@ -29,7 +29,7 @@ def read_whitelist(path: Path) -> frozenset[str]:
     make = "`sha256sum FILE...` prints such a list"
     try:
         with SourceFile(path.resolve()) as file:
-            lines = file.readall().decode("utf-8").split("\n")
+            lines = file.readall().decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(f"data.whitelist: {path} cannot be read: {error}", hint=make) from None
     listed = set()
