@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -134,6 +135,15 @@ def _outcome(lineage: Lineage, attempt: Attempt) -> str:
     return "refused" if lost else birth.kind
 
 
+def _lower(process: psutil.Process) -> None:
+    """Give it less of the processor than others get, unless it has no more already; none but root may raise it."""
+    with suppress(psutil.Error):  # a courtesy: nothing depends on it
+        if sys.platform == "win32":
+            process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+        else:
+            process.nice(max(10, process.nice()))
+
+
 def _evolve(home: Home, plan: Plan, on_event: OnEvent, options: tuple[str, ...]) -> Ended:
     """`germline evolve` in a process of its own, at low priority. Its events come here, and what else it says."""
     command = [sys.executable, "-m", "germline", "--home", str(home.root), "evolve", "--json", *options]
@@ -147,8 +157,7 @@ def _evolve(home: Home, plan: Plan, on_event: OnEvent, options: tuple[str, ...])
     with subprocess.Popen(
         command, stdout=pipe, stderr=mixed, text=True, encoding="utf-8", errors="replace", env=environment
     ) as process:
-        lower = getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", 10)  # a class on Windows, a nice value elsewhere
-        psutil.Process(process.pid).nice(lower)
+        _lower(psutil.Process(process.pid))
         assert process.stdout is not None
         try:
             for line in process.stdout:

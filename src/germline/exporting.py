@@ -31,7 +31,6 @@ from germline.lineage import ADAPTER, CONFIG, ORIGIN, TOKENIZER, TRAIN, WEIGHTS,
 from germline.records import OnEvent, canonical_json, plain
 from germline.store import disk, reading
 from germline.store.entry import to_bytes
-from germline.store.failures import explained
 from germline.store.objects import hash_file
 
 Kind = Literal["gguf", "hf", "adapter", "ollama"]
@@ -74,9 +73,7 @@ def export(
     that is none and for a program that is not installed, DoesNotFit where the disk is too small.
     """
     quantization = known(quantization)
-    with explained(directory):
-        if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
-            raise PlanError(f"{directory} is there already", hint="name a directory that is not there with -o")
+    disk.require_free(directory)
     source = source_of(lineage, generation)
     _require_disk(directory, source)
     disk.make_directory(directory.absolute().parent)

@@ -34,12 +34,14 @@ def found(
     size: str = "tiny",
     texts: Sequence[Path] = (),
     arbiter: str | None = None,
+    plan: str = "",
 ) -> Lineage:
     """Make a lineage in `root` whose g0 is `source`: a model directory, a `.gguf` file, `demo` or `scratch`.
 
     The weights are stored once, in `dtype`, as the master that every child is merged into. `size` and
     `texts` (what its tokenizer is trained on) are for `scratch` alone. With an `arbiter`, a public key, every
-    promotion needs that key too. A founding that was cut short is taken up again by the same call.
+    promotion needs that key too. A founding that was cut short is taken up again by the same call, and so `plan`
+    is written before the ledger begins, where there is none.
     """
     founder = _scratch(root, texts, size) if source == "scratch" else read_founder(source)
     config = read_config(founder.config, source=f"{source}: config.json")
@@ -62,6 +64,8 @@ def found(
         manifest = Manifest(parent=None, files=files, weights=weights, about={"kind": "founder", "dtype": dtype})
         generation = generations.commit(home, manifest)
         body = {"origin": founder.origin, "parameters": config.parameters}
+        if plan and not home.plan.exists():
+            disk.replace(home.plan, plan.encode("utf-8"))
         ledger.append(home, "founded", generation, 0, body)
         disk.remove_tree(home.root, home.runs / "g0")
     return Lineage.open(home)

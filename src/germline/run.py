@@ -7,6 +7,7 @@ runs/g4/checkpoint…   the state of training (forge.resume)
 runs/g4/fit.json      how training fits this machine, fixed when it began
 runs/g4/trained.json  written when training has ended
 runs/g4/candidate-1/  batches, checkpoints and trained.json of the next candidate, where the plan wants several
+runs/g4-before/       the run that a restart takes the place of, until the delta of the new one is whole
 """
 
 from __future__ import annotations
@@ -100,10 +101,11 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
     number = lineage.next_number
     directory = lineage.home.runs / f"g{number}"
     disk.make_directory(lineage.home.runs)
+    _put_back(lineage.home, directory)
     for leftover in sorted(path for path in lineage.home.runs.iterdir() if path.is_dir()):
-        if restart or leftover != directory or not (directory / RUN).exists():
+        if leftover != directory:
             _clear(lineage.home, leftover)
-    if (directory / RUN).exists():
+    if (directory / RUN).exists() and not restart:
         return _resumed(lineage, plan, directory, number, on_event)
     for entry in ledger.waiting(lineage.home, lineage.entries):
         name = f"g{entry.number}"
@@ -112,19 +114,41 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
     sources.probes(plan.exams, lineage.home.root)  # which an exam is written with: a wrong path is told now
     sources.cards(plan.exams, lineage.home.root)
     listed = _whitelist(lineage.home, plan)
-    try:
+    with _set_aside(lineage.home, directory):
         found = delta.read_new(lineage, plan, directory / "delta", on_event)
-    except BaseException:
-        if directory.is_dir():  # else making it is what failed
-            disk.remove_tree(lineage.home.root, directory)
-        raise
-    run = Run(directory=directory, parent=lineage.head, number=number, plan=plan, delta=found)
-    disk.replace(directory / RUN, canonical_json({
-        "parent": run.parent.digest, "laws": lineage.entries[-1].body[LAWS], "plan": json.loads(run.plan_bytes),
-        "delta": {**plain(run.delta), "train": TRAIN, "heldout": HELDOUT},
-        "sources": list(plan.data.sources), "whitelist": listed,
-    }))  # fmt: skip
+        run = Run(directory=directory, parent=lineage.head, number=number, plan=plan, delta=found)
+        disk.replace(directory / RUN, canonical_json({
+            "parent": run.parent.digest, "laws": lineage.entries[-1].body[LAWS], "plan": json.loads(run.plan_bytes),
+            "delta": {**plain(run.delta), "train": TRAIN, "heldout": HELDOUT},
+            "sources": list(plan.data.sources), "whitelist": listed,
+        }))  # fmt: skip
     return run
+
+
+@contextmanager
+def _set_aside(home: Home, directory: Path) -> Iterator[None]:
+    """An unfinished run in `directory` makes room for a new one, and comes back if that cannot begin."""
+    if directory.exists():
+        disk.publish_directory(directory, _aside(directory))
+    try:
+        yield
+    except BaseException:
+        _put_back(home, directory)
+        raise
+    if _aside(directory).exists():
+        _clear(home, _aside(directory))
+
+
+def _put_back(home: Home, directory: Path) -> None:
+    """Remove what a run that did not begin left in `directory`; what it should have taken the place of comes back."""
+    if directory.exists() and not (directory / RUN).exists():
+        disk.remove_tree(home.root, directory)
+    if not directory.exists() and (_aside(directory) / RUN).exists():
+        disk.publish_directory(_aside(directory), directory)
+
+
+def _aside(directory: Path) -> Path:
+    return directory.with_name(f"{directory.name}-before")
 
 
 def _whitelist(home: Home, plan: Plan) -> Digest:

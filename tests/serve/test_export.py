@@ -169,6 +169,7 @@ def test_the_command_and_its_errors(
         (["g1", "--to", "gguf", "--quant", "q9"], 2, "there is no quantization 'q9'"),
         (["g0", "--to", "adapter"], 2, "g0 is the founder"),
         (["g1", "--to", "onnx"], 2, "'onnx' is not one of"),
+        (["g1", "--to", "hf", "--quant", "q4_k_m"], 2, "--quant is of a GGUF, not of --to hf"),
     ):
         assert main(["export", *arguments, *at]) == code
         assert words in capsys.readouterr().err

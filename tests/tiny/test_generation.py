@@ -34,7 +34,7 @@ from germline.model.adapter import mean
 from germline.model.weights import read
 from germline.records import Event, Row, Score
 from germline.replay import fit_of, replay
-from germline.settings import Exams, load_plan
+from germline.settings import Exams, Plan, load_plan
 from germline.store import keys, ledger, lock, objects
 from germline.store.home import Home
 from germline.store.verify import verify
@@ -507,6 +507,19 @@ def test_verify_finds_each_damage_and_names_the_file(grown: Path, copy_of: Calla
             damaged.write_bytes(b"more")
     problems = verify(home).problems
     assert damaged.relative_to(home.root).as_posix() in [problem.path for problem in problems]
+
+
+def test_an_init_that_was_cut_short_may_be_repeated(
+    founded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["init", str(tmp_path / "home"), "--from", "scratch", "--text", str(founded / "first")]
+    for cut in ((objects, "put"), (ledger, "append")):
+        with monkeypatch.context() as killed:
+            killed.setattr(*cut, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            assert main(words) == 130
+    assert main(words) == 0
+    assert main(words) == 1 and "there is a lineage in" in capsys.readouterr().err
+    assert load_plan(tmp_path / "home" / "germline.toml") != Plan()  # the one for a model from scratch
 
 
 def test_with_two_keys_a_child_is_proposed_and_then_approved(founded: Path, tmp_path: Path) -> None:

@@ -56,6 +56,15 @@ def test_show_without_a_name_is_head(capsys: pytest.CaptureFixture[str]) -> None
     assert f"selection questions right: {chosen}" in told
 
 
+def test_a_plan_with_fragments_is_told_in_lines(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    text = home.plan.read_text() if home.plan.exists() else ""
+    named = '[[fragments.named]]\nname = "a"\ndescription = "b"\nexamples = [["c", "d"], ["e", "f"]]\n'
+    home.plan.write_text(f"{text}\n{named}")
+    assert main(["plan", "check"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("fragments.named"))
+    assert '[{"name": "a"' in line and line.endswith("germline.toml")
+
+
 def test_a_picture_is_a_new_file_and_never_takes_the_place_of_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,8 +75,16 @@ def test_a_picture_is_a_new_file_and_never_takes_the_place_of_one(
     assert main(["diff", "g0", "g1", "--picture", str(drawn)]) == 2
     assert drawn.read_bytes() == before
     assert f"{drawn} exists already" in capsys.readouterr().err
+    assert main(["diff", "g9", "g2", "--picture", str(tmp_path / "other.svg")]) == 2
+    assert not (tmp_path / "other.svg").exists() and "there is no generation 'g9'" in capsys.readouterr().err
     assert main(["diff", "g1", "g2", "--picture", str(tmp_path / "absent" / "g2.svg")]) != 0
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize("name", ["g" + "9" * 5000, "HEAD~" + "9" * 5000, "g99"])
+def test_a_name_of_nothing_is_told_however_long(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", name]) == 2
+    assert capsys.readouterr().err.startswith("error: there is no generation")
 
 
 def test_home_may_stand_before_or_after_the_command(

@@ -21,7 +21,7 @@ from germline.corpus.split import is_held_out
 from germline.errors import DataError, GermlineError, NothingNew, PlanError, StoreDamaged
 from germline.lineage import SCORECARD, TRAIN, Lineage
 from germline.records import Event, Row, canonical_json
-from germline.settings import load_plan
+from germline.settings import Plan, load_plan
 from germline.store import keys, ledger, objects, witness
 from germline.store.entry import Entry
 from germline.store.home import Home
@@ -324,6 +324,33 @@ def test_a_wrong_path_to_probes_or_cards_is_told_before_a_run_is_begun(one: Home
         with pytest.raises(PlanError, match=r"no\.t"):
             runs.begin(Lineage.open(one), load_plan(one.plan, [wrong]), quiet, restart=False)
         assert not list(one.runs.iterdir())
+
+
+def test_an_unfinished_run_outlives_a_restart_that_cannot_begin(
+    one: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["pin"])
+    (tmp_path / "notes.md").write_text("The tower is painted white and red.\n")
+    plan = load_plan(one.plan, ['data.sources=["../notes.md"]'])
+
+    def begin(wanted: Plan, *, restart: bool) -> runs.Run:
+        return runs.begin(Lineage.open(one), wanted, quiet, restart=restart)
+
+    directory = begin(plan, restart=False).directory
+    (directory / "checkpoint-15").write_bytes(b"hours of work")
+    for wrong in ('data.sources=["../typo"]', 'exams.probes="typo"', 'data.whitelist="typo"'):
+        with pytest.raises(GermlineError):
+            begin(load_plan(one.plan, ['data.sources=["../notes.md"]', wrong]), restart=True)
+        assert begin(plan, restart=False).resumed and (directory / "checkpoint-15").exists()
+    with monkeypatch.context() as cut:  # a kill: nothing is tidied up
+        cut.setattr(runs, "_put_back", lambda *_: None)
+        cut.setattr(runs.delta, "read_new", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            begin(plan, restart=True)
+    assert not directory.exists()
+    assert begin(plan, restart=False).resumed and (directory / "checkpoint-15").exists()
+    assert not begin(plan, restart=True).resumed and not (directory / "checkpoint-15").exists()
+    assert [path.name for path in one.runs.iterdir() if path.is_dir()] == [directory.name]
 
 
 def test_files_that_cannot_be_read_are_named(one: Home, tmp_path: Path) -> None:

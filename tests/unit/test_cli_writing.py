@@ -144,11 +144,34 @@ def test_feed_writes_the_plan_that_is_linked_to(home: Home, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "words", [["chat", "--temperature", "nan"], ["watch", "--every", "inf"], ["doctor", "--memory", "nan"]]
+    "words", [["chat", "--temperature", "nan"], ["watch", "--every", "nan"], ["doctor", "--memory", "nan"]]
 )
 def test_what_is_no_number_is_refused(words: list[str], home: Home, capsys: Captured) -> None:
     assert main(words) == 2
     assert "is no number that can be counted with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["watch", "--every", "1e10"], ["doctor", "--memory", "1e300"]])
+def test_a_number_that_is_too_large_is_refused(words: list[str], home: Home, capsys: Captured) -> None:
+    assert main(words) == 2
+    assert "is not in the range" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk that is always there is Linux's")
+def test_where_no_error_can_be_told_its_code_is(home: Home) -> None:
+    command = f"{shlex.quote(sys.executable)} -m germline --home {shlex.quote(str(home.root))} show g99 2>/dev/full"
+    assert subprocess.run(command, shell=True, check=False).returncode == 2
+
+
+def test_a_source_that_is_listed_twice_is_dropped_once_and_for_all(home: Home, capsys: Captured) -> None:
+    home.plan.write_text('[data]\nsources = ["../a", "../b", "../a"]  # mine\n', encoding="utf-8")
+    assert main(["feed", "--drop", "../b", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sources"] == ["../a"]
+    assert load_plan(home.plan).data.sources == ("../a",)
+    home.plan.write_text('[data]\nsources = ["../a", "../a"]\n', encoding="utf-8")
+    assert main(["feed", "--drop", "../a", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"sources": [], "added": [], "dropped": ["../a"]}
+    assert load_plan(home.plan).data.sources == ()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk that is always there is Linux's")
@@ -214,6 +237,7 @@ def test_init_founds_and_leaves_a_plan_to_start_from(
         on_event(Event(kind="stage", text="reading 135M parameters"))
         home = Home.create(root, settings["name"])
         found(home)
+        home.plan.write_text(asked.pop("plan"), encoding="utf-8")
         return Lineage.open(home)
 
     fake(monkeypatch, "founding", found=do_found)

@@ -291,6 +291,20 @@ def test_only_a_new_or_an_empty_directory_is_taken(packed: Path, target: Path) -
     refused(packed, target, "is not empty")
 
 
+def test_an_empty_directory_that_somebody_is_in_is_not_replaced(
+    packed: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target.mkdir()
+    monkeypatch.chdir(target)
+    refused(packed, target, "cannot be replaced")
+    refused(packed, Path(), "cannot be replaced")
+    monkeypatch.chdir(target.parent)
+    with monkeypatch.context() as mounted:
+        mounted.setattr(Path, "is_mount", lambda path: path == target)
+        refused(packed, target, "cannot be replaced")
+    assert verify(unpack(packed, target)).problems == ()
+
+
 def test_any_flipped_bit_and_any_cut_is_found_without_a_hash(packed: Path, target: Path) -> None:
     data = packed.read_bytes()
     packed.with_name("g1.tar.sha256").unlink()
@@ -425,6 +439,6 @@ def test_the_commands(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("GERMLINE_CONFIG", str(tmp_path / "elsewhere"))
     assert main(["restore", name, "abroad"]) == 0
     assert "to grow it on, copy its key file to" in capsys.readouterr().err
-    assert main(["restore", name, "back"]) == 1
+    assert main(["restore", name, "back"]) == 2
     assert "is not empty" in capsys.readouterr().err
     assert objects.hash_file(Path(name)).digest[7:] == digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -32,6 +33,22 @@ def put(public: str, data: bytes) -> Path:
     path.write_bytes(data)
     path.chmod(0o600)
     return path
+
+
+def test_keys_that_cannot_be_looked_at_are_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    public = keys.make()
+    directory = keys.path_of("").parent
+    moved = directory.rename(directory.with_name("moved"))
+    assert keys.on_this_machine() == ([], []) and not keys.is_here(public)
+    moved.rename(directory)
+
+    def forbidden(path: Path) -> os.stat_result:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "lstat", forbidden)
+    for look in (keys.on_this_machine, lambda: keys.is_here(public)):
+        with pytest.raises(GermlineError, match=r"keys.*Permission denied"):
+            look()
 
 
 def test_a_key_signs_and_its_public_half_verifies() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -152,6 +154,22 @@ def test_a_witness_that_is_none_is_not_ignored(home: Home, data: bytes) -> None:
         with pytest.raises(StoreDamaged, match="is no witness"):
             look(home)
     assert any("is no witness" in problem.what for problem in verify(home).problems)
+
+
+def test_a_witness_that_cannot_be_looked_at_is_not_one_that_was_never_there(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, kept = os.lstat, str(witness.path_of(home))
+
+    def forbidden(path: Path) -> os.stat_result:
+        if str(path) == kept:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return plain(path)
+
+    monkeypatch.setattr(os, "lstat", forbidden)
+    with pytest.raises(GermlineError, match=r"witness.*Permission denied"):
+        Lineage.open(home)
+    assert any("Permission denied" in problem.what for problem in verify(home).problems)
 
 
 def test_a_checkpoint_stands_in_for_a_witness_that_is_none(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,9 +36,9 @@ def command(one: str, other: str, picture: Path | None, home: Home, as_json: boo
     Marks on the exams that both sat, rows that only one has learned, plans, and how far each layer moved.
     """
     lineage = Lineage.open(home)
+    compared = comparison.document(lineage, lineage.resolve(one), lineage.resolve(other))
     if picture is not None:
         _draw(weights.drawn(lineage, lineage.resolve(other)), picture)
-    compared = comparison.document(lineage, lineage.resolve(one), lineage.resolve(other))
     if as_json:
         output.say_json(compared)
     else:

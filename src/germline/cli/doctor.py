@@ -19,7 +19,7 @@ ROW_TOKENS, BATCH_TOKENS = 512, 2048
     "doctor",
     epilog=options.examples("germline doctor", "germline doctor --memory 8", "germline doctor --device cpu --json"),
 )
-@click.option("--memory", type=options.Finite(min=0), default=0.0, metavar="GIB", help="Plan with so much memory.")
+@click.option("--memory", type=options.Finite(0, 1e6), default=0.0, metavar="GIB", help="Plan with so much memory.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to train.")
 @options.as_json
 def command(memory: float, device: str, as_json: bool) -> int:

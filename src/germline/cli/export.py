@@ -33,12 +33,14 @@ QUANTIZATIONS = "f32, bf16, f16, q8_0, q6_k, q5_k_m or q4_k_m"
     "--to", "kind", type=click.Choice(["gguf", "hf", "adapter", "ollama"]), required=True,
     help="A GGUF for llama.cpp; a directory for transformers; a PEFT adapter; a GGUF and Modelfile for Ollama.",
 )  # fmt: skip
-@click.option("--quant", default="q8_0", show_default=True, metavar="TYPE", help=f"Of a GGUF: {QUANTIZATIONS}.")
+@click.option("--quant", metavar="TYPE", help=f"Of a GGUF: {QUANTIZATIONS} [default: q8_0].")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to write it: a new directory.")
 @click.option("--unchecked", is_flag=True, help="Do not have it opened and compared.")
 @options.home
 @options.as_json
-def command(name: str, kind: Kind, quant: str, out: Path | None, unchecked: bool, home: Home, as_json: bool) -> None:
+def command(
+    name: str, kind: Kind, quant: str | None, out: Path | None, unchecked: bool, home: Home, as_json: bool
+) -> None:
     """Write a generation for other programs.
 
     The program that it is for opens it, and must read a thousand texts, expect what follows and go on as germline
@@ -46,13 +48,15 @@ def command(name: str, kind: Kind, quant: str, out: Path | None, unchecked: bool
     `python -I verify_lineage.py DIR` checks. DIR is NAME-GEN-TO in the working directory if left out. The same
     generation gives the same bytes.
     """
+    if quant and kind not in ("gguf", "ollama"):
+        raise click.UsageError(f"--quant is of a GGUF, not of --to {kind}")
     from germline.exporting import export
 
     lineage = Lineage.open(home)
     meant = lineage.resolve(name)
     directory = out or Path(f"{home.name}-{meant.name}-{kind}".replace("/", "-").replace(" ", "-"))
     with progress.report(as_json=False) as on_event:
-        made = export(lineage, meant, kind, directory, on_event, quantization=quant, checked=not unchecked)
+        made = export(lineage, meant, kind, directory, on_event, quantization=quant or "q8_0", checked=not unchecked)
     if as_json:
         output.say_json({"id": meant.name, "generation": meant.digest, "to": kind, "directory": directory,
                          "file": made.file, "sha256": made.digest[7:], "bytes": made.size,

@@ -33,7 +33,7 @@ def command(paths: tuple[str, ...], drop: bool, home: Home, as_json: bool) -> No
     PATH is a file, a folder or a glob; it goes into [data] sources of germline.toml. Nothing is read or
     copied before `germline evolve`, and what ancestors learned already is skipped there.
     """
-    before = list(load_plan(home.plan).data.sources)
+    before = list(dict.fromkeys(load_plan(home.plan).data.sources))  # one that is listed twice is one
     after = list(before)
     for path in paths:
         _drop(home, after, path) if drop else _add(home, after, path)
@@ -92,8 +92,10 @@ def _write(home: Home, sources: Sequence[str]) -> None:
     data = document.setdefault("data", tomlkit.table())
     found = data.get("sources")
     array = found if isinstance(found, Array) else tomlkit.array()
-    for place in reversed([place for place, source in enumerate(array) if source not in sources]):
-        del array[place]
+    listed = list(array)
+    for place in reversed(range(len(listed))):
+        if listed[place] not in sources or listed[place] in listed[:place]:
+            del array[place]
     for source in sources:
         if source not in array:
             array.append(source)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from germline.cli import options, output, plan, progress
-from germline.store import disk, keys
+from germline.store import keys
 
 
 @click.command(
@@ -25,7 +25,7 @@ from germline.store import disk, keys
 @click.option(
     "--arbiter",
     metavar="KEY",
-    help="Ask for a second key at every promotion: 64 digits or a file, as `germline keys` prints them.",
+    help="Ask for a second key at every promotion: 64 digits, as `germline keys` prints them, or a file of them.",
 )
 @click.option(
     "--dtype",
@@ -63,12 +63,10 @@ def command(
     with progress.report(as_json=as_json) as on_event:
         lineage = founding.found(
             directory, source, name=name or directory.absolute().name, dtype=dtype, size=size or "tiny",
-            texts=texts, arbiter=second, on_event=on_event,
+            texts=texts, arbiter=second, plan=plan.starter(scratch=source == "scratch"), on_event=on_event,
         )  # fmt: skip
     home, founder = lineage.home, lineage.head
     key = keys.path_of(home.charter.keys["trainer"])
-    if not home.plan.exists():
-        disk.replace(home.plan, plan.starter(scratch=source == "scratch").encode("utf-8"))
     if as_json:
         output.say(output.json_line({
             "event": "outcome", "lineage": home.name, "home": home.root.as_posix(), "id": founder.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
@@ -109,5 +110,6 @@ def _effective(path: Path, overrides: Sequence[str]) -> dict[str, dict[str, Any]
 def _toml(value: Any) -> str:
     import tomlkit
 
-    text = tomlkit.item(value).as_string()
+    tables = isinstance(value, list) and any(isinstance(one, dict) for one in value)  # TOML has no line for them
+    text = json.dumps(value, ensure_ascii=False) if tables else tomlkit.item(value).as_string()
     return text if len(text) <= 48 else f"{text[:44]} ..."

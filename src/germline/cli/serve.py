@@ -43,6 +43,8 @@ def command(
     beside the old, takes the next questions, and the old one ends what it has begun. `model` may name any generation.
     Every request needs the token; the page at the printed address has it already. Ctrl-C ends it.
     """
+    if template_sha256 and not template:
+        raise click.UsageError("--template-sha256 is of a --template")
     try:
         from germline.serve import page, server
     except ImportError as error:

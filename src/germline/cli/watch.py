@@ -22,7 +22,9 @@ HEARTBEAT, LOCK = "watch.json", "watch.lock"
 
 
 @click.command("watch", epilog=options.examples("germline watch", "germline watch --every 600 --json"))
-@click.option("--every", type=options.Finite(0.1), default=60.0, show_default=True, help="Seconds between two looks.")
+@click.option(
+    "--every", type=options.Finite(0.1, 1e6), default=60.0, show_default=True, help="Seconds between two looks."
+)
 @options.home
 @options.as_json
 def command(every: float, home: Home, as_json: bool) -> None:

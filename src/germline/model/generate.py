@@ -14,6 +14,8 @@ from germline.model.decoder import Decoder
 
 ROWS = 32
 """Prompts that are answered side by side."""
+COLDEST = 1e-4
+"""Temperature below which logits that are divided by it are soon infinite."""
 NUCLEUS = 1024
 """Words among which a nucleus is looked for before all are sorted."""
 
@@ -23,6 +25,7 @@ class Sampling:
     """Temperature and nucleus (top-p) sampling from a seed; `greedy` is the absence of a Sampling."""
 
     temperature: float = 0.7
+    """Above 0; COLDEST is the least that is told from it."""
     top_p: float = 0.95
     seed: int = 0
 
@@ -88,7 +91,7 @@ def generate(
 
 def choose(logits: Tensor, sampling: Sampling, luck: Tensor) -> Tensor:
     """The next token of each row [B] for logits [B, V], fp32, drawn by `luck` [B, 1] in [0, 1)."""
-    probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
+    probabilities = torch.softmax(logits / max(sampling.temperature, COLDEST), dim=-1)
     if sampling.top_p >= 1:  # sorting a vocabulary costs more than the model does
         return _drawn(probabilities.cumsum(-1), luck)
     ordered, indices = probabilities.topk(min(NUCLEUS, probabilities.shape[-1]), dim=-1)

@@ -68,7 +68,7 @@ class Generate(Request):
         if self.temperature == 0:
             return None
         seed = chance if self.seed is None else self.seed
-        temperature = TEMPERATURE if self.temperature is None else max(self.temperature, 1e-4)
+        temperature = TEMPERATURE if self.temperature is None else self.temperature
         return Sampling(temperature=temperature, top_p=TOP_P if self.top_p is None else self.top_p, seed=seed)
 
     @model_validator(mode="after")

@@ -32,7 +32,7 @@ from io import BufferedWriter, FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, ParamSpec, TypeVar
 
-from germline.errors import GermlineError
+from germline.errors import GermlineError, PlanError
 from germline.store.failures import explained
 
 BLOCK = 1 << 20
@@ -118,6 +118,18 @@ def publish(staged: Path, final: Path) -> None:
     sync_directory(final.parent)
 
 
+def require_free(path: Path) -> None:
+    """PlanError unless a directory may be published as `path`: it is missing, or empty and may be replaced."""
+    with explained(path):
+        if not os.path.lexists(path):
+            return
+        if not path.is_dir() or any(path.iterdir()):
+            raise PlanError(f"{path} is there already, and is not empty", hint="name a directory that is not there")
+        stays = path.is_mount() or path.samefile(Path.cwd()) or not os.access(path.absolute().parent, os.W_OK)
+        if stays:  # it would be replaced, and what is mounted, worked in or another's cannot be
+            raise PlanError(f"{path} is empty, but cannot be replaced", hint="name one in it that is not there")
+
+
 def publish_directory(staged: Path, final: Path) -> None:
     """Give a finished directory, all of it synced, its final name, durably. `final` must be missing or empty."""
     with explained(final):
@@ -152,7 +164,8 @@ def replacing(path: Path, *, needed: int = 0) -> Iterator[BinaryIO]:
 def make_directory(path: Path) -> None:
     """Make `path` and whatever parents it lacks, durably. A directory that exists is fine."""
     if path.is_dir():
-        sync_directory(path.parent)  # a process killed before this line may have made it
+        if os.access(path.parent, os.W_OK):  # else no process of ours made it
+            sync_directory(path.parent)  # one killed before this line may have
         return
     if path.parent != path:
         make_directory(path.parent)

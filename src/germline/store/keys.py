@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from germline.errors import GermlineError, PlanError
-from germline.store import disk
+from germline.store import disk, reading
 from germline.store.failures import explained
 
 if TYPE_CHECKING:
@@ -78,7 +78,10 @@ def on_this_machine() -> tuple[list[tuple[str, Path]], list[GermlineError]]:
     """
     found: list[tuple[str, Path]] = []
     failures: list[GermlineError] = []
-    for path in sorted(path_of("").parent.glob("*.pem")):
+    directory = path_of("").parent
+    with explained(directory):
+        paths = [*directory.iterdir()] if reading.is_there(directory) else []
+    for path in sorted(path for path in paths if path.suffix == ".pem"):
         try:
             found.append((_private(path).public_key().public_bytes_raw().hex(), path))
         except GermlineError as failure:
@@ -87,7 +90,7 @@ def on_this_machine() -> tuple[list[tuple[str, Path]], list[GermlineError]]:
 
 
 def is_here(public: str) -> bool:
-    return os.path.lexists(path_of(public))
+    return reading.is_there(path_of(public))
 
 
 def missing(public: str, whose: str) -> GermlineError:
@@ -130,7 +133,8 @@ def read_public(given: str) -> str:
         return text.lower()
     found = _pem("load_pem_public_key", text.encode())
     if found is None:
-        raise PlanError(f"{given} is no Ed25519 public key", hint="`germline keys` prints them")
+        hint = "name its 64 digits, as `germline keys` prints them, or a file that holds nothing else"
+        raise PlanError(f"{given} is no Ed25519 public key", hint=hint)
     return str(found.public_bytes_raw().hex())
 
 

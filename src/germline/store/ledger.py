@@ -134,7 +134,7 @@ def resolve(entries: Sequence[Entry], name: str, parent_of: Callable[[Digest], D
     base, *steps = name.strip().split("~")
     digest = _base(entries, base)
     for step in steps:
-        if step and not (step.isascii() and step.isdigit()):
+        if step and not re.fullmatch("[0-9]{1,12}", step):
             raise _unknown(entries, name)
         for _ in range(int(step or 1)):
             parent = parent_of(digest)
@@ -191,7 +191,7 @@ def _head_entry(entries: Sequence[Entry]) -> Entry:
 def _base(entries: Sequence[Entry], base: str) -> Digest:
     if base == "HEAD":
         return head(entries)
-    if re.fullmatch(r"g\d+", base) and (digest := dict(born(entries)).get(int(base[1:]))):
+    if re.fullmatch(r"g\d{1,12}", base) and (digest := dict(born(entries)).get(int(base[1:]))):
         return digest
     if prefix := re.fullmatch(r"(?:sha256:)?([0-9a-f]{4,64})", base.lower()):
         meant = {entry.generation for entry in entries if entry.generation[7:].startswith(prefix[1])}

@@ -25,6 +25,16 @@ def require_regular(path: Path) -> os.stat_result:
     return status
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is anything at `path`; GermlineError where that may not be looked at, which is not the same."""
+    with explained(path):
+        try:
+            os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+    return True
+
+
 def read(path: Path, most: int = 64 * 2**20) -> bytes:
     """All bytes of a published file, unverified; StoreDamaged as for `require_regular`, and beyond `most` bytes."""
     if (size := require_regular(path).st_size) > most:

@@ -37,11 +37,10 @@ def restore(path: Path, root: Path, sha256: str | None, on_file: OnFile) -> tupl
     StoreDamaged, and nothing left, if it does not, or if anything in it is not what it says. A kill may leave a
     directory `.tmp-…` beside `root`, which means nothing.
     """
-    with explained(path), explained(root):
+    with explained(path):
         if not path.is_file():
             raise GermlineError(f"{path} is not a file", hint="name an archive that `germline archive` wrote")
-        if root.exists() and not (root.is_dir() and not any(root.iterdir())):
-            raise GermlineError(f"{root} is not empty", hint="a lineage wants a new or an empty directory")
+    disk.require_free(root)
     _require_hash(path, sha256)
     root = root.absolute()
     staged = Home(disk.temporary_path(root.parent))

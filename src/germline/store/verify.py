@@ -240,7 +240,10 @@ def _content(
                 inspection.unnamed(path)
     for reference, label in wanted.items():
         path = place(directory, reference.digest)
-        if reference.digest in required and not os.path.lexists(path):
+        there = True
+        with inspection.collecting(path):
+            there = reading.is_there(path)
+        if reference.digest in required and not there:
             inspection.report(path, f"({label}) is missing")
         elif sizes.get(reference.digest, reference.size) != reference.size:
             size = sizes[reference.digest]

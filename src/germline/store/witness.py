@@ -49,7 +49,7 @@ def path_of(home: Home) -> Path:
 def mark(home: Home) -> Mark | None:
     """What this machine has seen of a lineage, or None if it never saw it."""
     path = path_of(home)
-    if not os.path.lexists(path):
+    if not reading.is_there(path):
         return None
     value = None
     with suppress(StoreDamaged):
