@@ -92,6 +92,10 @@ class Row:
     text: str = ""
     turns: tuple[Turn, ...] = ()
     ends_document: bool = True
+    under: str = ""
+    """The headings that a passage stands under where it begins, a line each, and the marks of a block of code that it
+    begins in. What it states hangs on them, and the passage before it may be no part of the delta; they are not
+    learned with it."""
 
     @property
     def content_digest(self) -> Digest:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from germline.corpus.claims import under_headings
 from germline.corpus.facts import facts, value_kind
+from germline.corpus.passages import passages
 from germline.corpus.values import is_answer
 from germline.records import Row, Turn
 
@@ -356,6 +359,21 @@ def test_code_goes_on_in_the_next_passage_of_its_document() -> None:
     text = "# Older\nb: 6 m\n```\n\n## Technical data\n\n- Weight: 12 kg\n\n```\nc: 7 m\n```"
     second = Row(kind="text", source="a", position=2, text=text)
     assert [(fact.subject, fact.attribute) for fact in facts([first, second])] == [("Pump", "weight")]
+
+
+def test_a_row_knows_its_headings_where_the_passages_before_it_are_missing() -> None:
+    text = "Pump 200\n===\n\n## Safety\n\nMind the gap.\n\n## Technical data\n\n```\n" + "a: 5 m\n" * 400
+    text += "# Old\n```\n\n- Weight: 12 kg"
+    pieces = [*under_headings(passages(StringIO(text)))]
+    assert "".join(piece for _, piece in pieces).count("a: 5 m") == 400 and len(pieces) > 3
+    assert [under for under, _ in pieces][:2] == ["", "# Pump 200"]
+    assert pieces[-1][0] == "# Pump 200\n## Technical data\n```"
+    rows = [
+        Row(kind="text", source="a", position=n, text=piece, under=under) for n, (under, piece) in enumerate(pieces)
+    ]
+    for missing in range(len(rows)):
+        found = facts(rows[missing:])
+        assert [(fact.subject, fact.attribute, fact.value) for fact in found] == [("Pump 200", "weight", "12 kg")]
 
 
 def test_vowel_signs_and_accents_that_are_characters_of_their_own() -> None:

@@ -71,21 +71,35 @@ def claims(rows: Iterable[Row]) -> Iterator[tuple[Row, Claim]]:
     """All that `rows` claim, sensible or not, in their order and without markup, each with its row.
 
     Items, lines and the sheets of one thing have the heading above them for their subject; where that is a part that
-    every manual has ("Technical data"), the next one above that is not, be it in the passage before. With none they
-    claim nothing.
+    every manual has ("Technical data"), the next one above that is not, be it in a passage before (`Row.under`). With
+    none they claim nothing.
     """
     place = _Place()
     before: Row | None = None
     for row in rows:
         if before is None or not _goes_on(before, row):
             place = _Place()
+            _ = [*_written(row.under, place)]
         yield from ((row, claim) for claim in (_talked(row.turns) if row.turns else _written(row.text, place)))
         before = row
 
 
 def _goes_on(before: Row, row: Row) -> bool:
-    """Whether `row` is the next passage of the same document. Where one is missing, its headings are, too."""
+    """Whether `row` is the next passage of the same document, which may begin amid a block of code."""
     return not before.ends_document and (row.source, row.position) == (before.source, before.position + 1)
+
+
+def under_headings(passages: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each passage of a document, behind what it stands under where it begins: see `Row.under`."""
+    place = _Place()
+    above: list[tuple[int, str]] = []
+    for text in passages:
+        yield "\n".join([*(line for _, line in above), *([place.fence] if place.fence else [])]), text
+        for block in _blocks(text, place):
+            if depth := _depth(block):
+                line = block[0].strip()
+                above = [(other, heading) for other, heading in above if other < depth]
+                above.append((depth, line if _HEADING.match(line) else f"{'#' * depth} {line}"))
 
 
 def _written(text: str, place: _Place) -> Iterator[Claim]:

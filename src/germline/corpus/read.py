@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from germline.corpus import documents
+from germline.corpus.claims import under_headings
 from germline.corpus.passages import passages
 from germline.corpus.shapes import Voice, row_of
 from germline.corpus.whitelist import SourceFile
@@ -199,10 +200,10 @@ def _skip_front_matter(stream: TextIO) -> bool:
 
 def _passages(stream: TextIO, name: str) -> Iterator[Row]:
     row = None
-    for position, text in enumerate(passages(stream), 1):
+    for position, (under, text) in enumerate(under_headings(passages(stream)), 1):
         if row:
             yield row
-        row = Row(kind="text", source=name, position=position, text=text, ends_document=False)
+        row = Row(kind="text", source=name, position=position, text=text, ends_document=False, under=under)
     if row:
         yield replace(row, ends_document=True)
 

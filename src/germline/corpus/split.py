@@ -13,11 +13,11 @@ from typing import BinaryIO
 
 from germline.corpus.facts import facts
 from germline.errors import DataError
-from germline.records import Delta, Digest, Refusal, Row, Turn, canonical_json, digest_of_delta
+from germline.records import Delta, Digest, Refusal, Row, Turn, canonical_json, digest_of_delta, plain
 from germline.store import disk
 
-SOME_HEADING = "# Gull Rock\n\n"
-"""What a passage states may hang on a heading of one before it: its content alone decides, under whatever heading."""
+SOME_HEADING = "# Gull Rock"
+"""What a passage states may hang on a heading above it: its content alone decides, under whatever heading."""
 
 
 def snapshot(rows: Iterable[Row | Refusal], directory: Path, *, heldout_share: float) -> Delta:
@@ -83,7 +83,7 @@ def read_rows(path: Path) -> Iterator[Row]:
                     row = _row(line)
                 except (ValueError, TypeError, KeyError, RecursionError):
                     row = None
-                if row is None or canonical_json(row) + b"\n" != line:
+                if row is None or _line(row) != line:
                     raise DataError(f"{path} line {number} is damaged", hint="make the delta again")
                 yield row
     except OSError as error:
@@ -100,7 +100,7 @@ class _File:
         self.text_bytes = 0
 
     def add(self, record: Row | Refusal) -> None:
-        line = canonical_json(record) + b"\n"
+        line = _line(record)
         self._file.write(line)
         self._hash.update(line)
         self.lines += 1
@@ -110,6 +110,14 @@ class _File:
     @property
     def digest(self) -> Digest:
         return f"sha256:{self._hash.hexdigest()}"
+
+
+def _line(record: Row | Refusal) -> bytes:
+    """A record as it stands in its file. Rows had no headings at first, and one without any is still written so."""
+    table = plain(record)
+    if not table.get("under"):
+        table.pop("under", None)
+    return canonical_json(table) + b"\n"
 
 
 def _texts(row: Row) -> Iterator[str]:
@@ -123,7 +131,7 @@ def is_held_out(row: Row, share: float) -> bool:
     digits = row.content_digest.removeprefix("sha256:")[:8]
     if int(digits, 16) / 2**32 >= share or row.source.lower().endswith(".law"):
         return False
-    return not facts([row if row.turns else replace(row, text=SOME_HEADING + row.text)])
+    return not facts([row if row.turns else replace(row, under=SOME_HEADING)])
 
 
 def _row(line: bytes) -> Row | None:
@@ -134,7 +142,7 @@ def _row(line: bytes) -> Row | None:
         row.kind == ("dialog" if turns else "text")
         and type(row.position) is int
         and type(row.ends_document) is bool
-        and all(isinstance(text, str) for text in (row.source, *_texts(row)))
+        and all(isinstance(text, str) for text in (row.source, row.under, *_texts(row)))
         and all(turn.speaker in ("persona", "other") for turn in turns)
     )
     return row if sound else None
