@@ -300,7 +300,7 @@ def test_an_empty_directory_that_somebody_is_in_is_not_replaced(
     refused(packed, Path(), "cannot be replaced")
     monkeypatch.chdir(target.parent)
     with monkeypatch.context() as mounted:
-        mounted.setattr(Path, "is_mount", lambda path: path == target)
+        mounted.setattr(os.path, "ismount", lambda path: path == target)
         refused(packed, target, "cannot be replaced")
     assert verify(unpack(packed, target)).problems == ()
 

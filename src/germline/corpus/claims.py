@@ -79,7 +79,8 @@ def claims(rows: Iterable[Row]) -> Iterator[tuple[Row, Claim]]:
     for row in rows:
         if before is None or not _goes_on(before, row):
             place = _Place()
-            _ = [*_written(row.under, place)]
+            for _ in _written(row.under, place):  # headings claim nothing; the place moves on
+                pass
         yield from ((row, claim) for claim in (_talked(row.turns) if row.turns else _written(row.text, place)))
         before = row
 

@@ -125,7 +125,7 @@ def require_free(path: Path) -> None:
             return
         if not path.is_dir() or any(path.iterdir()):
             raise PlanError(f"{path} is there already, and is not empty", hint="name a directory that is not there")
-        stays = path.is_mount() or path.samefile(Path.cwd()) or not os.access(path.absolute().parent, os.W_OK)
+        stays = os.path.ismount(path) or path.samefile(Path.cwd()) or not os.access(path.absolute().parent, os.W_OK)
         if stays:  # it would be replaced, and what is mounted, worked in or another's cannot be
             raise PlanError(f"{path} is empty, but cannot be replaced", hint="name one in it that is not there")
 
