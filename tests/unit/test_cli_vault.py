@@ -361,9 +361,7 @@ def test_files_that_cannot_be_read_are_named(one: Home, tmp_path: Path) -> None:
         (folder / f"{place}.csv").write_text("a,b\n")
     (folder / "old.md").write_bytes("Die Höhe beträgt 37 Meter.\n".encode("latin-1"))
     (folder / "chat.jsonl").write_text('{"text": "The tower is tall."}\n', encoding="utf-16")
-    (folder / "list.json").write_text(
-        '[{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Yes."}]'
-    )
+    (folder / "list.json").write_text('[{"speaker": "me", "says": "Hello?"}, {"speaker": "you", "says": "Yes."}]')
     plan = load_plan(one.plan, ['data.sources=["../mixed"]'])
     with pytest.raises(NothingNew) as failure:
         runs.begin(Lineage.open(one), plan, quiet, restart=False)

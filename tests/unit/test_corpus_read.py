@@ -353,6 +353,23 @@ def test_what_took_a_file_s_place_is_not_read(home: Path, swap: str) -> None:
         list(reading)
 
 
+def test_a_json_file_may_be_one_conversation_and_nothing_else(tmp_path: Path) -> None:
+    talk = [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Yes."}]
+    told = [{"from": "human", "value": "Hello?"}, {"from": "gpt", "value": "Yes."}]
+    files = {
+        "a": json.dumps(talk), "b": json.dumps(told), "c": json.dumps([*talk, {"no": "message"}]),
+        "d": json.dumps(talk)[:-1], "e": json.dumps([{"messages": talk}, {"messages": talk}]), "f": "[]",
+        "g": json.dumps([{"role": "user", "content": "x" * 2**20}] * 17),
+    }  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
+    rows = [*read(["*.json"], tmp_path, voice="assistant")]
+    spoken = [(row.source[0], [turn.text for turn in row.turns]) for row in rows if isinstance(row, Row)]
+    assert spoken == [(name, ["Hello?", "Yes."]) for name in ("a", "b", "e", "e")]
+    refused = [(row.source[0], row.reason) for row in rows if isinstance(row, Refusal)]
+    assert refused == [("c", "unknown shape"), ("d", "broken JSON"), ("f", "empty"), ("g", "record too long")]
+
+
 # --- the whitelist ------------------------------------------------------------------------------------
 
 FILES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -91,6 +92,29 @@ def members(stream: TextIO) -> Iterator[tuple[int, object]]:
             error.lineno - 1 if isinstance(error, json.JSONDecodeError) else window.text.count("\n", 0, window.at)
         )
         yield number + 1, _broken(error, line)
+
+
+def conversations(records: Iterator[tuple[int, object]]) -> Iterator[tuple[int, object]]:
+    """The records of a JSON file; one alone where its list is a conversation itself: messages, and nothing around them.
+
+    That one is held in memory, up to some `LONGEST` characters; where a message is broken, so is it.
+    """
+    first = next(records, (0, None))
+    if not _is_message(first[1]):
+        yield from itertools.chain([first] * (first[0] > 0), records)
+        return
+    messages, size = [], 0
+    for number, message in itertools.chain([first], records):
+        size += len(str(message))
+        if isinstance(message, Broken) or size > LONGEST:
+            yield number, message if isinstance(message, Broken) else Broken("record too long", 1)
+            return
+        messages.append(message)
+    yield 1, {"messages": messages}
+
+
+def _is_message(record: object) -> bool:
+    return isinstance(record, dict) and any(keys <= record.keys() for keys in ({"role", "content"}, {"from", "value"}))
 
 
 def _broken(error: Exception, line: int) -> Broken:

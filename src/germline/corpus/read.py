@@ -168,7 +168,7 @@ def _read_file(
             binary.seek(0)
             text = TextIOWrapper(binary, encoding="utf-8-sig")
             if suffix == ".json":
-                yield from _documents(documents.members(text), name, voice, strict)
+                yield from _documents(documents.conversations(documents.members(text)), name, voice, strict)
             else:
                 if suffix == ".law" and not _skip_front_matter(text):
                     yield Refusal(source=name, position=0, reason="front matter never ends")
