@@ -80,8 +80,8 @@ class Turn:
 class Row:
     """One unit of learning with its passport: a passage of a document, or a whole conversation.
 
-    `turns` is empty for a passage and `text` is empty for a conversation. `ends_document` is False for
-    a passage that its document continues after, so that EOS is learned only where a document ends.
+    `turns` is empty for a passage and `text` is empty for a conversation. EOS is learned only where a document ends
+    (`ends_document`). What a passage states hangs on what it stands `under`, which is not learned with it.
     """
 
     kind: Literal["text", "dialog"]
@@ -93,9 +93,7 @@ class Row:
     turns: tuple[Turn, ...] = ()
     ends_document: bool = True
     under: str = ""
-    """The headings that a passage stands under where it begins, a line each, and the marks of a block of code that it
-    begins in. What it states hangs on them, and the passage before it may be no part of the delta; they are not
-    learned with it."""
+    """The headings that a passage begins under, a line each, and the marks of a block of code that it begins in."""
 
     @property
     def content_digest(self) -> Digest:

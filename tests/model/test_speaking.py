@@ -69,6 +69,11 @@ def test_a_tiny_nucleus_is_greedy(small: Decoder) -> None:
     )
 
 
+def test_a_temperature_near_zero_is_greedy(small: Decoder) -> None:
+    cold = generate(small, PROMPTS, limit=8, end=96, sampling=Sampling(temperature=1e-40))
+    assert cold == generate(small, PROMPTS, limit=8, end=96)
+
+
 def tokenize(text: str) -> list[int]:
     return [ord(letter) - 32 for letter in text]
 

@@ -340,3 +340,19 @@ def test_who_died_before_writing_it_down_is_settled_by_the_ledger(tmp_path: Path
     settle(lineage, book)
     assert book.attempts()[-1].outcome == ""
     assert {kind for _, kind in births} >= {"promoted", "refused"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a class of priority there, which anybody may ask for")
+@pytest.mark.parametrize(("had", "has"), [(0, 10), (15, 15)])
+def test_a_child_process_is_never_asked_to_be_nicer_than_it_may(had: int, has: int) -> None:
+    class Process:
+        value = had
+
+        def nice(self, value: int | None = None) -> int:
+            assert value is None or value >= self.value, "none but root may raise a priority"
+            self.value = self.value if value is None else value
+            return self.value
+
+    process: Any = Process()
+    aging._lower(process)
+    assert process.value == has

@@ -91,12 +91,13 @@ def _interrupted(given: Sequence[str]) -> int:
 
 
 def _fail(code: int, message: str, hint: str, as_json: bool) -> int:
-    lines = [f"{output.paint('error:', 'red')} {message}", *([f"\nhint: {hint}"] if hint else [])]
-    if as_json:
-        lines = [output.json_line({"event": "exit", "code": code, "message": message, "hint": hint})]
     with suppress(OSError):  # whoever reads no words still reads the code
-        for line in lines:
-            output.note(line)
+        if as_json:
+            output.note(output.json_line({"event": "exit", "code": code, "message": message, "hint": hint}))
+            return code
+        output.note(f"{output.paint('error:', 'red')} {message}")
+        if hint:
+            output.note(f"\nhint: {hint}")
     return code
 
 
