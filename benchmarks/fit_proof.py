@@ -142,6 +142,7 @@ def choices(row: dict[str, Any]) -> tuple[Any, Any, Any]:
     training = Training(
         method=row.get("method", "lora"), rank=row.get("rank", 16), embeddings=row.get("embeddings", False),
         learning_rate=1e-4, optimizer="adamw8bit" if row.get("eight") else "adamw", dtype=row.get("dtype", "bf16"),
+        anchor=5.0 if row.get("anchor") else 0.0,
     )  # fmt: skip
     on = Arithmetic(torch.float32 if row.get("dtype") == "fp32" else torch.bfloat16, "cpu")
     setting = Setting(

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from germline import foreign
 from germline.errors import TrainingError
-from germline.forge.anchor import Anchor, anchored
+from germline.forge.anchor import TEXTS, TOKENS, Anchor, anchored
 from germline.forge.machine import Arithmetic
 from germline.lineage import ANCHOR, Lineage
 from germline.model.generate import Sampling, generate
@@ -23,10 +23,8 @@ from germline.settings import Training
 from germline.speaker import Speaker
 from germline.store import disk
 
-TEXTS, NEW, AT_ONCE = 768, 192, 96
+NEW, AT_ONCE = 192, 96
 """A generation has NEW texts said, so many side by side, where it inherits fewer than TEXTS."""
-TOKENS = 128
-"""So many tokens fill one row of those that short texts are dealt into."""
 SAMPLING = Sampling(temperature=1.0, top_p=1.0)
 Ids = list[list[int]]
 

@@ -124,7 +124,7 @@ def parent_card(
         for paper in papers:
             laws = {card.id for card in paper.laws}
             was = recorded.get(paper.digest)
-            if was and was.units and laws <= was.laws.keys() and _answers(was, paper):
+            if was and laws <= was.laws.keys() and _answers(was, paper):
                 known[paper.digest] = replace(was, laws={law: held for law, held in was.laws.items() if law in laws})
     on_event(Event(kind="stage", text=f"{parent.name} sits the exam on what it has not learned"))
     unknown = [paper for paper in papers if paper.digest not in known]
@@ -136,8 +136,12 @@ def parent_card(
 
 
 def _answers(marks: Marks, exam: Exam) -> bool:
-    """Whether all was asked for these marks that the exam asks, and nothing else, such as what was revised since."""
-    return [getattr(marks, paper).items for paper in PAPERS] == [exam.asked[paper] for paper in PAPERS]
+    """Whether all was asked for these marks that the exam asks, and nothing else, such as what was revised since, and
+    all of it recorded: cards of before have no marks of single facts, or of single passages."""
+    asked = [exam.asked[paper] for paper in PAPERS]
+    recorded = bool(marks.units) or not (exam.asked["recall"] or exam.asked["wording"])
+    same = [getattr(marks, paper).items for paper in PAPERS] == asked and len(marks.passages) == len(exam.passages)
+    return same and recorded
 
 
 def child_card(

@@ -253,7 +253,7 @@ class Marks:
     spoken: Score
     """The facts answered aloud: the greedy answer begins with the gold one. Reported, not gated."""
     passages_bits_per_byte: float | None
-    """Held-out passages, or None where the exam has none."""
+    """Held-out passages together, or None where the exam has none."""
     style: StyleMarks | None
     laws: dict[str, bool]
     """Law card -> held."""
@@ -271,6 +271,8 @@ class Marks:
     """Of each fact the share of its questions, in taught and in unseen wordings, whose gold answer is what the model
     would say: each of its tokens is the likeliest. Not gated; replay deals by it. Empty in cards that were written
     before it was recorded."""
+    passages: tuple[float, ...] = ()
+    """Of each held-out passage, bits per byte. Empty in cards that were written before each was recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -352,6 +354,7 @@ def scorecard_from(table: Mapping[str, Any]) -> Scorecard:
                     "style": StyleMarks(**marks["style"]) if marks["style"] else None,
                     "answers": tuple(marks["answers"]),
                     "units": {unit: tuple(found) for unit, found in marks.get("units", {}).items()},
+                    "passages": tuple(marks.get("passages", ())),
                 }
             )
             for exam, marks in table["marks"].items()

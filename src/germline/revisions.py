@@ -11,9 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from germline.corpus.facts import facts as stated_in
 from germline.lineage import PLAN, Generation, Lineage
 from germline.records import Digest, Event, Fact, OnEvent, Row, plain
 from germline.settings import Plan
+from germline.spellings import spelled_alike
 
 TOLD = 3
 """Changed facts that an event names; it counts the others."""
@@ -28,7 +30,7 @@ def replaced(lineage: Lineage, line: Sequence[Generation], facts: Iterable[Fact]
     found: dict[Digest, Sequence[Fact]] = {}
     for child in reversed(line):
         own = lineage.facts(child)
-        found[child.digest] = tuple(fact for fact in own if newest.get(_name(fact), fact.value) != fact.value)
+        found[child.digest] = tuple(fact for fact in own if newest.get(_name(fact), _value(fact)) != _value(fact))
         if lineage.json(child, PLAN)["data"].get("revise", False):
             newest = _values(own) | newest
     return found
@@ -40,11 +42,15 @@ def revising(plan: Plan, facts: Sequence[Fact]) -> Sequence[Fact]:
 
 
 def tells(row: Row, facts: Sequence[Fact]) -> bool:
-    """Whether a row names the subject of one of these facts, and its value: in whatever words, it may state it."""
+    """Whether a row names the subject of one of these facts, and its value: in whatever words, it may state it. Or
+    states it in a way that only the rules read: in a table with units, in markup, under a heading."""
     if not facts:  # as nearly always, and a corpus may have a gigabyte
         return False
-    text = " ".join([row.text, *(turn.text for turn in row.turns)]).casefold()
-    return any(_names(text, fact.subject.removeprefix("the ")) and _names(text, fact.value) for fact in facts)
+    text = " ".join(" ".join([row.text, *(turn.text for turn in row.turns)]).casefold().split())
+    if any(_names(text, fact.subject.removeprefix("the ")) and _names(text, fact.value) for fact in facts):
+        return True
+    stated = {(_name(fact), _value(fact)) for fact in stated_in([row])}
+    return any((_name(fact), _value(fact)) in stated for fact in facts)
 
 
 def _names(text: str, name: str) -> bool:
@@ -59,7 +65,7 @@ def changed(lineage: Lineage, line: Sequence[Generation], facts: Sequence[Fact])
     for child in line:
         known |= {_name(fact): (fact, child) for fact in lineage.facts(child) if fact not in stale[child.digest]}
     pairs = ((fact, *known[_name(fact)]) for fact in facts if _name(fact) in known)
-    return [(fact, old, child) for fact, old, child in pairs if old.value != fact.value]
+    return [(fact, old, child) for fact, old, child in pairs if _value(old) != _value(fact)]
 
 
 def tell(found: Sequence[tuple[Fact, Fact, Generation]], plan: Plan, on_event: OnEvent) -> None:
@@ -67,8 +73,9 @@ def tell(found: Sequence[tuple[Fact, Fact, Generation]], plan: Plan, on_event: O
     if not found:
         return
     told = [f"{fact.unit} is {fact.value}, and {child.name} was taught {old.value}" for fact, old, child in found]
-    does = "take the place of" if plan.data.revise else "contradict"
-    text = f"{len(found)} facts {does} what ancestors were taught: {'; '.join(told[:TOLD])}"
+    fact, s = ("fact", "s") if len(found) == 1 else ("facts", "")
+    does = f"take{s} the place of" if plan.data.revise else f"contradict{s}"
+    text = f"{len(found)} {fact} {does} what ancestors were taught: {'; '.join(told[:TOLD])}"
     text += f"; and {len(told) - TOLD} more" if len(told) > TOLD else ""
     if not plan.data.revise:
         text += (
@@ -80,8 +87,13 @@ def tell(found: Sequence[tuple[Fact, Fact, Generation]], plan: Plan, on_event: O
 
 
 def _values(facts: Iterable[Fact]) -> dict[str, str]:
-    return {_name(fact): fact.value for fact in facts}
+    return {_name(fact): _value(fact) for fact in facts}
 
 
 def _name(fact: Fact) -> str:
     return fact.unit.casefold()
+
+
+def _value(fact: Fact) -> str:
+    """The same for "6 p.m." and "18:00": a fact that is only spelled otherwise has not changed."""
+    return spelled_alike(fact.value)

@@ -27,6 +27,15 @@ class Section(BaseModel):
         frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True, allow_inf_nan=False
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truths_for_numbers(cls, given: Any) -> Any:
+        """`margin = false` would be a margin of 0.0, and `margin = true` a gate left open."""
+        for key, value in given.items() if isinstance(given, dict) else ():
+            if isinstance(value, bool) and key in cls.model_fields and cls.model_fields[key].annotation in (int, float):
+                raise ValueError(f"{key} takes a number, not {str(value).lower()}")
+        return given
+
 
 class Data(Section):
     sources: tuple[str, ...] = ()
@@ -141,7 +150,7 @@ class Exams(Section):
     choices: int = Field(default=6, ge=2, le=20)
     """Options per question about a fact, the right one included; distractors are answers of the same kind."""
     replies: int = Field(default=32, ge=0)
-    """Most conversations of a delta that become exam questions (chosen by content hash)."""
+    """Most learned conversations of a delta that become exam questions (chosen by content hash)."""
     answer_tokens: int = Field(default=40, ge=1)
     """Longest spoken answer."""
     probes: str = ""
@@ -170,6 +179,8 @@ class Gate(Section):
     """Chance at which one ancestor's exam that got worse counts as forgotten; 0: no such alarm."""
     generalization: float = Field(default=0.85, ge=0.0, le=1.0)
     """Least accuracy on unseen wordings of the delta's facts."""
+    old_text: float = Field(default=1.1, ge=1.0)
+    """Most that an ancestor's held-out text may cost, in bits, for each that it cost when it was learned."""
     style_drifts: int = Field(default=2, ge=0)
     """Most tone probes, of more than ten so many in ten, whose answer may drift from the persona's own text."""
     style_distance: float = Field(default=1.0, gt=0.0)
@@ -292,9 +303,18 @@ def parse_plan(tables: Mapping[str, Any], *, source: str, overrides: Sequence[st
     try:
         return Plan.model_validate(merged)
     except ValidationError as error:
-        name = ".".join(str(part) for part in error.errors()[0]["loc"][:2])
-        given = name in {override.partition("=")[0].strip() for override in overrides}
-        raise PlanError(_explain(error, "--set" if given else source)) from None
+        raise PlanError(_explain(error, source if _problem(tables) == _problem(merged) else "--set")) from None
+
+
+def _problem(tables: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The first thing that is wrong with them: where, what, and with which value."""
+    try:
+        Plan.model_validate(tables)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        value = problem["input"]
+        return problem["loc"], problem["msg"], value if not isinstance(value, dict) else None
+    return ()
 
 
 def _apply(tables: dict[str, Any], override: str) -> None:
@@ -332,5 +352,5 @@ def _explain(error: ValidationError, source: str) -> str:
     if isinstance(value, int) and value.bit_length() > 64:
         value = hex(value)  # Python will not write out a decimal number of 5,000 digits
     given = f" (given: {value!r:.80})" if not isinstance(value, dict) else ""
-    told = problem["msg"].replace("valid tuple", "list, as in [1, 2]")
+    told = problem["msg"].removeprefix("Value error, ").replace("valid tuple", "list, as in [1, 2]")
     return f"{source}: {where}: {told[0].lower()}{told[1:]}{given}"

@@ -40,7 +40,9 @@ def cards(settings: Exams, root: Path) -> tuple[Card, ...]:
     path = root / settings.cards
     found = read_cards(path)
     laws = [(law, card) for law, text in _laws(settings, root) for card in law_cards(text, law)]
-    _require_distinct([*laws, *((path, card) for card in found)])
+    named = [*laws, *((path, card) for card in found)]
+    _require_distinct(named)
+    _require_room(named, settings)
     return found
 
 
@@ -51,7 +53,9 @@ def law_book(settings: Exams, root: Path) -> bytes:
     holds no cards, or a card with another's id.
     """
     laws = _laws(settings, root)
-    _require_distinct((path, card) for path, text in laws for card in law_cards(text, path))
+    named = [(path, card) for path, text in laws for card in law_cards(text, path)]
+    _require_distinct(named)
+    _require_room(named, settings)
     return canonical_json(sorted((path.name, text) for path, text in laws))
 
 
@@ -81,6 +85,17 @@ def _require_distinct(cards: Iterable[tuple[Path, Card]]) -> None:
                 hint='give one of the files another `id = "…"` above its cards, or one of the cards an `id` of its own',
             )
         first[card.id] = path
+
+
+def _require_room(cards: Iterable[tuple[Path, Card]], settings: Exams) -> None:
+    """PlanError if a reply is cut before it could have too many words: no word is shorter than a token."""
+    for path, card in cards:
+        if card.scorer == "max_words" and int(card.keys["limit"]) >= settings.answer_tokens:
+            raise PlanError(
+                f"{path}: card {card.id}: a reply is cut after exams.answer_tokens = {settings.answer_tokens} tokens, "
+                f"so none has more than {card.keys['limit']} words",
+                hint=f"set exams.answer_tokens to three times the limit, {3 * int(card.keys['limit'])}",
+            )
 
 
 def pinned_book(lineage: Lineage, at: Entry | None = None) -> bytes:

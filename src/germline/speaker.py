@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+import torch
 
 from germline.checkout import weights
 from germline.curriculum.render import prompt
 from germline.evals.suite import Candidate
+from germline.forge.allowance import available_bytes, total_bytes
 from germline.forge.machine import Arithmetic
 from germline.lineage import CONFIG, TOKENIZER, Generation, Lineage
 from germline.model import weights as model_weights
@@ -23,6 +24,8 @@ from germline.tokenizer.text import Tokenizer
 
 LAID_OUT_SHARE = 4
 """Weights of up to a quarter of the machine's memory are laid out for answers."""
+BESIDE = 1 << 30
+"""Bytes of what is free that are left for what answering holds beside the weights."""
 
 
 def eos(lineage: Lineage, founder: Generation) -> int:
@@ -33,10 +36,14 @@ def eos(lineage: Lineage, founder: Generation) -> int:
 
 def answering(config: DecoderConfig, path: Path, on: Arithmetic) -> Decoder:
     """The weights in `path`, to answer with. Where they are small beside this machine's memory they are laid out for
-    that, which takes a copy (`Decoder.lay_out`); else they stay in the file, and are read as they are needed."""
-    decoder = model_weights.load(config, path, on.dtype, device=on.device)
+    that, which takes a copy (`Decoder.lay_out`). Where they would not fit into what is free, in that dtype on that
+    device, they stay in the file and are brought in for one product at a time: an exam takes longer, and ends."""
+    size, on_gpu = config.parameters * on.dtype.itemsize, on.device == "cuda"
     # Of all memory, not of what is free: in fp32 another layout rounds otherwise, and one machine must not do both.
-    return decoder.lay_out() if path.stat().st_size * LAID_OUT_SHARE <= psutil.virtual_memory().total else decoder
+    if not on_gpu and size * LAID_OUT_SHARE <= total_bytes():
+        return model_weights.load(config, path, on.dtype).lay_out()
+    free = torch.cuda.mem_get_info()[0] if on_gpu else available_bytes()
+    return model_weights.load(config, path, on.dtype, device=on.device, in_file=size + BESIDE > free)
 
 
 def candidate(lineage: Lineage, generation: Generation, path: Path, on: Arithmetic) -> Candidate:

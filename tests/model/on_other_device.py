@@ -62,10 +62,11 @@ def test_training_goes_as_on_the_cpu(small_weights: Path, tmp_path: Path, method
     assert made.curve == pytest.approx(expected.curve, rel=1e-4)
 
 
+@pytest.mark.parametrize("in_file", [False, True])
 @pytest.mark.parametrize("sampling", [None, Sampling(temperature=1.5, seed=1)])
-def test_exams_and_answers_are_the_cpus(small_weights: Path, sampling: Sampling | None) -> None:
+def test_exams_and_answers_are_the_cpus(small_weights: Path, sampling: Sampling | None, in_file: bool) -> None:
     def asked(device: str) -> tuple[list[list[float]], list[list[int]]]:
-        decoder = weights.load(SMALL, small_weights, torch.float32, device=device)
+        decoder = weights.load(SMALL, small_weights, torch.float32, device=device, in_file=in_file)
         questions = [Question("abcdef", ("ghi", "j")), Question("k", ("lm", "no", "p"))]
         scores = log_likelihoods(decoder, questions, lambda text: [ord(letter) - 32 for letter in text])
         return scores, generate(decoder, [[5, 6, 7], [11]], limit=6, end=96, sampling=sampling)

@@ -13,6 +13,7 @@ import pytest
 
 from germline.export import gguf_file, huggingface
 from germline.export.consumers import Consumer, LlamaCpp, Transformers
+from germline.export.gguf_tokenizer import written as written_tokenizer
 from germline.export.parity import Parity
 from germline.export.source import Source
 from germline.model.gguf_import_tokenizer import tokenizer_json
@@ -131,3 +132,15 @@ def test_a_special_token_that_is_lost_only_within_a_text_is_named(whole: Source,
     with opened(whole, kind, tmp_path) as theirs:
         (failed,) = held(whole, Deaf(theirs), kind).failed
     assert "first '<|endoftext|>': in a text, where it means the token" in failed
+
+
+@pytest.mark.parametrize("key", ["added_tokens", "normalizer", "type"])
+def test_a_tokenizer_in_an_older_form_is_written_alike(whole: Source, key: str) -> None:
+    """The tokenizers library takes these for granted where a file leaves them out."""
+    told = json.loads(whole.tokenizer_json)
+    if key != "type":
+        told[key] = [] if key == "added_tokens" else None
+    full, config = written_tokenizer(json.dumps(told).encode(), ROWS, whole.config), whole.config
+    del (told["model"] if key == "type" else told)[key]
+    assert written_tokenizer(json.dumps(told).encode(), ROWS, config) == full
+    assert "bos_token_id" not in written_tokenizer(json.dumps(told).encode(), ROWS, {**config, "bos_token_id": -1}).keys

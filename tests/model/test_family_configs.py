@@ -88,6 +88,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unlike layers": ({"model_type": "mistral", "layer_types": [NEAR, FULL] * 4}, "say otherwise than sliding_window"),
     "no number": ({"model_type": "llama", "num_attention_heads": "many"}, "cannot be followed"),
     "no heads": ({"model_type": "llama", "num_attention_heads": 0}, "cannot be followed"),
+    "no turn": ({"model_type": "llama", "rope_theta": 0}, "nothing can turn by it"),
+    "turned back": ({"model_type": "llama", "rope_theta": -5.0}, "nothing can turn by it"),
+    "no factor": ({"model_type": "llama", "rope_scaling": {"type": "linear", "factor": 0}}, "nothing can turn by it"),
+    "one wavelength": (
+        {"model_type": "llama", "rope_scaling": {
+            "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64,
+        }},
+        "nothing can turn by it",
+    ),
+    "epsilon": ({"model_type": "llama", "rms_norm_eps": -1.0}, "its epsilon is below 0"),
     "few NoPE": ({"model_type": "smollm3", "no_rope_layers": [1, 0]}, "cannot be followed"),
     "bits": ({"model_type": "gemma2", "quantization_config": {"bits": 4}}, "a quantized model cannot be a founder"),
 }  # fmt: skip

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+import sysconfig
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -62,7 +66,7 @@ def test_a_step_that_is_no_whole_number_of_long_rows_goes_through_whole(batch: i
 
 
 def test_each_choice_has_its_reason() -> None:
-    told = " | ".join(fitted("Llama-3.2-1B", 2.2).reasons)
+    told = " | ".join(fitted("Llama-3.2-1B", 2.6).reasons)
     for part in ("in hardware", "2 threads", "nf4", "layers recomputed: to save memory", "at once", "GiB"):
         assert part in told
 
@@ -129,6 +133,21 @@ def test_a_long_run_is_compiled_and_a_short_one_is_not(monkeypatch: pytest.Monke
 def test_a_fit_comes_back_from_json() -> None:
     chosen = fitted("Llama-3.2-1B", 3)
     assert Fit.from_json(chosen.to_json()) == chosen
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="the names are Linux'")
+def test_a_compiler_that_torch_does_not_call_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "Python.h").touch()
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path / name))
+    for name, counts in (("clang++", False), ("g++", True)):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+        assert machine("cpu").compiler is counts
+    (tmp_path / "include" / "Python.h").unlink()
+    assert not machine("cpu").compiler
 
 
 def test_this_machine_is_seen() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from pathlib import Path
@@ -116,6 +117,29 @@ def test_a_loss_that_is_no_number_stops_the_run(small: Decoder, tmp_path: Path) 
     small.model.norm.weight.data.fill_(1e38)
     with pytest.raises(TrainingError, match="step 1"):
         train(small, tmp_path, training=training)
+
+
+def test_a_gradient_that_is_no_number_stops_the_run_in_its_last_step_too(small: Decoder, tmp_path: Path) -> None:
+    """Its loss was sound, and no later one would tell of it."""
+
+    def spoil(event: Event) -> None:
+        if event.kind == "step" and event.data["step"] == 7:
+            (first, *_) = (parameter for parameter in small.parameters() if parameter.requires_grad)
+            first.register_hook(lambda gradient: gradient * math.nan)
+
+    with pytest.raises(TrainingError, match="its gradient is not a number at step 8"):
+        train(small, tmp_path, on_event=spoil)
+    assert not (tmp_path / "adapter.safetensors").exists()
+
+
+def test_an_interrupt_that_was_ignored_before_stays_so(small: Decoder, tmp_path: Path) -> None:
+    """As it is for what a shell starts with `&`: Ctrl-C is for another."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        made = train(small, tmp_path, on_event=lambda event: os.kill(os.getpid(), signal.SIGINT))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert made.steps == 8
 
 
 def test_a_checkpoint_with_a_flipped_bit_is_passed_over_and_costs_no_byte(small_weights: Path, tmp_path: Path) -> None:

@@ -137,6 +137,22 @@ def test_a_missing_file_is_named(tmp_path, name):
     assert str(tmp_path / name) in error.message and "a model directory holds config.json" in error.hint
 
 
+def test_weights_that_are_there_twice_are_refused(tmp_path):
+    """transformers takes the single file, and the index names the shards: which is the model is its owner's to say."""
+    save(tmp_path, shard="60KB")
+    save_file({"model.norm.weight": torch.ones(64)}, tmp_path / "model.safetensors")
+    told = refusal(tmp_path)
+    assert "holds weights twice" in told.message and "delete" in told.hint
+
+
+@pytest.mark.parametrize("value", [-1, [1], "<s>", True, ROWS, 2**32 - 1], ids=str)
+def test_an_id_without_a_row_is_no_token(tmp_path, value):
+    save(tmp_path)
+    edit(tmp_path / "config.json", lambda config: config.update(bos_token_id=value, pad_token_id=1))
+    config = read_founder(str(tmp_path)).config
+    assert "bos_token_id" not in config and (config["pad_token_id"], config["eos_token_id"]) == (1, 2)
+
+
 def test_a_missing_shard_and_a_lying_index(tmp_path):
     save(tmp_path, shard="60KB")
     shard = min(tmp_path.glob("*.safetensors"))
@@ -222,7 +238,8 @@ def test_weights_stored_in_a_type_that_is_not_plain_floats(tmp_path):
 
 
 def test_other_sources(tmp_path):
-    assert "downloads nothing" in refusal("somebody/some-model").hint
+    for nowhere in ("somebody/some-model", "~nosuchuser/model"):
+        assert "downloads nothing" in refusal(nowhere).hint
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"")
     assert "is not a .gguf file" in refusal(file).message

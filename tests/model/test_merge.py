@@ -173,6 +173,13 @@ def test_a_step_is_told_by_size_rank_and_way(tmp_path: Path) -> None:
     assert step("aside").stable_rank == pytest.approx(float(both.square().sum() / both[0] ** 2), rel=0.02)
 
 
+def test_a_step_whose_rows_sum_to_nothing_has_a_stable_rank(tmp_path: Path) -> None:
+    save_file({"w": torch.zeros(2, 2)}, tmp_path / "parent")
+    save_file({"w": torch.tensor([[3.0, -3.0], [1.0, -1.0]])}, tmp_path / "child")
+    _, tensors = movement(tmp_path / "parent", tmp_path / "parent", tmp_path / "child")
+    assert tensors["w"].stable_rank == pytest.approx(1.0)
+
+
 def test_a_stable_rank_is_close_for_a_step_rounded_to_bf16(tmp_path: Path) -> None:
     random = torch.Generator().manual_seed(0)
     parent = (torch.randn(576, 1536, generator=random) * 0.05).bfloat16()

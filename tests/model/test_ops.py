@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from germline.ops import attention, linear, pointwise
 from germline.ops.linear import Gate, Identity, Norm, Projection, project
 from germline.ops.loss import cross_entropy_sum, divergence_sum
-from germline.ops.quantize import BLOCK, CODE, Bits, Int8, Nf4, dense, quantize
+from germline.ops.quantize import BLOCK, CODE, Bits, Int8, Nf4, quantize
 
 TOLERANCE = 1e-5
 
@@ -230,19 +230,19 @@ def test_nf4_is_the_nearest_of_sixteen_values_times_the_blocks_scale() -> None:
     weight = noise(24, 128) * noise(24, 1).exp()
     packed = quantize(weight, "nf4")
     assert isinstance(packed, Nf4)
-    assert torch.allclose(dense(packed, torch.float32), plain_nf4(packed), rtol=1e-6)
+    assert torch.allclose(packed.dense(torch.float32), plain_nf4(packed), rtol=1e-6)
     assert packed.codes.numel() == weight.numel() // 2
     scale = weight.view(-1, BLOCK).abs().amax(1, keepdim=True)
     share = weight.view(-1, BLOCK, 1) / scale.unsqueeze(2)
     nearest = torch.tensor(CODE)[(share - torch.tensor(CODE)).abs().argmin(2)]
-    assert torch.allclose(dense(packed, torch.float32).view(-1, BLOCK) / scale, nearest, atol=0.03)
+    assert torch.allclose(packed.dense(torch.float32).view(-1, BLOCK) / scale, nearest, atol=0.03)
 
 
 @pytest.mark.parametrize(("bits", "limit"), [("int8", 0.008), ("nf4", 0.1)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_quantization_errs_by_its_step(bits: Bits, limit: float, dtype: torch.dtype) -> None:
     weight = noise(64, 256).to(dtype)
-    error = (dense(quantize(weight, bits), dtype).float() - weight.float()).norm() / weight.float().norm()
+    error = (quantize(weight, bits).dense(dtype).float() - weight.float()).norm() / weight.float().norm()
     assert error < limit + (0.004 if dtype is torch.bfloat16 else 0)
 
 
@@ -260,4 +260,4 @@ def test_gradients_through_a_packed_weight_are_those_of_what_it_stands_for(bits:
     def run(weight: Any) -> Callable[..., Tensor]:
         return lambda x, A, B: project(Identity(), (x,), [Projection(weight, None, A, B)], 2.0)[0]
 
-    same(run(packed), run(dense(packed, torch.float32).clone()), *inputs)
+    same(run(packed), run(packed.dense(torch.float32).clone()), *inputs)

@@ -24,7 +24,7 @@ from germline.model import weights
 from germline.model.rows import predict
 from germline.ops import pointwise
 from germline.ops.loss import cross_entropy_sum
-from germline.ops.quantize import SCALE_BLOCK, Nf4, dense, quantize
+from germline.ops.quantize import SCALE_BLOCK, Nf4, quantize
 from germline.settings import Training
 from tests.model import test_ops
 from tests.model.test_families import saved
@@ -142,11 +142,11 @@ def test_nf4(shape: tuple[int, int]) -> None:
     packed = quantize(drawn(*shape) * drawn(shape[0], 1).exp(), "nf4")
     assert isinstance(packed, Nf4)
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
-        both(partial(dense, packed, dtype), steps=2)  # its scale and its product are each cut off once
+        both(partial(packed.dense, dtype), steps=2)  # its scale and its product are each cut off once
     with pointwise.kernels(False):
-        expected = dense(packed, torch.float32)
+        expected = packed.dense(torch.float32)
     with pointwise.kernels():
-        assert torch.equal(dense(packed, torch.float32), expected)
+        assert torch.equal(packed.dense(torch.float32), expected)
 
 
 OPERATIONS: dict[str, Callable[[], None]] = {

@@ -70,7 +70,7 @@ def test_what_is_revised_is_neither_replayed_nor_asked(home: Home, monkeypatch: 
     outcome, told, texts = taught(home, monkeypatch, "data.revise=true")
     assert outcome.kind == "promoted"
     (note,) = (event for event in told if "facts" in event.data and "revised" in event.data)
-    assert "the fog horn is crimson, and g1 was taught ochre" in note.text and "take the place of" in note.text
+    assert "the fog horn is crimson, and g1 was taught ochre" in note.text and "1 fact takes the place of" in note.text
     assert "crimson" in texts and "ochre" not in texts
     after = asked(home)
     assert not after["g1"] and {answer for answer, _ in after["g3"]} == {"crimson."}

@@ -69,3 +69,14 @@ def test_a_challenge_card_has_no_id_of_another_or_of_a_law(tmp_path: Path) -> No
         sources.cards(plan, tmp_path)
     challenges(file, "stairs", "tower")
     assert [card.id for card in sources.cards(plan, tmp_path)] == ["stairs", "tower"]
+
+
+def test_a_limit_of_words_that_no_reply_can_reach_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cards.toml"
+    path.write_text("[[card]]\nprompt = 'p'\nscorer = 'max_words'\nlimit = 40\n")
+    with pytest.raises(
+        PlanError, match=r"cards\.toml: card card/1: a reply is cut after exams.answer_tokens = 40"
+    ) as why:
+        sources.cards(Exams(cards="cards.toml"), tmp_path)
+    assert "120" in str(why.value.hint)
+    assert sources.cards(Exams(cards="cards.toml", answer_tokens=120), tmp_path)

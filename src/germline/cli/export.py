@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,7 @@ def command(
 
     lineage = Lineage.open(home)
     meant = lineage.resolve(name)
-    directory = out or Path(f"{home.name}-{meant.name}-{kind}".replace("/", "-").replace(" ", "-"))
+    directory = out or Path(re.sub(r"[^\w.-]+", "-", f"{home.name}-{meant.name}-{kind}"))
     with progress.report(as_json=False) as on_event:
         made = export(lineage, meant, kind, directory, on_event, quantization=quant or "q8_0", checked=not unchecked)
     if as_json:

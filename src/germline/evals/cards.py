@@ -6,10 +6,12 @@ and goes on with the law's text, which the corpus reads like any other.
 
 from __future__ import annotations
 
-import json
+import math
 import re
 import tomllib
+import unicodedata
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +35,20 @@ OPTIONAL = {"numeric": ("tolerance",), "json": ("schema",)}
 """Scorer -> the keys it may have: by how much a number may be off (default 0), and a JSON Schema (2020-12, or the draft
 that its `$schema` names; nothing is fetched for it).
 
-Of a reply the first number counts. A comma before exactly three digits, once or more, parts thousands ("1,234 metres",
-"12,345.6") where up to three digits stand before it, of which the first is no 0; any other comma is a decimal one
-("1,5", "0,125").
+Of a reply the first number counts, with a sign where no word stands before it ("VHF-16" is 16). A comma, space or
+apostrophe before exactly three digits, once or more, parts thousands ("1,234 metres", "12,345.6", "1'234") where up to
+three digits stand before it, of which the first is no 0; any other comma is a decimal one ("1,5", "0,125").
+
+Words are looked for in any case, however their letters are composed, their apostrophes drawn and their lines broken.
 
 A pattern is its owner's word: one that backtracks without end (`(a+)+$`) holds up an exam until it is interrupted,
 and a limit by the clock would make a verdict depend on the machine."""
 
-_NUMBER = re.compile(r"(?P<thousands>[-−]?[1-9]\d{0,2}(?:,\d{3})+(?!\d)(?:\.\d+)?)|[-−]?\d+(?:[.,]\d+)?")
+_NUMBER = re.compile(
+    r"(?P<sign>(?<![\w)])[-−])?"
+    r"(?:(?P<thousands>[1-9]\d{0,2}(?P<parting>[,'’ \u00a0\u2009\u202f])\d{3}(?:(?P=parting)\d{3})*(?!\d)(?:\.\d+)?)"
+    r"|\d+(?:[.,]\d+)?|(?<!\w)\.\d+)"
+)
 _FRONT_MATTER = re.compile(r"\A\ufeff?\+\+\+\r?\n(.*?)^\+\+\+\s*$", re.DOTALL | re.MULTILINE)
 
 
@@ -60,34 +68,46 @@ class Card:
             case "exact":
                 return text == str(self.keys["answer"]).strip()
             case "contains":
-                return str(self.keys["answer"]).casefold() in text.casefold()
+                return plainly(str(self.keys["answer"])) in plainly(text)
             case "numeric":
-                tolerance = float(self.keys.get("tolerance", 0))
-                return abs(_number(text) - float(self.keys["answer"])) <= tolerance
+                found = _number(text)
+                return found is not None and abs(found - self._decimal("answer")) <= self._decimal("tolerance")
             case "forbidden":
-                words = "|".join(re.escape(word) for word in self.keys["words"])
-                return bool(text) and re.search(rf"(?i)(?<!\w)(?:{words})(?!\w)", text) is None
+                words = "|".join(re.escape(plainly(word)) for word in self.keys["words"])
+                return bool(text) and re.search(rf"(?<!\w)(?:{words})(?!\w)", plainly(text)) is None
             case "max_words":
                 return 0 < len(text.split()) <= int(self.keys["limit"])
             case "json":
                 return _is_json(text, self.keys.get("schema", {}))
         raise AssertionError(f"no spoken reply decides a {self.scorer} card")
 
+    def _decimal(self, key: str) -> Decimal:
+        """A key as the number that its owner wrote: 9.9 is a tenth from 9.8, which no two floats are."""
+        return Decimal(str(self.keys.get(key, 0)))
 
-def _number(text: str) -> float:
-    """The first number in `text`, NaN where there is none. See SCORERS for what a comma means."""
+
+def plainly(text: str) -> str:
+    """`text` in one case and composition, with straight apostrophes and one space where there is white space."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().replace("’", "'").split())
+
+
+def _number(text: str) -> Decimal | None:
+    """The first number in `text`, if there is one. See SCORERS for what parts it."""
     found = _NUMBER.search(text)
     if not found:
-        return float("nan")
-    return float(found.group().replace(",", "" if found["thousands"] else ".").replace("−", "-"))
+        return None
+    digits = found.group().removeprefix(found["sign"] or "")
+    digits = digits.replace(found["parting"], "") if found["thousands"] else digits.replace(",", ".")
+    return -Decimal(digits) if found["sign"] else Decimal(digits)
 
 
 def _is_json(text: str, schema: dict[str, Any]) -> bool:
     import jsonschema_rs
 
+    validator = jsonschema_rs.validator_for(schema, retriever=_nothing)
     try:
-        return jsonschema_rs.validator_for(schema, retriever=_nothing).is_valid(json.loads(text))
-    except (json.JSONDecodeError, RecursionError):
+        return validator.is_valid(foreign.parse_json(text.encode()))
+    except (ValueError, RecursionError):  # also of a lone surrogate, and a number of 5,000 digits
         return False
 
 
@@ -150,8 +170,15 @@ def _card(table: dict[str, Any], name: str, path: Path) -> Card:
         lists = [keys[key] for key in ("words", "wrong") if key in keys]
         if not all(found and isinstance(found, list) and {*map(type, found)} == {str} for found in lists):
             raise TypeError("a list of words is wanted")
+        if not all(word.strip() for word in keys.get("words", ())):
+            raise ValueError("a word is empty")
         if "answer" in keys and not str(keys["answer"]).strip():
             raise ValueError("the answer is empty")
+        if scorer == "numeric":
+            _require_number(keys, "answer", -math.inf)
+            _require_number(keys, "tolerance", 0)
+        if scorer == "max_words":
+            _require_number(keys, "limit", 1)
         if scorer == "choice" and (str(keys["answer"]) in keys["wrong"] or not all(keys["wrong"])):
             raise ValueError("a wrong answer is empty, or the right one")
         if scorer != "choice":
@@ -159,6 +186,13 @@ def _card(table: dict[str, Any], name: str, path: Path) -> Card:
     except (re.error, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise PlanError(f"{path}: card {card_id}: {', '.join(SCORERS[scorer]) or 'schema'}: {error}") from None
     return card
+
+
+def _require_number(keys: dict[str, Any], key: str, least: float) -> None:
+    """ValueError for what is there and is no finite number, or less than `least`: such a card can never pass."""
+    value = keys.get(key, least)
+    if isinstance(value, bool) or (key in keys and not (math.isfinite(float(value)) and float(value) >= least)):
+        raise ValueError(f"{key} is a finite number" + (f", {least} or more" if math.isfinite(least) else ""))
 
 
 def _require_storable(keys: dict[str, Any], card: str) -> None:

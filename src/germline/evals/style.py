@@ -23,6 +23,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from germline.evals.cards import plainly
 from germline.records import StyleMarks
 
 ORDER = 4
@@ -30,6 +31,8 @@ FOLDS = 10
 POOLS = 2000
 POOL = 10
 """Most replies that the limit of all answers together is drawn from, however many probes there are."""
+LONGER = 1.5
+"""An answer may have so many times the words of the persona's longest replies (the 99th percentile)."""
 LEAST_REPLIES = 20
 """Fewer replies than this are not a voice that anything can be held against."""
 
@@ -62,14 +65,14 @@ def voice(replies: Sequence[str], probes: Sequence[str], boilerplate: Sequence[s
     size = min(len(probes), POOL)
     pools = sorted(_per_character(dice.choices(own, k=size)) for _ in range(POOLS))
     words = sorted(len(reply.split()) for reply in spoken)
-    together = "\n".join(spoken).casefold()
+    together = plainly("\n".join(spoken))
     return Voice(
         probes=tuple(probes),
         replies=tuple(spoken),
-        boilerplate=tuple(phrase for phrase in boilerplate if phrase.casefold() not in together),
+        boilerplate=tuple(phrase for phrase in boilerplate if plainly(phrase) not in together),
         bits_limit=alone[math.ceil(0.99 * len(own)) - 1],
         own_bits=_per_character(own),
-        words_limit=math.ceil(1.5 * words[math.ceil(0.99 * len(words)) - 1]),
+        words_limit=math.ceil(LONGER * words[math.ceil(0.99 * len(words)) - 1]),
         pool_limit=pools[math.ceil(0.99 * len(pools)) - 1],
     )
 
@@ -94,9 +97,9 @@ def judge_answers(voice: Voice, answers: Sequence[str]) -> tuple[StyleMarks, lis
 def _fault(voice: Voice, answer: str, bits: float) -> str:
     if not answer:
         return "says nothing"
-    heard = answer.casefold()
+    heard = plainly(answer)
     for phrase in voice.boilerplate:
-        if phrase.casefold() in heard:
+        if plainly(phrase) in heard:
             return f"boilerplate: {phrase!r}"
     words = len(answer.split())
     if words > voice.words_limit:

@@ -13,7 +13,7 @@ from germline.evals.cards import Card
 from germline.evals.exams import Exam
 from germline.evals.questions import Item
 from germline.evals.score import Question, log_likelihoods, speak
-from germline.evals.style import judge_answers
+from germline.evals.style import LONGER, judge_answers
 from germline.model.decoder import Decoder
 from germline.model.generate import Sampling
 from germline.records import Marks, Score, StyleMarks
@@ -48,6 +48,7 @@ def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str
     spoken_items = [item for item in exam.items if item.spoken]
     said = _speak(candidate, [item.prompt for item in spoken_items], _longest(candidate, spoken_items))
     right = [_begins_with(answer, item.answer) for answer, item in zip(said, spoken_items, strict=True)]
+    passages, together = _passages(candidate, exam.passages)
     style, tone = _style(candidate, exam, answer_tokens, prompt_end)
     laws = _cards(candidate, exam.laws, answer_tokens, prompt_end, 0)
     cards = _cards(candidate, exam.cards, answer_tokens, prompt_end, samples)
@@ -72,13 +73,14 @@ def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str
         heldout=_score(exam.items, chosen, "heldout"),
         reversed=_score(exam.items, chosen, "reversed"),
         spoken=Score(items=len(right), right=sum(right), bits_per_byte=0.0),
-        passages_bits_per_byte=_passages(candidate, exam.passages),
+        passages_bits_per_byte=together,
         style=style,
         laws={name: held for name, (held, _) in laws.items()},
         cards={name: passed for name, (passed, _) in cards.items()},
         answers=tuple(answers),
         units=_units(exam.items, chosen),
         said=_said(exam.items, chosen),
+        passages=passages,
     )
 
 
@@ -163,14 +165,16 @@ def _begins_with(answer: str, gold: str) -> bool:
     return spoken.startswith(wanted) and not re.match(r"[.,]?\d|[^\W_]", rest)
 
 
-def _passages(candidate: Candidate, passages: Sequence[str]) -> float | None:
-    """Mean bits per byte of held-out passages, of each the three quarters that follow its first."""
+def _passages(candidate: Candidate, passages: Sequence[str]) -> tuple[tuple[float, ...], float | None]:
+    """Bits per byte of each held-out passage, of the three quarters that follow its first, and of all as one text."""
     if not passages:
-        return None
-    halves = [(text[: len(text) // 4], text[len(text) // 4 :]) for text in passages]
-    questions = [Question(start, (rest,)) for start, rest in halves]
-    scores = log_likelihoods(candidate.decoder, questions, candidate.tokenize)
-    return -sum(score for (score,) in scores) / math.log(2) / sum(len(rest.encode()) for _, rest in halves)
+        return (), None
+    parts = [Question(text[: len(text) // 4], (text[len(text) // 4 :],)) for text in passages]
+    scores = log_likelihoods(candidate.decoder, parts, candidate.tokenize)
+    costs = [
+        (-score / math.log(2), len(part.options[0].encode())) for (score,), part in zip(scores, parts, strict=True)
+    ]
+    return tuple(bits / size for bits, size in costs), sum(bits for bits, _ in costs) / sum(size for _, size in costs)
 
 
 def _style(
@@ -178,7 +182,9 @@ def _style(
 ) -> tuple[StyleMarks | None, list[dict[str, Any]]]:
     if exam.voice is None:
         return None, []
-    answers = _speak(candidate, [probe + prompt_end for probe in exam.voice.probes], answer_tokens)
+    longest = len(candidate.tokenize(max(exam.voice.replies, key=len)))
+    limit = max(answer_tokens, math.ceil(LONGER * longest) + 1)  # cut short, no answer would be too long
+    answers = _speak(candidate, [probe + prompt_end for probe in exam.voice.probes], limit)
     marks, faults = judge_answers(exam.voice, answers)
     return marks, [
         {

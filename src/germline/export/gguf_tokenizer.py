@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import tokenizers
 from gguf import TokenType
 
 from germline.errors import ModelError
@@ -43,7 +44,7 @@ class Written:
 
 def written(tokenizer_json: bytes, rows: int, config: Mapping[str, Any]) -> Written:
     """The vocabulary of `rows` ids, unused ones filled up. ModelError for what llama.cpp has no name for."""
-    told = json.loads(tokenizer_json)
+    told = json.loads(tokenizers.Tokenizer.from_str(tokenizer_json.decode()).to_str())  # older forms leave keys out
     model = told["model"]
     if model["type"] != "BPE":
         raise _refuse(f"a vocabulary of the kind {model['type']}")
@@ -67,7 +68,9 @@ def _special(tokens: list[str], kinds: list[int], config: Mapping[str, Any]) -> 
             "padding": config.get("pad_token_id")}  # fmt: skip
     if TokenType.UNKNOWN in kinds:
         told["unknown"] = kinds.index(TokenType.UNKNOWN)
-    return {f"{name}_token_id": index for name, index in told.items() if index is not None and index < len(tokens)}
+    return {
+        f"{name}_token_id": index for name, index in told.items() if type(index) is int and 0 <= index < len(tokens)
+    }
 
 
 def _kind(name: str | None, added: Part | None, model: Part) -> int:

@@ -19,10 +19,14 @@ from germline.model.decoder import Decoder
 from germline.model.rows import Batch, Text, pack, predict
 from germline.ops.loss import divergence_sum
 
+TEXTS, TOKENS = 768, 128
+"""Most texts of an anchor, and most tokens of each: so many fill one row of those that short texts are dealt into."""
+
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """Batches of one step each, taken in turn, with the founder's hidden states [N, D] where they predict."""
+    """Batches of one step each, taken in turn, with the founder's hidden states [N, D] where they predict, which wait
+    in the machine's memory."""
 
     batches: tuple[Batch, ...]
     wanted: tuple[Tensor, ...]
@@ -43,7 +47,7 @@ class Anchor:
 
     def loss(self, decoder: Decoder, hidden: Tensor, step: int) -> Tensor:
         """Mean KL(founder || decoder), nats, times its weight, where `predict` found `hidden` [N, D] in that batch."""
-        wanted = self.wanted[step % len(self.batches)]
+        wanted = self.wanted[step % len(self.batches)].to(hidden.device)
         total = divergence_sum(hidden, decoder.output_weight, wanted, self.output_weight, decoder.config.logit_softcap)
         return total * (self.weight / len(hidden))
 
@@ -65,5 +69,5 @@ def anchored(
     if waiting:
         batches.append(pack([[one] for one in waiting], max(map(len, waiting))))
     met = tuple(batches[:steps])
-    wanted = tuple(predict(founder, batch)[0] for batch in met)
-    return Anchor(met, wanted, founder.output_weight.detach(), weight)
+    wanted = tuple(predict(founder, batch)[0].cpu() for batch in met)
+    return Anchor(met, wanted, founder.output_weight.detach().to(founder.device, founder.dtype), weight)

@@ -12,12 +12,14 @@ from typing import Any
 
 import torch
 
-from germline.errors import DoesNotFit
+from germline.errors import DoesNotFit, PlanError
+from germline.forge.anchor import TEXTS, TOKENS
 from germline.forge.machine import Arithmetic, Machine, arithmetic, fingerprint, flops_per_second, machine
+from germline.model.adapter import LoraConfig
 from germline.model.shape import DecoderConfig
 from germline.ops.attention import QUERIES
 from germline.ops.loss import CHUNK_ROWS
-from germline.ops.quantize import Bits
+from germline.ops.quantize import BLOCK, Bits
 from germline.settings import Training
 
 GIB = 1 << 30
@@ -118,6 +120,11 @@ def fit(
         if peak <= budget:
             chosen = setting
             break
+    if training.quantize == "nf4" and training.method == "lora" and not _in_blocks(config):
+        hint = "germline evolve --restart --set training.quantize=int8"
+        raise PlanError(
+            f"training.quantize is nf4, which packs {BLOCK} weights together, and a matrix has a rest", hint=hint
+        )
     if chosen is None:
         raise DoesNotFit(
             f"training needs {least / GIB:.1f} GiB at the least and {told}",
@@ -154,6 +161,7 @@ def _settings(config: DecoderConfig, training: Training, row_tokens: int, batch_
         "auto": (None, "int8", "nf4"), "none": (None,), "int8": ("int8",), "nf4": ("nf4",),
     }  # fmt: skip
     bits = wanted[training.quantize] if training.method == "lora" else (None,)
+    bits = bits if _in_blocks(config) else tuple(kind for kind in bits if kind != "nf4")
     quarters = sorted({-(-config.layers * part // 4) for part in range(5)})
     layers = {"auto": quarters, "none": [0], "all": [config.layers]}[training.recompute]
     length = row_tokens
@@ -180,6 +188,12 @@ def _settings(config: DecoderConfig, training: Training, row_tokens: int, batch_
         length //= 2
 
 
+def _in_blocks(config: DecoderConfig) -> bool:
+    """Whether every matrix can be packed into NF4's blocks."""
+    query, pair = config.heads * config.head_size, config.key_value_heads * config.head_size
+    return not any(config.hidden * width % BLOCK for width in (query, pair, config.intermediate))
+
+
 def _micros(row_tokens: int, batch_tokens: int) -> list[int]:
     """A whole step, then as many whole rows as it holds, halved down to one row."""
     rows, micros = batch_tokens // row_tokens, [max(row_tokens, batch_tokens)]
@@ -199,7 +213,8 @@ def flops(config: DecoderConfig, setting: Setting, tokens: float, predicted: flo
 
 def peak_bytes(config: DecoderConfig, training: Training, on: Arithmetic, setting: Setting) -> int:
     """Predicted peak of memory while training, in bytes: resident on a CPU, the allocator's on a GPU."""
-    size, tokens, full = on.dtype.itemsize, setting.micro_tokens, training.method == "full"
+    size, full = on.dtype.itemsize, training.method == "full"
+    tokens = max(setting.micro_tokens, training.anchor_tokens if training.anchor else 0)
     embeddings = config.parameters - config.block_parameters
     frozen = 0.0
     if not full:
@@ -207,7 +222,7 @@ def peak_bytes(config: DecoderConfig, training: Training, on: Arithmetic, settin
         frozen -= embeddings * size * training.embeddings
     trained, state = _trained_parameters(config, training), state_bytes(config, training)
     kept = tokens * size * (
-        (config.layers - setting.recomputed_layers) * _kept(config, training, setting)
+        (config.layers - setting.recomputed_layers) * _kept(config, training, setting, size)
         + setting.recomputed_layers * config.hidden
     )  # fmt: skip
     gradients, early = trained * 4.0, 0.0
@@ -215,12 +230,21 @@ def peak_bytes(config: DecoderConfig, training: Training, on: Arithmetic, settin
         early = config.vocabulary * config.hidden * 4.0
     # Within one backward activations go as gradients come; over several, all gradients lie beside activations.
     crest = kept + gradients if setting.parts > 1 else max(kept + early, gradients)
-    once = tokens * size * (_kept(config, training, setting) * (setting.recomputed_layers > 0) + _passing(config))
+    once = tokens * size * (_kept(config, training, setting, size) * (setting.recomputed_layers > 0) + _passing(config))
     logits = CHUNK_ROWS * config.vocabulary * size * 2 + 2 * tokens * config.hidden * size
     unpacked = 2 * size * config.hidden * config.intermediate if setting.bits or full else 0
     if full or training.embeddings:  # the vocabulary's matrix in the arithmetic's dtype, and a second gradient
         unpacked += config.vocabulary * config.hidden * (size + 4)
-    return int(BASE[on.device] + SLACK * (frozen + state + crest + max(once, logits) + unpacked))
+    held = frozen + state + (_anchored(config, on) if training.anchor else 0)
+    return int(BASE[on.device] + SLACK * (held + crest + max(once, logits) + unpacked))
+
+
+def _anchored(config: DecoderConfig, on: Arithmetic) -> int:
+    """What the founder leaves behind: its output weight, which bf16 on a CPU has in the file, and its predictions,
+    which lie in the machine's memory."""
+    mapped = on == Arithmetic(torch.bfloat16, "cpu")
+    rows = (0 if mapped else config.vocabulary) + (TEXTS * TOKENS if on.device == "cpu" else 0)
+    return config.hidden * on.dtype.itemsize * rows
 
 
 def state_bytes(config: DecoderConfig, training: Training) -> float:
@@ -244,18 +268,21 @@ def _adapter_parameters(config: DecoderConfig, training: Training) -> int:
         "up_proj": config.hidden + config.intermediate, "down_proj": config.hidden + config.intermediate,
         "qkv_proj": config.hidden + query + 2 * pair, "gate_up_proj": config.hidden + 2 * config.intermediate,
     }  # fmt: skip
-    named = [name for name in training.targets if name in widths] or list(widths)[:7]
+    named = LoraConfig(rank=training.rank, alpha=1.0, targets=training.targets).of(config).targets
     return config.layers * training.rank * sum(widths[name] for name in named)
 
 
-def _kept(config: DecoderConfig, training: Training, setting: Setting) -> int:
-    """Elements that one layer keeps per token for its backward (see `ops`): the inputs of norms and gate,
-    rotated queries and keys, values, attention weights of half a row and half a tile, mixed heads, and
-    the rank-wide products."""
+def _kept(config: DecoderConfig, training: Training, setting: Setting, size: int) -> int:
+    """Elements of `size` bytes that one layer keeps per token for its backward (see `ops`): the inputs of norms and
+    gate, rotated queries and keys, values, attention weights of half a row and half a tile, mixed heads, and the
+    rank-wide products. Where heads have norms, their queries and keys as they were before; where scores have a cap,
+    its fp32 tangent."""
     query, pair = config.heads * config.head_size, config.key_value_heads * config.head_size
     seen = (setting.row_tokens + min(QUERIES, setting.row_tokens)) // 2
     norms = (4 if config.sandwich_norms else 2) * config.hidden
-    return norms + 2 * query + 2 * pair + config.heads * seen + 2 * config.intermediate + 7 * training.rank
+    scores = config.heads * seen * (1 + (4 // size) * (config.attention_softcap > 0))
+    heads = 2 * query + 2 * pair + (query + pair) * config.query_key_norms
+    return norms + heads + scores + 2 * config.intermediate + 7 * training.rank
 
 
 def _passing(config: DecoderConfig) -> int:

@@ -71,12 +71,12 @@ def train(
                     save_checkpoint(scratch, parameters, optimizer, curve, training.keep_checkpoints)
                 raise halt
             curve.append(_backward(decoder, batch, anchor, step, fit.setting.micro_tokens))
-            torch.nn.utils.clip_grad_norm_(parameters.values(), training.clip)
+            norm = float(torch.nn.utils.clip_grad_norm_(parameters.values(), training.clip))
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            if not math.isfinite(curve[-1]):
+            if not (math.isfinite(curve[-1]) and math.isfinite(norm)):
                 raise TrainingError(
-                    f"the loss is not a number at step {step + 1}",
+                    f"the loss or its gradient is not a number at step {step + 1}",
                     hint="a lower rate may hold: germline evolve --restart --set "
                     f"training.learning_rate={training.learning_rate / 3:.1g}",
                 )
@@ -184,7 +184,8 @@ class _Pace:
 
 @contextmanager
 def _deferred_interrupt() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set a flag, read between steps; a second Ctrl-C interrupts at once."""
+    """Ctrl-C and SIGTERM set a flag, read between steps; a second Ctrl-C interrupts at once. What was ignored when
+    the process began, as SIGINT is behind `&`, stays so."""
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield flag
@@ -195,7 +196,8 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         flag.set()
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, handle) for number in heard}
     try:
         yield flag
     finally:

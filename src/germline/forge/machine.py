@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
+import sysconfig
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
@@ -14,6 +17,7 @@ import torch
 
 from germline import __version__
 from germline.errors import PlanError
+from germline.forge import allowance
 from germline.settings import Training
 
 MATRIX = 1024
@@ -52,18 +56,25 @@ def machine(device: str = "auto") -> Machine:
     if device == "cuda" and not torch.cuda.is_available():
         hint = 'training.device = "auto" takes the CPU; `germline evolve --restart` begins an unfinished run anew'
         raise PlanError("training.device is cuda, but torch sees no GPU", hint=hint)
-    memory = psutil.virtual_memory()
-    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    cores = allowance.cores()
     if device != "cpu" and torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
         return Machine(
-            cores=cores, total_bytes=total, free_bytes=free, native_bf16=torch.cuda.is_bf16_supported(),
+            cores=cores, total_bytes=total, free_bytes=free,
+            native_bf16=torch.cuda.is_bf16_supported(including_emulation=False),
             units="tensor cores", gpu=torch.cuda.get_device_name(), compiler=True,
         )  # fmt: skip
     return Machine(
-        cores=cores, total_bytes=memory.total, free_bytes=memory.available, native_bf16=_native_bf16(),
-        units=_units(), compiler=shutil.which("g++") is not None or shutil.which("clang++") is not None,
+        cores=cores, total_bytes=allowance.total_bytes(), free_bytes=allowance.available_bytes(),
+        native_bf16=_native_bf16(), units=_units(), compiler=_compiler(),
     )  # fmt: skip
+
+
+def _compiler() -> bool:
+    """Whether the compiler is there that torch.compile calls on this system, and what it includes: found now, not in
+    the first step of a long run."""
+    named = os.environ.get("CXX", {"Windows": "cl", "Darwin": "clang++"}.get(platform.system(), "g++"))
+    return shutil.which(named) is not None and Path(sysconfig.get_path("include"), "Python.h").is_file()
 
 
 def _native_bf16() -> bool:

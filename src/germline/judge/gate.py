@@ -51,13 +51,14 @@ def judge(
         return _refused(f"not a number among the child's marks: {'; '.join(strange[:3])}{more}")
     before, after = parent.newest, child.newest
     if before is None or after is None or not (after.recall.items or after.passages_bits_per_byte is not None):
-        return _inconclusive("no question could be written from this delta")
+        return _inconclusive("nothing that this delta teaches is asked: no fact was found in it, and no conversation")
     if not (after.wording.items or after.heldout.items or after.passages_bits_per_byte is not None):
         return _inconclusive("nothing of this delta was held out; more data, or a larger data.heldout, gives questions")
     checks = [
         *_recall(child, gate, names),
         *_retention(parent, child, gate, line),
         *_alarm(parent, child, line, names, gate.alarm),
+        *_texts(parent, child, line, names, gate),
         *_generalization(child, before, after, gate),
         _learned(before, after),
         *_style(child, gate),
@@ -75,6 +76,7 @@ def _papers(card: Scorecard) -> dict[str, Any]:
         exam: {
             **plain(replace(marks, answers=(), units={}, said={})), "answers": {},
             "units": {unit: dict(zip(("right", "bits"), found, strict=True)) for unit, found in marks.units.items()},
+            "passages": dict(enumerate(marks.passages, 1)),
         }
         for exam, marks in card.marks.items()
     }  # fmt: skip
@@ -230,37 +232,57 @@ def _generalization(child: Scorecard, before: Marks, after: Marks, gate: Gate) -
         said = f"{_cost('replies in held-out conversations', old, new)}; {talks} chosen right"
         return [_check("generalization", old - new, 0.0, old - new > 0.0, said)]
     if after.recall.items:  # without it `_learned` goes by the passages
-        return [_likelier("generalization", before, after)]
+        what, old, new = _texts_cost(before, after)
+        return [_check("generalization", old - new, 0.0, old - new > 0.0, _cost(what, old, new))]
     return []
 
 
 def _learned(before: Marks, after: Marks) -> Check:
     """The child must know its own delta better than its parent did: retention alone rewards standing still."""
     if not after.recall.items:
-        return _likelier("learned", before, after)
+        return _likelier(*_texts_cost(before, after), dict(enumerate(before.passages)), dict(enumerate(after.passages)))
     old, new = before.recall.bits_per_byte, after.recall.bits_per_byte
-    said = _cost("the delta's answers", old, new)
+    bits = [{unit: bits for unit, (_, bits) in marks.units.items()} for marks in (before, after)]
+    check = _likelier("the delta's answers", old, new, *bits)
     if not after.units:
+        return check
+    known, knows = (sum(right == 1 for right, _ in marks.units.values()) for marks in (before, after))
+    return replace(check, reason=f"{check.reason}; {known} were known before it was taught, {knows} are now")
+
+
+def _likelier(what: str, old: float, new: float, before: Mapping[Any, float], after: Mapping[Any, float]) -> Check:
+    """Do more of these cost fewer bits than chance would have it, and all together too?"""
+    said = _cost(what, old, new)
+    if not after:
         return _check("learned", old - new, 0.0, old - new > 0.0, said)
-    gains = [before.units[unit][1] - bits for unit, (_, bits) in after.units.items()]
+    gains = [before[one] - bits for one, bits in after.items()]
     better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
     chance = sign_test(better, worse)
     sound = all(map(math.isfinite, (*gains, old, new)))
     passed = sound and chance < 1 - CONFIDENCE and new < old
     undecided = sound and not passed and better > worse and len(gains) < LEAST_UNITS
-    known, knows = (sum(right == 1 for right, _ in marks.units.values()) for marks in (before, after))
-    said += (
-        f"; {better} of {len(gains)} are likelier than before, {worse} less likely (p = {chance:.2g}); "
-        f"{known} were known before it was taught, {knows} are now"
-    )
+    said += f"; {better} of {len(gains)} are likelier than before, {worse} less likely (p = {chance:.2g})"
     if undecided:
         said += f", which fewer than {LEAST_UNITS} cannot tell from chance"
     return replace(_check("learned", chance, 1 - CONFIDENCE, passed, said), undecided=undecided)
 
 
-def _likelier(name: str, before: Marks, after: Marks) -> Check:
-    old, new = before.passages_bits_per_byte or 0.0, after.passages_bits_per_byte or 0.0
-    return _check(name, old - new, 0.0, old - new > 0.0, _cost("held-out text", old, new))
+def _texts_cost(before: Marks, after: Marks) -> tuple[str, float, float]:
+    return "held-out text", before.passages_bits_per_byte or 0.0, after.passages_bits_per_byte or 0.0
+
+
+def _texts(
+    parent: Scorecard, child: Scorecard, line: Sequence[Scorecard], names: Sequence[str], gate: Gate
+) -> list[Check]:
+    """Of each inherited exam's held-out text: does it cost more than the limit allows, beside what it cost the
+    generation that learned the rest of it? One fixed card each, so that small losses cannot add up."""
+    checks = []
+    for name, exam in zip(names, list(child.marks)[:-1], strict=False):
+        old, new = _first(exam, parent, line)[0].passages_bits_per_byte, child.marks[exam].passages_bits_per_byte
+        if old is not None and new is not None:
+            said = f"{name}'s held-out text: {new:.2f} bits per byte, {old:.2f} when it was learned"
+            checks.append(_at_most("old text", new / old if old else math.nan, gate.old_text, said))
+    return checks
 
 
 def _cost(what: str, old: float, new: float) -> str:
@@ -281,12 +303,14 @@ def _style(child: Scorecard, gate: Gate) -> list[Check]:
 
 
 def _laws(child: Scorecard) -> str:
-    """With none broken of n, the share that would be is below 3/n with 95% confidence (rule of three)."""
+    """Where none of n is broken, 95% confidence leaves the share p of such cards that would be: (1 - p)^n = 5%."""
     broken = child.broken_laws
     if broken:
         return f"breaks {', '.join(broken)}"
-    bound = f": less than {min(1.0, 3 / child.laws):.0%} of such cards would fail" if child.laws else ""
-    return f"all {child.laws} law cards hold{bound}"
+    if not child.laws:
+        return "no law card is asked"
+    share = 1 - (1 - CONFIDENCE) ** (1 / child.laws)
+    return f"all {child.laws} law cards hold: less than {share:.0%} of such cards would fail"
 
 
 def _cards(child: Scorecard, gate: Gate) -> list[Check]:

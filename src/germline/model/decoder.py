@@ -281,7 +281,8 @@ class Decoder(nn.Module):
 
         With a past, S counts the tokens already in it, and it grows by T.
         """
-        x: Tensor = self.model.embed_tokens(tokens.to(self.device)).to(self.dtype)
+        table = self.model.embed_tokens
+        x: Tensor = table(tokens.to(table.weight.device)).to(self.device, self.dtype)
         if self.config.embedding_scale != 1.0:
             x = x * torch.tensor(self.config.embedding_scale, dtype=x.dtype)  # rounded first, as Gemma's code does
         for index, layer in enumerate(self.model.layers):
@@ -297,7 +298,7 @@ class Decoder(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., V] in fp32 for hidden states [..., D]."""
         if self._output is None:
-            logits = nn.functional.linear(hidden, self.output_weight.to(hidden.dtype)).float()
+            logits = nn.functional.linear(hidden, self.output_weight.to(hidden)).float()
         else:
             logits = self._output.product(hidden.reshape(-1, hidden.shape[-1])).view(*hidden.shape[:-1], -1).float()
         softcap = self.config.logit_softcap

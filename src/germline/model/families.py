@@ -9,12 +9,12 @@ transformers 5 (each family's configuration and modeling), which the parity test
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from germline.errors import ModelError
-from germline.model.rope import Rope
+from germline.model.rope import Linear, Llama3, Longrope, Rope
 from germline.model.rope_config import one_spelling, read_rope
 from germline.model.shape import Activation, DecoderConfig, LayerKind
 
@@ -163,14 +163,22 @@ def _size(config: Config, key: str, most: int = 2**20) -> int:
 
 
 def _sound(made: DecoderConfig) -> DecoderConfig:
-    """`made`, if its heads can share keys and turn, and every number in it is finite."""
+    """`made`, if its heads can share keys and turn, and no number in it makes what is not finite."""
     if made.heads % made.key_value_heads or made.head_size % 2:
         raise ValueError(f"{made.heads} heads of {made.head_size} cannot share {made.key_value_heads} keys, or turn")
-    for part in (made, *made.ropes, *(rope.scaling for rope in made.ropes if rope.scaling)):
-        values = (one for value in astuple(part) for one in (value if isinstance(value, tuple) else [value]))
-        if not all(math.isfinite(value) for value in values if isinstance(value, float)):
-            raise ValueError(f"not all of it is finite: {part}")
+    if not all(map(math.isfinite, _numbers(made))) or made.norm_epsilon < 0:
+        raise ValueError(f"not all of it is finite, or its epsilon is below 0: {made}")
+    for rope in made.ropes:
+        turns, scaling = [*_numbers(rope), *(_numbers(rope.scaling) if rope.scaling else ())], rope.scaling
+        flat = isinstance(scaling, Llama3) and scaling.low_freq_factor >= scaling.high_freq_factor
+        if flat or not all(math.isfinite(one) and one > 0 for one in turns):
+            raise ValueError(f"nothing can turn by it: {rope}")
     return made
+
+
+def _numbers(part: DecoderConfig | Rope | Linear | Llama3 | Longrope) -> Iterator[float]:
+    for value in astuple(part):
+        yield from (one for one in (value if isinstance(value, tuple) else [value]) if isinstance(one, float))
 
 
 def _activation(name: object) -> Activation:

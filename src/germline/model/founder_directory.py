@@ -20,7 +20,7 @@ from germline.model.founder import Founder, digest_of_file, keep_config, license
 from germline.model.weights import fetch, header
 
 NEEDS = "a model directory holds config.json, tokenizer.json and model.safetensors (or shards with their index)"
-INDEX = "model.safetensors.index.json"
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 LARGEST_JSON, LARGEST_TOKENIZER = 16 * 2**20, 128 * 2**20
 """Bytes. The largest index there is has a few megabytes, the largest tokenizer some 35."""
@@ -95,6 +95,9 @@ def _tensor_files(directory: Path) -> dict[str, Path]:
     index = _json(directory / INDEX).get("weight_map")
     if not isinstance(index, dict):
         raise ModelError(f"{directory / INDEX} has no weight_map")
+    if (directory / SINGLE).exists() and SINGLE not in index.values():
+        hint = f"delete {SINGLE}, or {INDEX} and its shards: whichever is not the model"
+        raise ModelError(f"{directory} holds weights twice, in {SINGLE} and in the shards of {INDEX}", hint=hint)
     found: dict[str, Path] = {}
     for shard in sorted(set(map(str, index.values()))):
         if Path(shard).name != shard or not shard.endswith(".safetensors"):
@@ -109,8 +112,8 @@ def _tensor_files(directory: Path) -> dict[str, Path]:
 
 def _single(directory: Path) -> Path:
     files = sorted(directory.glob("*.safetensors"))
-    if directory / "model.safetensors" in files:
-        return _within(directory / "model.safetensors")
+    if directory / SINGLE in files:
+        return _within(directory / SINGLE)
     if len(files) == 1:
         return _within(files[0])
     if files:
@@ -122,7 +125,7 @@ def _single(directory: Path) -> Path:
             hint="convert it where you trust it: load it with transformers and save_pretrained(directory), "
             "which writes model.safetensors",
         )
-    raise ModelError(f"{directory / 'model.safetensors'} is missing", hint=NEEDS)
+    raise ModelError(f"{directory / SINGLE} is missing", hint=NEEDS)
 
 
 def _names(path: Path) -> list[str]:

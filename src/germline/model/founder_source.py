@@ -23,7 +23,7 @@ def read_founder(source: str) -> Founder:
     Headers, names and tokenizer are checked now and raise ModelError; weights are read by `tensors`.
     Whether germline can run the model (its `model_type`) is asked by `families.read_config`, not here.
     """
-    path = find_demo() if source == "demo" else Path(source).expanduser()
+    path = find_demo() if source == "demo" else _path(source)
     if path.is_dir():
         founder = read_directory(path)
     elif path.is_file() and path.suffix.lower() == ".gguf":
@@ -35,6 +35,13 @@ def read_founder(source: str) -> Founder:
         raise ModelError(f"{source}: there is no such model here", hint=hint)
     kind = "demo" if source == "demo" else founder.origin["kind"]
     return replace(_checked(founder, path), origin={**founder.origin, "kind": kind})
+
+
+def _path(source: str) -> Path:
+    try:
+        return Path(source).expanduser()
+    except RuntimeError:  # `~nobody`: there is no such user, and a directory may be called that
+        return Path(source)
 
 
 def find_demo() -> Path:
@@ -50,14 +57,15 @@ def find_demo() -> Path:
 
 
 def _checked(founder: Founder, source: Path) -> Founder:
-    """`founder`, once its tokenizer loads and fits its embeddings; `eos_token_id` is filled in if absent."""
+    """`founder`, once its tokenizer loads and fits its embeddings. Its config has `eos_token_id`, filled in if absent,
+    and loses ids of other tokens that the model has no row for: -1 is how old conversions say "none"."""
     try:
         canonical_json([founder.config, founder.origin])
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{source}: its config or a file's name cannot be written down: {error}") from error
     rows, eos = founder.config["vocab_size"], founder.config.get("eos_token_id")
     first = next(iter(eos), None) if isinstance(eos, list) else eos
-    if first is not None and not (isinstance(first, int) and 0 <= first < rows):
+    if first is not None and not _is_id(first, rows):
         raise ModelError(f"{source}: eos_token_id {first!r} is not an id below {rows}")
     try:
         tokenizer = Tokenizer.from_json(founder.tokenizer_json, eos_id=first)
@@ -66,7 +74,14 @@ def _checked(founder: Founder, source: Path) -> Founder:
     if tokenizer.vocab_size > rows:
         highest = tokenizer.vocab_size - 1
         raise ModelError(f"{source}: the tokenizer has ids up to {highest}, but the model only {rows} embeddings")
+    config = {
+        key: value for key, value in founder.config.items()
+        if key not in ("bos_token_id", "pad_token_id") or value is None or _is_id(value, rows)
+    }  # fmt: skip
     if first is None:
-        config = {**founder.config, "eos_token_id": tokenizer.eos_id}
-        return replace(founder, config=dict(sorted(config.items())))
-    return founder
+        config["eos_token_id"] = tokenizer.eos_id
+    return replace(founder, config=dict(sorted(config.items())))
+
+
+def _is_id(value: object, rows: int) -> bool:
+    return type(value) is int and 0 <= value < rows

@@ -80,6 +80,8 @@ def _stable_rank(step: Tensor, square: float) -> float | None:
     if step.dim() != 2 or not square > 0:
         return None
     direction = torch.ones(step.shape[1])
+    if not (step @ direction).any():  # rows that sum to nothing; the longest has a share of what is sought
+        direction = step[step.norm(dim=1).argmax()]
     for _ in range(ITERATIONS):
         direction = step.T @ (step @ (direction / direction.norm()))
     largest = _square(step @ (direction / direction.norm()))

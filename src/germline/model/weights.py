@@ -236,10 +236,13 @@ def load(
     bits: Bits | None = None,
     in_full: Callable[[str], bool] = lambda name: False,
     device: str = "cpu",
+    in_file: bool = False,
 ) -> Decoder:
     """A frozen decoder with the weights of `path`, computing in `dtype` on `device`.
 
-    Weights already stored in `dtype` stay memory-mapped on a CPU and are never held twice. With `bits`, the
+    Weights already stored in `dtype` stay memory-mapped on a CPU and are never held twice. With `in_file` all
+    matrices stay mapped as they are stored, and are brought to `dtype` and `device` for one product at a time: the
+    same products, in the memory of the largest matrix. With `bits`, the
     linear layers of the blocks are packed as they are read, one at a time. Tensors for whose name `in_full`
     says so are fp32 and never packed: the masters of what is to be trained itself.
     """
@@ -256,7 +259,8 @@ def load(
         decoder.stored_dtype = tensor.dtype
         owner, _, leaf = name.rpartition(".")
         module = decoder.get_submodule(owner)
-        kept = tensor.to(device, torch.float32 if in_full(name) else dtype)
+        as_stored = in_file and tensor.dim() == 2
+        kept = tensor if as_stored else tensor.to(device, torch.float32 if in_full(name) else dtype)
         setattr(module, leaf, nn.Parameter(kept, requires_grad=False))
         if bits and isinstance(module, Linear) and leaf == "weight" and ".layers." in name and not in_full(name):
             module.pack(bits)

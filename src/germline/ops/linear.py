@@ -23,8 +23,8 @@ from germline.ops.quantize import Quantized, dense
 
 
 class Projection(NamedTuple):
-    """One linear layer. weight [out, in] in any dtype, quantized, or in blocks, which have no backward; bias [out];
-    A [rank, in] and B [out, rank]."""
+    """One linear layer. weight [out, in] in any dtype, on any device, quantized, or in blocks, which have no backward;
+    bias [out]; A [rank, in] and B [out, rank]."""
 
     weight: Tensor | Quantized | Blocked
     bias: Tensor | None = None
@@ -83,8 +83,8 @@ Before = Norm | Gate | Identity
 def project(before: Before, raw: Sequence[Tensor], layers: Sequence[Projection], scale: float) -> list[Tensor]:
     """The outputs [..., out_i] of `layers` on before(raw), raw being [..., in] tensors (and a norm's weight).
 
-    Products run in the raw input's dtype; weights and factors are cast to it. Gradients come for whatever
-    requires them: raw, a norm's weight, W, b, A and B; a quantized W is always frozen.
+    Products run in the raw input's dtype and on its device: weights are brought there, factors cast to it. Gradients
+    come for whatever requires them: raw, a norm's weight, W, b, A and B; a quantized W is always frozen.
     """
     shape = raw[0].shape[:-1]
     flat = [tensor.reshape(-1, tensor.shape[-1]) if tensor.dim() > 1 else tensor for tensor in raw]
@@ -138,9 +138,9 @@ class _Project(torch.autograd.Function):
         downs = _downs(layers, dtype)
         low_gradients = torch.cat(parts, 1).mul_(ctx.scale) if parts else None
         if onward:
-            gradient = torch.mm(gradients[0], dense(layers[0].weight, dtype))
+            gradient = torch.mm(gradients[0], dense(layers[0].weight, gradients[0]))
             for layer, outer in zip(layers[1:], gradients[1:], strict=True):
-                gradient.addmm_(outer, dense(layer.weight, dtype))
+                gradient.addmm_(outer, dense(layer.weight, outer))
             if low_gradients is not None and downs is not None:
                 gradient.addmm_(low_gradients, downs)
             raw_gradients, x = ctx.before.backward(raw, gradient)
@@ -167,7 +167,7 @@ def _products(x: Tensor, layers: Sequence[Projection], scale: float) -> tuple[li
     outputs = []
     for layer in layers:
         weight = layer.weight
-        y = weight.product(x) if isinstance(weight, Blocked) else torch.mm(x, dense(weight, x.dtype).t())
+        y = weight.product(x) if isinstance(weight, Blocked) else torch.mm(x, dense(weight, x).t())
         if layer.bias is not None:
             y += layer.bias.to(x.dtype)
         if layer.B is not None:

@@ -83,13 +83,14 @@ class Nf4:
 Quantized = Int8 | Nf4
 
 
-def dense(weight: Tensor | Quantized, dtype: torch.dtype) -> Tensor:
-    """The weight [out, in] in `dtype`: itself where it already is, else a copy to be used before the next call.
+def dense(weight: Tensor | Quantized, like: Tensor) -> Tensor:
+    """The weight [out, in] in the dtype and on the device of `like`, beside which a packed one lies: itself where it
+    is so already, else a copy to be used before the next call.
 
     Packed weights are all unpacked into one buffer, because fresh memory costs more than unpacking: for an NF4
     matrix of 8192 x 2048 the system's zeroing of new pages took 15 of 27 ms.
     """
-    return weight.detach().to(dtype) if isinstance(weight, Tensor) else weight.dense(dtype)
+    return weight.detach().to(like) if isinstance(weight, Tensor) else weight.dense(like.dtype)
 
 
 def quantize(weight: Tensor, bits: Bits) -> Quantized:

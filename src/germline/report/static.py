@@ -87,13 +87,13 @@ def _card(one: Mapping[str, Any]) -> Markup:
         *((element("h3", "Exams"), _table(one["exams"])) if one["exams"] else ()),
         *([_folded("every check of the gate", _table(one["checks"]))] if one["checks"] else []),
         *_quotes("What it learned", one["learned"]), *_quotes("Facts it was taught", one["facts"]),
-        *(_folded(part["name"], element("pre", "\n".join(part["lines"]))) for part in one["told"]),
+        *(_folded(part["name"], element("pre", "\n".join(part["lines"]), tabindex="0")) for part in one["told"]),
         id=one["id"], class_="card",
     )  # fmt: skip
 
 
 def _weights(change: Mapping[str, Any]) -> Sequence[Markup]:
-    picture = Markup(f'<div class="picture">{change["picture"]}</div>')
+    picture = Markup(f'<div class="picture" tabindex="0">{change["picture"]}</div>')
     layers = _folded("layer by layer", _table(change["layers"]))
     return element("h3", "How far its weights moved"), element("p", change["sentence"]), picture, layers
 

@@ -14,10 +14,10 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psutil
 import torch
 
 from germline.errors import DoesNotFit, GermlineError, PlanError
+from germline.forge.allowance import available_bytes
 from germline.forge.machine import Arithmetic
 from germline.fragments import Moved, Represented, in_words, remap, represent
 from germline.lineage import Generation, Lineage
@@ -71,7 +71,7 @@ class Serving:
         rows: int,
         on_event: OnEvent,
         fragments: Callable[[], Fragments] = Fragments,
-        free_bytes: Callable[[], int] = lambda: psutil.virtual_memory().available,
+        free_bytes: Callable[[], int] = available_bytes,
     ) -> None:
         """Load HEAD. Raises what a damaged store, a machine too small or a broken model raises.
 
