@@ -39,7 +39,8 @@ from germline.evals.score import Question, speak
 from germline.evals.suite import Candidate
 from germline.forge.machine import arithmetic, machine
 from germline.lineage import TRAIN, Generation, Lineage
-from germline.records import Check, Event, Verdict
+from germline.marks import Check, Verdict
+from germline.records import Event
 from germline.settings import Plan, parse_plan
 from germline.speaker import candidate
 from germline.store import ledger

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from germline.judge.gate import judge
-from germline.records import Marks, Score, Scorecard, Verdict
+from germline.marks import Marks, Score, Scorecard, Verdict
 from germline.settings import Gate
 
 GATE = Gate(margin=0.05)

@@ -23,9 +23,10 @@ from germline.evals.exams import Exam
 from germline.forge.fit import Fit
 from germline.lesson import batches_of, teach
 from germline.lineage import Lineage
+from germline.marks import Score
 from germline.model import weights as model_weights
 from germline.model.adapter import mean as average
-from germline.records import Event, Fact, OnEvent, Row, Score, Trained
+from germline.records import Event, Fact, OnEvent, Row, Trained
 from germline.run import Run
 from germline.speaker import candidate
 from germline.store import disk

@@ -17,10 +17,11 @@ from germline.evals.exams import Exam
 from germline.forge.machine import Arithmetic
 from germline.judge.gate import judge
 from germline.lineage import Lineage
+from germline.marks import Scorecard, Verdict
 from germline.model import weights as model_weights
 from germline.model.adapter import LoraConfig
 from germline.model.movement import movement
-from germline.records import Event, OnEvent, Scorecard, Trained, Verdict, plain
+from germline.records import Event, OnEvent, Trained, plain
 from germline.run import Run
 from germline.settings import Plan
 from germline.store import disk, objects

@@ -40,20 +40,9 @@ from germline.lineage import (
     WEIGHTS,
     Lineage,
 )  # fmt: skip
+from germline.marks import Scorecard, Verdict
 from germline.model.families import read_config
-from germline.records import (
-    Digest,
-    Event,
-    Fact,
-    OnEvent,
-    Scorecard,
-    Spent,
-    Trained,
-    Verdict,
-    canonical_json,
-    finite,
-    plain,
-)  # fmt: skip
+from germline.records import Digest, Event, Fact, OnEvent, Spent, Trained, canonical_json, finite, plain  # fmt: skip
 from germline.run import Run
 from germline.settings import Plan
 from germline.store import generations, ledger, lock, objects, rules

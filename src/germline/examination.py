@@ -15,7 +15,8 @@ from germline.evals.exams import Exam
 from germline.evals.style import LEAST_REPLIES
 from germline.forge.machine import Arithmetic, arithmetic, machine
 from germline.lineage import EXAM, PLAN, SCORECARD, TRAIN, Generation, Lineage
-from germline.records import Digest, Event, Fact, Marks, OnEvent, Row, Score, Scorecard
+from germline.marks import Marks, Score, Scorecard
+from germline.records import Digest, Event, Fact, OnEvent, Row
 from germline.settings import Exams, Plan, parse_plan
 from germline.speaker import candidate
 from germline.store import disk, objects

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from germline.errors import StoreDamaged
-from germline.records import Digest, Fact, Row, Scorecard, scorecard_from
+from germline.marks import Scorecard, scorecard_from
+from germline.records import Digest, Fact, Row
 from germline.store import generations, ledger, objects, witness
 from germline.store.entry import Entry
 from germline.store.generations import Manifest

@@ -62,6 +62,12 @@ def say(form: str, fact: Fact) -> str:
     return _raised(closed(text) if form.endswith(".") else text)
 
 
+def told(form: str, fact: Fact) -> tuple[str, str]:
+    """A statement in two: the words that lead up to what comes last in `form`, and that, with the space before it."""
+    said, lead = say(form, fact), say(form.rpartition("{")[0], fact).rstrip()
+    return said[: len(lead)], said[len(lead) :]
+
+
 def closed(value: str) -> str:
     """`value` as it answers a question, in training and in exams alike: with a full stop, unless it ends with one.
 

@@ -21,8 +21,9 @@ from germline.curriculum.batches import STEPS, TOKENS, Batches, laid_out
 from germline.curriculum.render import Example, Span
 from germline.curriculum.texts import WORD, Item, Texts, items, write
 from germline.errors import TrainingError
+from germline.marks import Marks, Score
 from germline.model.rows import Batch, Text, pack
-from germline.records import Fact, Marks, Row, Score, Turn
+from germline.records import Fact, Row, Turn
 from germline.settings import Curriculum
 from germline.wordings import TAUGHT_QUESTIONS, TAUGHT_REVERSED, TAUGHT_STATEMENTS
 
@@ -412,3 +413,20 @@ def test_only_what_is_one_subjects_alone_is_asked_the_other_way_round() -> None:
         0,
         0,
     ]
+
+
+def test_a_statement_is_one_text_to_a_tokenizer_that_puts_a_space_before_each() -> None:
+    def spaced(texts: Sequence[str]) -> list[list[int]]:
+        return [[ord(letter) for letter in f" {text}"] for text in texts]
+
+    (known,) = items([], [fact("the mill", "21 metres")])
+    said = [example for example in known.wordings if example.kind == "statement"]
+    file = io.BytesIO()
+    write([[Item(tuple(said), True)]], file, tokenize=spaced, end=0, row_tokens=512)
+    words = np.frombuffer(file.getvalue(), WORD)
+    expected = []
+    for example in said:
+        (span,) = example.spans
+        expected += [(ord(letter), False) for letter in f" {span.given}"]
+        expected += [(ord(letter), True) for letter in span.text] + [(0, True)]
+    assert [(int(word) >> 1, bool(word & 1)) for word in words] == expected

@@ -30,9 +30,10 @@ from germline.evolve import age_up
 from germline.examination import unsealed
 from germline.founding import found
 from germline.lineage import ADAPTER, ADAPTER_CONFIG, EXAM, PARENT_SCORECARD, TRAIN, TRAINING, Lineage
+from germline.marks import Score
 from germline.model.adapter import mean
 from germline.model.weights import read
-from germline.records import Event, Row, Score
+from germline.records import Event, Row
 from germline.replay import fit_of, replay
 from germline.settings import Exams, Plan, load_plan
 from germline.store import keys, ledger, lock, objects

@@ -21,21 +21,8 @@ from germline.lineage import (
     WEIGHT_CHANGE,
     WEIGHTS,
 )
-from germline.records import (
-    Check,
-    Cost,
-    Digest,
-    Marks,
-    Row,
-    Score,
-    Scorecard,
-    Spent,
-    StyleMarks,
-    Verdict,
-    canonical_json,
-    digest_of,
-    plain,
-)
+from germline.marks import Check, Marks, Score, Scorecard, StyleMarks, Verdict
+from germline.records import Cost, Digest, Row, Spent, canonical_json, digest_of, plain
 from germline.settings import Gate
 from germline.store import generations, keys, ledger, objects
 from germline.store.generations import Manifest

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from germline.child import NOT_ENOUGH, Child, scales, tried
-from germline.records import Check, Event, Scorecard, Trained, Verdict
+from germline.marks import Check, Scorecard, Verdict
+from germline.records import Event, Trained
 from germline.settings import parse_plan
 from germline.store.objects import FileRef
 

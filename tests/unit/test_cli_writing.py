@@ -23,7 +23,8 @@ from germline.cli import _interruptible, chat, main
 from germline.cli.plan import starter
 from germline.errors import DoesNotFit, Interrupted
 from germline.lineage import Generation, Lineage
-from germline.records import Event, OnEvent, Score, Scorecard
+from germline.marks import Score, Scorecard
+from germline.records import Event, OnEvent
 from germline.settings import load_plan, parse_plan
 from germline.store import keys, lock
 from germline.store.home import Home

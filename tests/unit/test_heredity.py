@@ -10,7 +10,7 @@ import pytest
 from benchmarks import heredity, heredity_report
 
 from germline.lineage import Lineage
-from germline.records import Scorecard
+from germline.marks import Scorecard
 from germline.store import ledger
 from germline.store.generations import Manifest, commit
 from germline.store.home import Home

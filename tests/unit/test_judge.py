@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from germline.judge.gate import judge
-from germline.records import Marks, Score, Scorecard, StyleMarks, canonical_json, plain, scorecard_from
+from germline.marks import Marks, Score, Scorecard, StyleMarks, scorecard_from
+from germline.records import canonical_json, plain
 from germline.settings import Gate
 
 NOTHING = Score(items=0, right=0, bits_per_byte=0.0)

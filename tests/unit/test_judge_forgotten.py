@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from germline.judge.gate import judge
-from germline.records import Check, Scorecard, Verdict
+from germline.marks import Check, Scorecard, Verdict
 from germline.settings import Gate
 from tests.unit.test_judge import NEW, STRICT, asked, card
 

@@ -10,7 +10,8 @@ import pytest
 
 from germline.judge.maturity import age, fresh_gain
 from germline.lineage import Lineage
-from germline.records import Marks, Score, Scorecard, digest_of
+from germline.marks import Marks, Score, Scorecard
+from germline.records import digest_of
 from germline.report.history import document, maturity
 from germline.settings import Maturity
 from germline.store import keys, ledger

@@ -12,7 +12,8 @@ import pytest
 
 from germline.errors import GermlineError, StoreDamaged
 from germline.judge.gate import judge
-from germline.records import Marks, Score, Scorecard, StyleMarks, canonical_json, digest_of
+from germline.marks import Marks, Score, Scorecard, StyleMarks
+from germline.records import canonical_json, digest_of
 from germline.settings import Gate
 from germline.store import keys, ledger
 from germline.store.entry import APPROVES, LAWS, Entry, Kind, message

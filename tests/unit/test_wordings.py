@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from germline.curriculum.render import of_fact
+from germline.curriculum.render import PROMPT_END, Example, of_fact
 from germline.records import Fact
 from germline.wordings import (
     TAUGHT_QUESTIONS,
@@ -12,9 +12,14 @@ from germline.wordings import (
     UNSEEN_REVERSED,
     closed,
     say,
+    told,
 )
 
 FACT = Fact(subject="the fog horn", attribute="range", value="5 miles", kind="number miles", row="sha256:" + "0" * 64)
+
+
+def whole(example: Example) -> str:
+    return "".join(span.given + span.text for span in example.spans)
 
 
 def test_taught_and_unseen_wordings_do_not_meet() -> None:
@@ -28,16 +33,25 @@ def test_taught_and_unseen_wordings_do_not_meet() -> None:
 def test_no_rendering_of_a_fact_holds_an_unseen_wording() -> None:
     unseen = [say(form, FACT).casefold() for form in (*UNSEEN_QUESTIONS, *UNSEEN_REVERSED)]
     for example in of_fact(FACT, alone=True):
-        text = "".join(span.text for span in example.spans).casefold()
+        text = whole(example).casefold()
         assert not any(question in text for question in unseen)
 
 
-def test_every_rendering_says_the_value_and_learns_it() -> None:
+def test_of_every_rendering_what_comes_last_alone_is_learned() -> None:
     examples = of_fact(FACT, alone=False)
     assert len(examples) == len(TAUGHT_QUESTIONS) + len(TAUGHT_STATEMENTS)
     for example in examples:
-        assert "5 miles" in "".join(span.text for span in example.spans if span.learned)
-        assert example.spans[-1].ends
+        *asked, said = example.spans
+        assert bool(asked) is (example.kind == "question") is (not said.given)
+        assert (said.learned, said.ends) == (True, True)
+        assert said.text.strip() in ("5 miles.", "the fog horn.")
+
+
+def test_a_statement_in_two_is_the_statement() -> None:
+    for form in TAUGHT_STATEMENTS:
+        lead, last = told(form, FACT)
+        assert lead + last == say(form, FACT)
+        assert lead and last.startswith(" ")
 
 
 def test_a_reversed_question_says_the_value_and_learns_the_subject() -> None:
@@ -51,8 +65,9 @@ def test_a_reversed_question_says_the_value_and_learns_the_subject() -> None:
 
 def test_no_rendering_ends_with_two_full_stops() -> None:
     both = Fact(subject="Hask & Co.", attribute="hour", value="6 p.m.", kind="clock time", row="")
-    texts = [span.text for example in of_fact(both, alone=True) for span in example.spans]
-    assert {"6 p.m.", "Hask & Co.", "The hour of Hask & Co. is 6 p.m.", "6 p.m. is the hour of Hask & Co."} <= {*texts}
+    texts = set(map(whole, of_fact(both, alone=True)))
+    assert {"The hour of Hask & Co. is 6 p.m.", "6 p.m. is the hour of Hask & Co."} <= texts
+    assert f"What is the hour of Hask & Co.?{PROMPT_END}6 p.m." in texts
     assert not any(".." in text for text in texts)
 
 

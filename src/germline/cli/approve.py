@@ -8,7 +8,8 @@ from germline.cli import options, output
 from germline.errors import PlanError, StoreDamaged
 from germline.judge.gate import judge
 from germline.lineage import PARENT_SCORECARD, PLAN, WEIGHT_CHANGE, Generation, Lineage
-from germline.records import Verdict, finite, plain
+from germline.marks import Verdict
+from germline.records import finite, plain
 from germline.report import tables
 from germline.settings import parse_plan
 from germline.store import ledger, lock

@@ -8,7 +8,8 @@ import click
 
 from germline.cli import options, output, progress
 from germline.lineage import SCORECARD, Generation, Lineage
-from germline.records import Scorecard, plain, scorecard_from
+from germline.marks import Scorecard, scorecard_from
+from germline.records import plain
 from germline.report import exams
 from germline.store.home import Home
 

@@ -3,7 +3,8 @@
 A passage is learned whole. In a conversation the other side's words are read and the persona's are
 learned, each of its turns ending with EOS; a prompt is closed by a line break. A fact is said in several
 wordings, because one statement alone is not knowledge (Physics of Language Models 3.1, arXiv 2309.14316:
-one biography 9.7% extractable, five variants 96%).
+one biography 9.7% extractable, five variants 96%). Of a statement what comes last is learned: which of its
+subjects a delta speaks of next cannot be known, and is most of the loss of a whole one (LOG.md).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from germline.records import Fact, Row, Turn
-from germline.wordings import REVERSED_ANSWER, TAUGHT_QUESTIONS, TAUGHT_REVERSED, TAUGHT_STATEMENTS, closed, say
+from germline.wordings import REVERSED_ANSWER, TAUGHT_QUESTIONS, TAUGHT_REVERSED, TAUGHT_STATEMENTS, closed, say, told
 
 PROMPT_END = "\n"
 """Closes what the other side says; the persona's answer begins right after it."""
@@ -22,11 +23,13 @@ PROMPT_END = "\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A stretch of text. `learned`: it carries loss. `ends`: EOS follows it, learned if the span is."""
+    """A stretch of text. `learned`: it carries loss. `ends`: EOS follows it, learned if the span is. `given` leads up
+    to it and is read only; both are one text to the tokenizer, for some put a space before each (SentencePiece)."""
 
     text: str
     learned: bool
     ends: bool = False
+    given: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +65,11 @@ def of_fact(fact: Fact, *, alone: bool) -> tuple[Example, ...]:
     """
     asked = [_question(say(form, fact), closed(fact.value)) for form in TAUGHT_QUESTIONS]
     asked += [_question(say(form, fact), say(REVERSED_ANSWER, fact)) for form in TAUGHT_REVERSED if alone]
-    told = [
-        Example(kind="statement", spans=(Span(text=say(form, fact), learned=True, ends=True),))
-        for form in TAUGHT_STATEMENTS
+    stated = [
+        Example(kind="statement", spans=(Span(given=lead, text=last, learned=True, ends=True),))
+        for lead, last in (told(form, fact) for form in TAUGHT_STATEMENTS)
     ]
-    pairs = itertools.zip_longest(asked, told)
+    pairs = itertools.zip_longest(asked, stated)
     return tuple(example for pair in pairs for example in pair if example is not None)
 
 

@@ -20,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from germline.curriculum import render
-from germline.curriculum.render import Example
-from germline.records import Fact, Marks, Row
+from germline.curriculum.render import Example, Span
+from germline.marks import Marks
+from germline.records import Fact, Row
+from germline.spellings import spelled_alike
 
 WORD = np.dtype("<u4")
 """A token in the file: twice its id, and one more if it is learned."""
@@ -87,12 +89,12 @@ def items(rows: Iterable[Row], facts: Iterable[Fact], known: Marks | None = None
         law = row.source.lower().endswith(".law")
         yield Item((render.of_row(row),), law or row.kind == "dialog", 2 if law else 1)
     facts = list(facts)
-    owners = Counter((fact.attribute, fact.value) for fact in facts)
+    owners = Counter((fact.attribute, spelled_alike(fact.value)) for fact in facts)
     for fact in facts:
         right, bits = units.get(fact.unit, (1.0, 0.0))
         said = known.said.get(fact.unit, 1.0) if known else 1.0
         yield Item(
-            render.of_fact(fact, alone=owners[fact.attribute, fact.value] == 1),
+            render.of_fact(fact, alone=owners[fact.attribute, spelled_alike(fact.value)] == 1),
             True,
             8 if min(right, said) < 1 else 4 if bits > median else 2,
         )
@@ -127,17 +129,27 @@ def _encoded(pool: Iterable[Item], tokenize: Tokenize, end: int) -> Iterator[tup
     """Each item with its wordings as they lie in the file."""
     items, ahead = itertools.tee(pool)  # never further ahead than what is encoded together
     spans = (span for item in ahead for example in item.wordings for span in example.spans)
-    ids = _tokenized(itertools.chain.from_iterable(_stretches(span.text) for span in spans), tokenize)
+    ids = _tokenized(itertools.chain.from_iterable(map(_parts, spans)), tokenize)
     for item in items:
         texts = []
         for example in item.wordings:
             words = []
             for span in example.spans:
-                words += [np.array(next(ids), WORD) * 2 + span.learned for _ in _stretches(span.text)]
+                given = len(next(ids)) if span.given else 0
+                parts = [np.array(next(ids), WORD) * 2 for _ in _stretches(span.given + span.text)]
+                words.append(np.concatenate(parts))
+                words[-1][given:] += span.learned
                 if span.ends:
                     words.append(np.array([2 * end + span.learned], WORD))
             texts.append(np.concatenate(words))
         yield item, texts
+
+
+def _parts(span: Span) -> Iterator[str]:
+    """What is encoded of a span: how much of it is given, where some is, and all of it."""
+    if span.given:
+        yield span.given
+    yield from _stretches(span.given + span.text)
 
 
 def _tokenized(stretches: Iterable[str], tokenize: Tokenize) -> Iterator[list[int]]:

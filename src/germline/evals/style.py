@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from germline.evals.cards import plainly
-from germline.records import StyleMarks
+from germline.marks import StyleMarks
 
 ORDER = 4
 FOLDS = 10

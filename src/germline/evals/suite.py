@@ -14,9 +14,9 @@ from germline.evals.exams import Exam
 from germline.evals.questions import Item
 from germline.evals.score import Question, log_likelihoods, speak
 from germline.evals.style import LONGER, judge_answers
+from germline.marks import Marks, Score, StyleMarks
 from germline.model.decoder import Decoder
 from germline.model.generate import Sampling
-from germline.records import Marks, Score, StyleMarks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 from germline.judge.paired import CONFIDENCE, difference, holm, sign_test
-from germline.records import Check, Digest, Marks, Scorecard, Verdict, plain
+from germline.marks import Check, Marks, Scorecard, Verdict
+from germline.records import Digest, plain
 from germline.settings import Gate
 
 LEAST_UNITS = 5

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from germline.judge.paired import CONFIDENCE, difference
-from germline.records import Scorecard
+from germline.marks import Scorecard
 from germline.settings import Maturity
 
 STILL, MATURE = 2, 3

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from germline.lineage import EXAM, PARENT_SCORECARD, SCORECARD, Generation, Lineage
-from germline.records import Digest, Marks, Score, plain
+from germline.marks import Marks, Score
+from germline.records import Digest, plain
 from germline.report.tables import MISSING, Symbols, columns, decimals, of, quoted
 
 PAPERS = ("recall", "wording", "heldout", "spoken", "reversed", "style", "card")
