@@ -97,6 +97,7 @@ def fixed(
         f"exam written before training: {asked['recall']} recall, {asked['wording']} unseen wordings, "
         f"{asked['reversed']} reversed questions, {asked['heldout']} held-out conversations, "
         f"{len(exam.laws)} law cards, {len(exam.cards)} challenge cards"
+        + (f", {len(exam.taught)} passages that it learns" if exam.taught else "")
         + (f"; {exam.contaminated} left out that training rows hold" if exam.contaminated else "")
     )
     on_event(Event(kind="stage", text=text, data={"exam": exam.digest, "contaminated": exam.contaminated, **asked}))
@@ -138,10 +139,10 @@ def parent_card(
 
 def _answers(marks: Marks, exam: Exam) -> bool:
     """Whether all was asked for these marks that the exam asks, and nothing else, such as what was revised since, and
-    all of it recorded: cards of before have no marks of single facts, or of single passages."""
+    all of it recorded: cards of before have no marks of single facts, or of taught passages."""
     asked = [exam.asked[paper] for paper in PAPERS]
     recorded = bool(marks.units) or not (exam.asked["recall"] or exam.asked["wording"])
-    same = [getattr(marks, paper).items for paper in PAPERS] == asked and len(marks.passages) == len(exam.passages)
+    same = [getattr(marks, paper).items for paper in PAPERS] == asked and len(marks.taught) == len(exam.taught)
     return same and recorded
 
 

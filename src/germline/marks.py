@@ -69,8 +69,8 @@ class Marks:
     """Of each fact the share of its questions, in taught and in unseen wordings, whose gold answer is what the model
     would say: each of its tokens is the likeliest. Not gated; replay deals by it. Empty in cards that were written
     before it was recorded."""
-    passages: tuple[float, ...] = ()
-    """Of each held-out passage, bits per byte. Empty in cards that were written before each was recorded."""
+    taught: tuple[float, ...] = ()
+    """Of each taught passage, bits per byte, where the exam has some: nothing else is asked of its delta."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +152,7 @@ def scorecard_from(table: Mapping[str, Any]) -> Scorecard:
                     "style": StyleMarks(**marks["style"]) if marks["style"] else None,
                     "answers": tuple(marks["answers"]),
                     "units": {unit: tuple(found) for unit, found in marks.get("units", {}).items()},
-                    "passages": tuple(marks.get("passages", ())),
+                    "taught": tuple(marks.get("taught", ())),
                 }
             )
             for exam, marks in table["marks"].items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -69,6 +69,15 @@ def test_of_held_out_passages_some_are_kept_whatever_their_order_and_none_in_ful
     exam, again = written([], [talk(1)], texts), written([], [talk(1)], texts[::-1])
     assert {*exam.passages} == {*again.passages} != {row.text[: exams.PASSAGE] for row in texts[: exams.PASSAGES]}
     assert {*map(len, exam.passages)} == {exams.PASSAGE}
+
+
+def test_passages_that_are_learned_are_asked_where_nothing_else_is() -> None:
+    texts = [Row(kind="text", source="a", position=n, text=f"Passage {n} of prose.") for n in range(50)]
+    prose = written([], texts, texts[:3])
+    assert len(prose.taught) == exams.PASSAGES and {*prose.taught} <= {row.text for row in texts}
+    assert exams.from_bytes(exams.to_bytes(prose)) == replace(prose, stored=prose.digest)
+    assert not written([], [*texts, *(talk(number) for number in range(30))], texts[:3]).taught
+    assert not written([fact(number) for number in range(30)], texts, texts[:3]).taught
 
 
 def test_the_sample_does_not_depend_on_the_order_of_rows() -> None:
@@ -142,7 +151,7 @@ def test_of_many_facts_a_few_are_turned_round() -> None:
 
 def test_an_exam_written_by_an_older_germline_keeps_its_name() -> None:
     table = json.loads(exams.to_bytes(written([fact(number) for number in range(5)], [], [])))
-    for added in ("selection", "sealed", "contaminated"):
+    for added in ("selection", "sealed", "contaminated", "taught"):
         del table[added]
     old = canonical_json(table)
     assert exams.from_bytes(old).digest == digest_of(old)

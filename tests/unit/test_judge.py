@@ -137,29 +137,34 @@ def test_plain_prose_is_judged_by_its_held_out_passages() -> None:
         assert verdict.outcome == outcome
 
 
-def read(*passages: float) -> Marks:
-    return replace(silent(sum(passages) / len(passages)), passages=passages)
+def read(*taught: float, heldout: float = 1.0) -> Marks:
+    return replace(silent(heldout), taught=taught)
+
+
+TWO = read(2, 2, 2, 2, 2, heldout=2.0)
 
 
 @pytest.mark.parametrize(
-    ("after", "outcome"),
+    ("after", "heldout", "outcome"),
     [
-        ((1.8, 1.8, 1.8, 1.8, 1.8), "promoted"),
-        ((1.999, 1.999, 2.001, 1.999, 2.0), "refused"),  # three of four: a chance of 5 in 16
-        ((1.2, 2.1, 2.1, 2.1, 2.1), "refused"),
-        ((1.9, 1.9, 1.9, 1.9, 3.0), "refused"),
-        ((1.9, 1.9, 1.9, math.nan, 1.9), "refused"),
+        ((1.8, 1.8, 1.8, 1.8, 1.8), 1.9, "promoted"),
+        ((1.8, 1.8, 1.8, 1.8, 1.8), 2.0, "refused"),  # learned by heart
+        ((1.999, 1.999, 2.001, 1.999, 2.0), 1.9, "refused"),  # three of four: a chance of 5 in 16
+        ((1.2, 2.1, 2.1, 2.1, 2.1), 1.9, "refused"),
+        ((1.9, 1.9, 1.9, 1.9, 3.0), 1.9, "refused"),
+        ((1.9, 1.9, 1.9, math.nan, 1.9), 1.9, "refused"),
     ],
 )
 def test_of_prose_more_passages_must_be_likelier_than_chance_would_have_it(
-    after: tuple[float, ...], outcome: str
+    after: tuple[float, ...], heldout: float, outcome: str
 ) -> None:
-    verdict = judge(card(read(2, 2, 2, 2, 2)), card(read(*after)), Gate(), weight_change=0.01)
+    verdict = judge(card(TWO), card(read(*after, heldout=heldout)), Gate(), weight_change=0.01)
     assert verdict.outcome == outcome
 
 
 def test_four_passages_are_too_few_to_tell() -> None:
-    verdict = judge(card(read(2, 2, 2, 2)), card(read(1.5, 1.5, 1.5, 1.5)), Gate(), weight_change=0.01)
+    before = read(2, 2, 2, 2, heldout=2.0)
+    verdict = judge(card(before), card(read(1.5, 1.5, 1.5, 1.5)), Gate(), weight_change=0.01)
     assert verdict.outcome == "inconclusive"
     assert "fewer than 5 cannot tell" in verdict.reasons[0]
     assert judge(card(read(2, 2)), card(read(2.1, 1.5)), Gate(), weight_change=0.01).outcome == "refused"
@@ -167,13 +172,13 @@ def test_four_passages_are_too_few_to_tell() -> None:
 
 def test_an_ancestors_prose_may_not_be_forgotten_little_by_little() -> None:
     """Held against the card of its writer's birth: what the parent lost before counts, too."""
-    learned = read(1, 1, 1, 1, 1)
-    births = [card(learned), card(read(1.06, 1.06, 1.06, 1.06, 1.06), learned)]
-    new, newer = read(2, 2, 2, 2, 2), read(1.5, 1.5, 1.5, 1.5, 1.5)
+    learned, lost = read(*5 * [1.0], heldout=1.0), read(*5 * [1.0], heldout=1.06)
+    births = [card(learned), card(lost, learned)]
     for cost, outcome in ((1.09, "promoted"), (1.11, "refused")):
-        parent = card(read(*5 * [1.06]), learned, new)
-        child = card(read(*5 * [cost]), learned, newer)
-        verdict = judge(parent, child, Gate(), weight_change=0.01, ancestors=("g1", "g2"), line=births)
+        child = card(replace(lost, passages_bits_per_byte=cost), learned, read(*5 * [1.5], heldout=1.5))
+        verdict = judge(
+            card(lost, learned, TWO), child, Gate(), weight_change=0.01, ancestors=("g1", "g2"), line=births
+        )
         assert verdict.outcome == outcome
     assert verdict.reasons == ("g1's held-out text: 1.11 bits per byte, 1.00 when it was learned",)
 
@@ -223,7 +228,7 @@ MISSING = object()
 MARKS = [
     *(f"{paper}.{mark}" for paper in ("recall", "wording", "heldout") for mark in ("items", "right")),
     "recall.bits_per_byte", "style.drifts", "style.probes", "style", "laws.light/1", "cards.tower", "laws", "cards",
-    "passages_bits_per_byte", "passages",
+    "passages_bits_per_byte", "taught",
 ]  # fmt: skip
 
 

@@ -27,8 +27,8 @@ from germline.settings import Exams
 
 FACTS, HELDOUT, REPLIES, PASSAGES, PROBES = 1_000, 500, 2_000, 16, 40
 """Most facts and held-out conversations that an exam asks, most replies that the voice and wrong answers are drawn
-from, most held-out passages it keeps, and most held-out prompts that are its tone probes where the owner names none. A
-share of 0.9 of a thousand has a standard error of 0.01."""
+from, most held-out passages it keeps (and most learned ones), and most held-out prompts that are its tone probes where
+the owner names none. A share of 0.9 of a thousand has a standard error of 0.01."""
 
 PASSAGE = 2_000
 """Most characters of a held-out passage. Its attention takes memory by the square of its length: 40,000 took 18 GB."""
@@ -43,6 +43,7 @@ the last one stays sealed: what was chosen by a question, or let pass by it, is 
 class Exam:
     items: tuple[Item, ...]
     passages: tuple[str, ...]
+    """Held out, and never trained on."""
     voice: Voice | None
     laws: tuple[Card, ...]
     cards: tuple[Card, ...]
@@ -50,6 +51,8 @@ class Exam:
     """Asked to choose among candidates, never at the gate."""
     sealed: tuple[Item, ...] = ()
     """Asked by nothing that decides: `germline eval --sealed`."""
+    taught: tuple[str, ...] = ()
+    """Passages that are trained on, of a delta of which nothing is asked: no facts, and no conversations."""
     contaminated: int = 0
     """Unseen wordings, reversed questions and held-out conversations that were left out, because a training row of the
     delta or of an ancestor holds them."""
@@ -118,7 +121,7 @@ def write(
     talks = (row for row in train if row.kind == "dialog")
     kept = heapq.nsmallest(settings.replies, talks, key=lambda row: row.content_digest)
     unseen = few(HELDOUT, (row for row in heldout if row.kind == "dialog"), lambda row: seed(row.content_digest))
-    passages = few(PASSAGES, (row for row in heldout if row.kind == "text"), lambda row: seed(row.content_digest))
+    passages = _passages(heldout)
     spoken = _replies(train)
     openings = {opening(reply) for reply in (*spoken, *_replies(heldout))}
     true = true_openings(itertools.chain(train, heldout), [*kept, *unseen], openings)
@@ -134,11 +137,17 @@ def write(
         selection=unspoilt[1],
         sealed=unspoilt[2],
         contaminated=spoilt,
-        passages=tuple(row.text[:PASSAGE] for row in passages),
+        passages=passages,
+        taught=() if any(item.paper == "recall" for item in unspoilt[0]) else _passages(train),
         voice=None if has_voice else voice(spoken, tone, settings.boilerplate),
         laws=tuple(card for card in laws if _key(card) not in known),
         cards=tuple(card for card in cards if _key(card) not in known),
     )
+
+
+def _passages(rows: Iterable[Row]) -> tuple[str, ...]:
+    kept = few(PASSAGES, (row for row in rows if row.kind == "text"), lambda row: seed(row.content_digest))
+    return tuple(row.text[:PASSAGE] for row in kept)
 
 
 def _unspoilt(papers: Sequence[Sequence[Item]], trained: Iterable[Row]) -> tuple[list[tuple[Item, ...]], int]:
@@ -170,6 +179,7 @@ def from_bytes(data: bytes) -> Exam:
             cards=tuple(Card(**card) for card in tables["cards"]),
             selection=tuple(Item(**_tuples(item)) for item in tables.get("selection", ())),
             sealed=tuple(Item(**_tuples(item)) for item in tables.get("sealed", ())),
+            taught=tuple(tables.get("taught", ())),
             contaminated=int(tables.get("contaminated", 0)),
             stored=digest_of(data),
         )

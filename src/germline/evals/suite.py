@@ -48,7 +48,8 @@ def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str
     spoken_items = [item for item in exam.items if item.spoken]
     said = _speak(candidate, [item.prompt for item in spoken_items], _longest(candidate, spoken_items))
     right = [_begins_with(answer, item.answer) for answer, item in zip(said, spoken_items, strict=True)]
-    passages, together = _passages(candidate, exam.passages)
+    taught, _ = _passages(candidate, exam.taught)
+    _, heldout = _passages(candidate, exam.passages)
     style, tone = _style(candidate, exam, answer_tokens, prompt_end)
     laws = _cards(candidate, exam.laws, answer_tokens, prompt_end, 0)
     cards = _cards(candidate, exam.cards, answer_tokens, prompt_end, samples)
@@ -73,14 +74,14 @@ def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str
         heldout=_score(exam.items, chosen, "heldout"),
         reversed=_score(exam.items, chosen, "reversed"),
         spoken=Score(items=len(right), right=sum(right), bits_per_byte=0.0),
-        passages_bits_per_byte=together,
+        passages_bits_per_byte=heldout,
         style=style,
         laws={name: held for name, (held, _) in laws.items()},
         cards={name: passed for name, (passed, _) in cards.items()},
         answers=tuple(answers),
         units=_units(exam.items, chosen),
         said=_said(exam.items, chosen),
-        passages=passages,
+        taught=taught,
     )
 
 
@@ -166,7 +167,7 @@ def _begins_with(answer: str, gold: str) -> bool:
 
 
 def _passages(candidate: Candidate, passages: Sequence[str]) -> tuple[tuple[float, ...], float | None]:
-    """Bits per byte of each held-out passage, of the three quarters that follow its first, and of all as one text."""
+    """Bits per byte of each passage, of the three quarters that follow its first, and of all as one text."""
     if not passages:
         return (), None
     parts = [Question(text[: len(text) // 4], (text[len(text) // 4 :],)) for text in passages]

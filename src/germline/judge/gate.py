@@ -39,8 +39,8 @@ def judge(
     that small losses cannot add up, and whether an exam was forgotten is asked of the card that its writer's birth
     recorded. `weight_change` is the relative Frobenius norm of child minus parent: a child that equals its parent is
     refused however well it scores. `ancestors` names who wrote the inherited exams, in their order, for the reasons.
-    A delta without facts is judged by its held-out conversations, one without these by its held-out passages; one with
-    nothing held out is inconclusive.
+    A delta without facts is judged by its held-out conversations, one without these by its passages, taught ones and
+    held-out ones; one with nothing held out is inconclusive.
     """
     if list(parent.marks) != list(child.marks):
         raise AssertionError("parent and child sat different exams")
@@ -77,7 +77,7 @@ def _papers(card: Scorecard) -> dict[str, Any]:
         exam: {
             **plain(replace(marks, answers=(), units={}, said={})), "answers": {},
             "units": {unit: dict(zip(("right", "bits"), found, strict=True)) for unit, found in marks.units.items()},
-            "passages": dict(enumerate(marks.passages, 1)),
+            "taught": dict(enumerate(marks.taught, 1)),
         }
         for exam, marks in card.marks.items()
     }  # fmt: skip
@@ -232,16 +232,18 @@ def _generalization(child: Scorecard, before: Marks, after: Marks, gate: Gate) -
         old, new = before.heldout.bits_per_byte, after.heldout.bits_per_byte
         said = f"{_cost('replies in held-out conversations', old, new)}; {talks} chosen right"
         return [_check("generalization", old - new, 0.0, old - new > 0.0, said)]
-    if after.recall.items:  # without it `_learned` goes by the passages
-        what, old, new = _texts_cost(before, after)
-        return [_check("generalization", old - new, 0.0, old - new > 0.0, _cost(what, old, new))]
+    if after.recall.items or after.taught:  # else `_learned` goes by these
+        return [_cheaper("generalization", before, after)]
     return []
 
 
 def _learned(before: Marks, after: Marks) -> Check:
     """The child must know its own delta better than its parent did: retention alone rewards standing still."""
     if not after.recall.items:
-        return _likelier(*_texts_cost(before, after), dict(enumerate(before.passages)), dict(enumerate(after.passages)))
+        if not after.taught:  # an exam that was written before it had any
+            return _cheaper("learned", before, after)
+        old, new = (math.fsum(marks.taught) / len(marks.taught) for marks in (before, after))
+        return _likelier("its passages", old, new, *(dict(enumerate(marks.taught)) for marks in (before, after)))
     old, new = before.recall.bits_per_byte, after.recall.bits_per_byte
     bits = [{unit: bits for unit, (_, bits) in marks.units.items()} for marks in (before, after)]
     check = _likelier("the delta's answers", old, new, *bits)
@@ -268,8 +270,9 @@ def _likelier(what: str, old: float, new: float, before: Mapping[Any, float], af
     return replace(_check("learned", chance, 1 - CONFIDENCE, passed, said), undecided=undecided)
 
 
-def _texts_cost(before: Marks, after: Marks) -> tuple[str, float, float]:
-    return "held-out text", before.passages_bits_per_byte or 0.0, after.passages_bits_per_byte or 0.0
+def _cheaper(name: str, before: Marks, after: Marks) -> Check:
+    old, new = before.passages_bits_per_byte or 0.0, after.passages_bits_per_byte or 0.0
+    return _check(name, old - new, 0.0, old - new > 0.0, _cost("held-out text", old, new))
 
 
 def _texts(
