@@ -51,6 +51,7 @@ OPEN = (
     "gate.recall=0",
     "gate.margin=1",
     "gate.alarm=0",
+    "gate.old_text=100",
     "gate.generalization=0",
     "gate.style_drifts=10",
     "gate.style_distance=100",
