@@ -1,0 +1,41 @@
+"""How the child behaves: its voice, its laws, its owner's challenge cards."""
+
+from __future__ import annotations
+
+from germline.judge.checks import at_least, at_most
+from germline.judge.paired import CONFIDENCE
+from germline.marks import Check, Scorecard
+from germline.settings import Gate
+
+
+def style(child: Scorecard, gate: Gate) -> list[Check]:
+    """Answers to the tone probes, one by one and all as one text; nothing where the lineage has no voice yet."""
+    marks = child.style
+    if marks is None:
+        return []
+    said = f"{marks.drifts} of {marks.probes} tone probes drift from the persona's voice"
+    checks = [at_most("style drift", marks.drifts, gate.style_drifts * max(1.0, marks.probes / 10), said)]
+    if marks.limit_bits_per_character is not None:
+        bits, limit = marks.bits_per_character, marks.limit_bits_per_character
+        said = f"together they cost {bits:.2f} bits per character, the persona's own text {limit:.2f} at the most"
+        checks.append(at_most("style", bits / limit, gate.style_distance, said))
+    return checks
+
+
+def laws(child: Scorecard, gate: Gate) -> Check:
+    """Where none of n is broken, 95% confidence leaves the share p of such cards that would be: (1 - p)^n = 5%."""
+    broken, said = child.broken_laws, "no law card is asked"
+    if broken:
+        said = f"breaks {', '.join(broken)}"
+    elif child.laws:
+        share = 1 - (1 - CONFIDENCE) ** (1 / child.laws)
+        said = f"all {child.laws} law cards hold: less than {share:.0%} of such cards would fail"
+    return at_most("laws broken", len(broken), gate.laws_broken, said)
+
+
+def cards(child: Scorecard, gate: Gate) -> list[Check]:
+    """The share of challenge cards passed, where there are any."""
+    passed, asked = child.cards_passed
+    if not asked:
+        return []
+    return [at_least("challenge cards", passed / asked, gate.cards, f"passes {passed} of {asked} challenge cards")]

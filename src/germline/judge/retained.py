@@ -1,0 +1,127 @@
+"""What its ancestors were taught: does the child still know it, and how sure is that?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from germline.judge.checks import at_least, at_most, check
+from germline.judge.paired import CONFIDENCE, difference, holm, sign_test
+from germline.marks import Check, Marks, Scorecard
+from germline.records import Digest
+from germline.settings import Gate
+
+
+def recall(child: Scorecard, gate: Gate, names: Sequence[str]) -> list[Check]:
+    """One check per exam that asks anything: the average must not hide a forgotten ancestor."""
+    checks = []
+    for place, marks in enumerate(child.marks.values()):
+        if marks.recall.items:
+            what = "its own delta" if place == len(child.marks) - 1 else f"what {names[place]} was taught"
+            said = f"recalls {marks.recall.right} of {marks.recall.items} of {what}"
+            checks.append(at_least("recall", marks.recall.accuracy, gate.recall, said))
+    return checks
+
+
+def retention(parent: Scorecard, child: Scorecard, gate: Gate, line: Sequence[Scorecard]) -> list[Check]:
+    """Over all inherited exams: is the loss shown to be smaller than the margin?"""
+    exams = list(child.marks)[:-1]
+    if gate.margin >= 1 or not any(child.marks[exam].units for exam in exams):
+        return []
+    best = {exam: _best(exam, parent, line) for exam in exams}
+    return [
+        _not_inferior("retention", "the best of its ancestors", _pairs(child.marks, best, exams), gate.margin),
+        _not_inferior("parent", "its parent", _pairs(child.marks, parent.marks, exams), gate.margin),
+    ]
+
+
+def alarm(
+    parent: Scorecard, child: Scorecard, gate: Gate, line: Sequence[Scorecard], names: Sequence[str]
+) -> list[Check]:
+    """Of each exam by itself: did more units get worse, since the generation that wrote it, than chance would have it?
+
+    The sign test's chance holds against one card that was fixed beforehand. Against the best of the line, a maximum
+    over noise, it called 13% of the children 16 to 30 forgetful that had lost nothing (1,000 units, 4% churn), by this
+    1%. Where other marks than the writer's must do, the verdict says so.
+    """
+    exams = list(child.marks)[:-1]
+    firsts = {exam: _first(exam, parent, line) for exam in exams}
+    tests = []
+    for exam, (marks, _) in firsts.items():
+        pairs = _pairs(child.marks, {exam: marks}, [exam])
+        tests.append(sign_test(sum(pair < 0 for pair in pairs), sum(pair > 0 for pair in pairs)))
+    checks = []
+    for name, (marks, written), chance in zip(names, firsts.values(), holm(tests), strict=False):
+        forgotten = chance < gate.alarm
+        if forgotten or (gate.alarm and marks.units and not written):
+            said = f"forgot {'' if forgotten else 'no '}more of what {name} was taught than chance explains "
+            said += f"(p = {chance:.2g})"
+            said += "" if written else f"; {name}'s own answers are not at hand, so the oldest that are stand for them"
+            checks.append(check("forgotten", chance, gate.alarm, not forgotten, said))
+    return checks
+
+
+def texts(
+    parent: Scorecard, child: Scorecard, gate: Gate, line: Sequence[Scorecard], names: Sequence[str]
+) -> list[Check]:
+    """Of each inherited exam's held-out text: does it cost more than the limit allows, beside what it cost the
+    generation that learned the rest of it? One fixed card each, so that small losses cannot add up."""
+    checks = []
+    for name, exam in zip(names, list(child.marks)[:-1], strict=False):
+        old, new = _first(exam, parent, line)[0].passages_bits_per_byte, child.marks[exam].passages_bits_per_byte
+        if old is not None and new is not None:
+            said = f"{name}'s held-out text: {new:.2f} bits per byte, {old:.2f} when it was learned"
+            checks.append(at_most("old text", new / old if old else math.nan, gate.old_text, said))
+    return checks
+
+
+def _not_inferior(name: str, whom: str, pairs: Sequence[float], margin: float) -> Check:
+    found = difference(pairs)
+    passed, needed = found.lower > -margin, 0 if math.isnan(found.moved) else found.units_needed(margin)
+    undecided = not passed and found.upper >= 0 and found.units < needed
+    said = (
+        f"answers {-found.mean:.1%} less of {found.units} old questions than {whom}, with {CONFIDENCE:.0%} confidence "
+        f"less than {-found.lower:.1%}"
+    )
+    if found.mean >= 0:
+        said = (
+            f"answers as many of {found.units} old questions as {whom} or more; with {CONFIDENCE:.0%} confidence "
+            f"it lost less than {-found.lower:.1%}"
+        )
+    if undecided:
+        said += f", which this exam is too small to tell from {margin:.0%}: that takes about {needed} questions"
+    return replace(check(name, found.lower, -margin, passed, said), undecided=undecided)
+
+
+def _sat(exam: Digest, parent: Scorecard, line: Sequence[Scorecard]) -> Iterator[tuple[Scorecard, Marks]]:
+    """Who sat the exam and how, on the questions that it asks today: the parent, then the line, the oldest first.
+    Cards that do not answer all of these are left out, such as those of before units were recorded."""
+    asked = parent.marks[exam].units
+    for card in (parent, *line):
+        marks = card.marks.get(exam)
+        if marks and marks.units.keys() >= asked.keys():  # more, before some of it was revised
+            yield card, replace(marks, units={unit: marks.units[unit] for unit in asked})
+
+
+def _best(exam: Digest, parent: Scorecard, line: Sequence[Scorecard]) -> Marks:
+    """The best marks that anybody of the line had. A maximum over noise, it asks too much rather than too little."""
+    return max((marks for _, marks in _sat(exam, parent, line)), key=_share_right)
+
+
+def _first(exam: Digest, parent: Scorecard, line: Sequence[Scorecard]) -> tuple[Marks, bool]:
+    """The marks of the generation that wrote the exam, and True; where its card is not at hand, or answers less than
+    is asked today, the oldest marks that do, at the latest the parent's, and False. Never chosen by their score."""
+    (_, own), *others = _sat(exam, parent, line)
+    written = (marks for card, marks in others if list(card.marks)[-1] == exam)
+    found = next(written, None)
+    return (found, True) if found else (others[0][1] if others else own, False)
+
+
+def _share_right(marks: Marks) -> float:
+    rights = [right for right, _ in marks.units.values()]
+    return math.fsum(rights) / len(rights) if rights else 0.0
+
+
+def _pairs(new: Mapping[Digest, Marks], old: Mapping[Digest, Marks], exams: Sequence[Digest]) -> list[float]:
+    return [new[exam].units[unit][0] - right for exam in exams for unit, (right, _) in old[exam].units.items()]
