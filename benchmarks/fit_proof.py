@@ -1,4 +1,4 @@
-"""Does training take the memory that `forge.fit` predicts? A grid of settings, each in a fresh process.
+"""Does training take the memory that `forge.memory` predicts? A grid of settings, each in a fresh process.
 
     python benchmarks/fit_proof.py [--only REGEX]
 
@@ -114,7 +114,7 @@ def report(kept: dict[str, dict[str, Any]]) -> int:
 
 
 def predict(row: dict[str, Any]) -> int:
-    from germline.forge.fit import peak_bytes
+    from germline.forge.memory import peak_bytes
     from germline.forge.shapes import shape
 
     training, on, setting = choices(row)
@@ -135,8 +135,8 @@ def choices(row: dict[str, Any]) -> tuple[Any, Any, Any]:
     """The plan, the arithmetic and the setting that a row stands for."""
     import torch
 
-    from germline.forge.fit import Setting
     from germline.forge.machine import Arithmetic
+    from germline.forge.memory import Setting
     from germline.settings import Training
 
     training = Training(

@@ -16,7 +16,7 @@ from germline.curriculum.batches import Batches, laid_out
 from germline.curriculum.texts import Item, items
 from germline.errors import PlanError
 from germline.forge import fit as forge_fit
-from germline.forge import loop, resume, trainable
+from germline.forge import loop, memory, resume, trainable
 from germline.forge.anchor import Anchor
 from germline.forge.fit import Fit
 from germline.forge.machine import machine, memory_bytes
@@ -105,7 +105,7 @@ def _foreseen(lineage: Lineage, run: Run, batches: Batches, anchor: Anchor | Non
     others = run.plan.training.candidates - run.candidate - 1
     whole = batches.real_tokens + (anchor.tokens(0, len(batches)) if anchor else 0)
     config = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
-    state = forge_fit.state_bytes(config, run.plan.training)
+    state = memory.state_bytes(config, run.plan.training)
     merged = run.parent.manifest.weights.size * (len(run.plan.training.merge_scales) + keyframe(lineage, run))
     room = state * (run.plan.training.keep_checkpoints + 2) * (1 + others) + merged  # each keeps its own to the end
     return Cost(

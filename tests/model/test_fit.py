@@ -11,8 +11,9 @@ import torch
 
 from germline.errors import DoesNotFit, PlanError
 from germline.forge import machine as machines
-from germline.forge.fit import GIB, Fit, fit, peak_bytes, timed
+from germline.forge.fit import GIB, Fit, fit, timed
 from germline.forge.machine import Arithmetic, Machine, arithmetic, machine
+from germline.forge.memory import peak_bytes
 from germline.forge.shapes import CONFIGS, shape
 from germline.settings import Training
 

@@ -1,4 +1,4 @@
-"""What `forge.fit` counts, beside what is really there: what a layer keeps for its backward, and what is attached."""
+"""What `forge.memory` counts, beside what is there: what a layer keeps for its backward, and what is attached."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from torch import Tensor
 
 from germline.errors import PlanError
 from germline.forge import fit as forge_fit
-from germline.forge.fit import Setting, fit
+from germline.forge.fit import fit
 from germline.forge.machine import Machine
+from germline.forge.memory import Setting, adapter_parameters, kept_by_layer
 from germline.model.adapter import LoraConfig, attach
 from germline.model.decoder import Decoder
 from germline.model.families import FAMILIES, read_config
@@ -30,7 +31,7 @@ def config(family: str, layers: int, **changes: Any) -> DecoderConfig:
     return read_config({**SHAPE, "model_type": family, "num_hidden_layers": layers, **changes})
 
 
-def kept(shape: DecoderConfig, dtype: torch.dtype) -> float:
+def saved(shape: DecoderConfig, dtype: torch.dtype) -> float:
     """Bytes that autograd holds after one forward, for each token; parameters are not counted."""
     decoder, random = Decoder(shape, dtype), torch.Generator().manual_seed(0)
     for parameter in decoder.parameters():
@@ -53,9 +54,9 @@ def kept(shape: DecoderConfig, dtype: torch.dtype) -> float:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_a_layer_keeps_is_what_is_counted(family: str, dtype: torch.dtype) -> None:
-    layer = (kept(config(family, 3), dtype) - kept(config(family, 1), dtype)) / 2
+    layer = (saved(config(family, 3), dtype) - saved(config(family, 1), dtype)) / 2
     setting = Setting(bits=None, recomputed_layers=0, micro_tokens=ROW * ROWS, row_tokens=ROW)
-    counted = forge_fit._kept(config(family, 1), Training(), setting, dtype.itemsize) * dtype.itemsize
+    counted = kept_by_layer(config(family, 1), Training(), setting, dtype.itemsize) * dtype.itemsize
     assert counted == pytest.approx(layer, rel=0.05)
 
 
@@ -64,7 +65,7 @@ def test_what_a_layer_keeps_is_what_is_counted(family: str, dtype: torch.dtype) 
 def test_an_adapter_is_counted_as_it_is_attached(family: str, targets: tuple[str, ...]) -> None:
     shape = config(family, 2)
     attached = attach(Decoder(shape, torch.float32), LoraConfig(rank=16, alpha=32, targets=targets), 0)
-    counted = forge_fit._adapter_parameters(shape, Training(targets=targets))
+    counted = adapter_parameters(shape, Training(targets=targets))
     assert counted == sum(parameter.numel() for parameter in attached.values())
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from germline.forge import loop, trainable
-from germline.forge.fit import Fit, Setting
+from germline.forge.fit import Fit
 from germline.forge.machine import Arithmetic
+from germline.forge.memory import Setting
 from germline.model import weights
 from germline.model.decoder import Decoder
 from germline.model.rows import Batch, Text, pack
