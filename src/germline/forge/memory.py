@@ -52,20 +52,14 @@ def peak_bytes(config: DecoderConfig, training: Training, on: Arithmetic, settin
         frozen = config.block_parameters * (BITS_BYTES[setting.bits] or size) + embeddings * size
         frozen -= embeddings * size * training.embeddings
     trained, state = _trained_parameters(config, training), state_bytes(config, training)
-    kept = tokens * size * (
-        (config.layers - setting.recomputed_layers) * kept_by_layer(config, training, setting, size)
-        + setting.recomputed_layers * config.hidden
-    )  # fmt: skip
+    layer, recomputed = kept_by_layer(config, training, setting, size), setting.recomputed_layers
+    kept = tokens * size * ((config.layers - recomputed) * layer + recomputed * config.hidden)
     gradients, early = trained * 4.0, 0.0
     if full or training.embeddings:  # the vocabulary's gradient comes first, while all activations are there
         early = config.vocabulary * config.hidden * 4.0
     # Within one backward activations go as gradients come; over several, all gradients lie beside activations.
     crest = kept + gradients if setting.parts > 1 else max(kept + early, gradients)
-    once = (
-        tokens
-        * size
-        * (kept_by_layer(config, training, setting, size) * (setting.recomputed_layers > 0) + _passing(config))
-    )
+    once = tokens * size * (layer * (recomputed > 0) + _passing(config))
     logits = CHUNK_ROWS * config.vocabulary * size * 2 + 2 * tokens * config.hidden * size
     unpacked = 2 * size * config.hidden * config.intermediate if setting.bits or full else 0
     if full or training.embeddings:  # the vocabulary's matrix in the arithmetic's dtype, and a second gradient
@@ -96,6 +90,7 @@ def _trained_parameters(config: DecoderConfig, training: Training) -> int:
 
 
 def adapter_parameters(config: DecoderConfig, training: Training) -> int:
+    """How many numbers an adapter on these targets has."""
     query, pair = config.heads * config.head_size, config.key_value_heads * config.head_size
     widths = {
         "q_proj": config.hidden + query, "k_proj": config.hidden + pair, "v_proj": config.hidden + pair,
