@@ -11,6 +11,7 @@ predicted now: with --only, the other rows keep the peak they had. Fails when a 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import json
 import platform
@@ -46,6 +47,8 @@ ROWS: list[dict[str, Any]] = [
     {"shape": "SmolLM2-135M", "row": 512, "micro": 1024, "recompute": 0, "bits": None, "method": "full", "eight": True},
     {"shape": "SmolLM2-135M", "row": 512, "micro": 1024, "recompute": 0, "bits": None, "embeddings": True},
     {"shape": "SmolLM2-135M", "row": 512, "micro": 1024, "recompute": 0, "bits": None, "dtype": "fp32"},
+    {"shape": "SmolLM2-135M", "row": 512, "micro": 1024, "recompute": 0, "bits": None, "dtype": "fp32", "anchor": 128},
+    {"shape": "SmolLM2-135M", "row": 128, "micro": 512, "recompute": 0, "bits": None, "dtype": "fp32", "anchor": 2048},
     {"shape": "Qwen2.5-0.5B", "row": 512, "micro": 512, "recompute": 0, "bits": None},
     {"shape": "Qwen2.5-0.5B", "row": 512, "micro": 1024, "recompute": 0, "bits": None},
     {"shape": "Qwen2.5-0.5B", "row": 512, "micro": 1024, "recompute": 24, "bits": "nf4"},
@@ -125,6 +128,7 @@ def told(row: dict[str, Any]) -> str:
     held = row["bits"] or row.get("dtype", "bf16")
     method = row.get("method", "lora") + (" rank 64" if row.get("rank") else "")
     extra = ", embeddings trained" if row.get("embeddings") else ", 8-bit AdamW" if row.get("eight") else ""
+    extra += f", an anchor of {row['anchor']} a step" if row.get("anchor") else ""
     return (
         f"{row['shape']}, {method}{extra}, {held}, rows of {row['row']}, {row['micro']} at once, "
         f"{row['recompute']} layers recomputed"
@@ -142,11 +146,15 @@ def choices(row: dict[str, Any]) -> tuple[Any, Any, Any]:
     training = Training(
         method=row.get("method", "lora"), rank=row.get("rank", 16), embeddings=row.get("embeddings", False),
         learning_rate=1e-4, optimizer="adamw8bit" if row.get("eight") else "adamw", dtype=row.get("dtype", "bf16"),
-        anchor=5.0 if row.get("anchor") else 0.0,
+        anchor=5.0 if row.get("anchor") else 0.0, anchor_tokens=row.get("anchor", 128),
     )  # fmt: skip
     on = Arithmetic(torch.float32 if row.get("dtype") == "fp32" else torch.bfloat16, "cpu")
     setting = Setting(
-        bits=row["bits"], recomputed_layers=row["recompute"], micro_tokens=row["micro"], row_tokens=row["row"]
+        bits=row["bits"],
+        recomputed_layers=row["recompute"],
+        micro_tokens=row["micro"],
+        row_tokens=row["row"],
+        parts=1 + ("anchor" in row),
     )
     return training, on, setting
 
@@ -168,9 +176,26 @@ def child(row: dict[str, Any]) -> int:
     decoder = weights.load(config, path, on.dtype, bits=row["bits"], in_full=in_full)
     with tempfile.TemporaryDirectory() as scratch:
         batches = random_batches(config.vocabulary, row["micro"], row["row"])
-        loop.train(decoder, batches, training, fit, scratch=Path(scratch), on_event=lambda event: None)
+        anchor = whole_anchor(config, path, training, on) if row.get("anchor") else None
+        loop.train(decoder, batches, training, fit, scratch=Path(scratch), on_event=lambda event: None, anchor=anchor)
     print(peak_memory_bytes())
     return 0
+
+
+def whole_anchor(config: Any, path: Path, training: Any, on: Any) -> Any:
+    """As many texts as a lineage has at the most, of which the founder predicts two steps; the rest are copies."""
+    import torch
+
+    from germline.forge.anchor import TEXTS, TOKENS, anchored
+    from germline.model import weights
+
+    random = torch.Generator().manual_seed(0)
+    texts = torch.randint(0, config.vocabulary, (TEXTS, TOKENS), generator=random).tolist()
+    founder = weights.load(config, path, on.dtype)
+    made = anchored(founder, texts, batch_tokens=training.anchor_tokens, weight=training.anchor, steps=2)
+    copies = TEXTS * TOKENS // training.anchor_tokens // 2
+    wanted = tuple(part.clone() for part in made.wanted for _ in range(copies))
+    return dataclasses.replace(made, batches=made.batches * copies, wanted=wanted)
 
 
 def write_random(name: str, file_name: str) -> int:
