@@ -294,7 +294,7 @@ def test_evolve_ends_with_verdict_checks_child_and_what_is_next(
     told = capsys.readouterr()
     first, *checks, paragraph, child, following = told.out.splitlines()
     assert first == "verdict: promoted; HEAD is g4"
-    assert paragraph == "g4 passed every check: it recalls 9 of 10; all 2 law cards hold."
+    assert paragraph == "g4 passed every check: recalls 9 of 10; all 2 law cards hold."
     assert len(checks) == 2 and all("passed" in check for check in checks)
     assert child.startswith("child: g4 sha256:") and following == "next: germline chat"
     steps = [line for line in told.err.splitlines() if line.startswith("step ")]

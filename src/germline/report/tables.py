@@ -138,7 +138,7 @@ def paragraph(name: str, verdict: Mapping[str, Any]) -> str:
     held = [check["reason"] for check in checks if check["passed"]]
     match verdict["outcome"]:
         case "promoted":
-            return f"{name} passed every check: it {_listed(held)}."
+            return f"{name} passed every check: {_listed(held)}."
         case "refused":
             others = f"{len(held)} of the other {len(checks) - len(failed)}" if unclear else f"The other {len(held)}"
             rest = f" {others} checks held." if held else ""
