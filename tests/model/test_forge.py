@@ -132,16 +132,6 @@ def test_a_gradient_that_is_no_number_stops_the_run_in_its_last_step_too(small: 
     assert not (tmp_path / "adapter.safetensors").exists()
 
 
-def test_an_interrupt_that_was_ignored_before_stays_so(small: Decoder, tmp_path: Path) -> None:
-    """As it is for what a shell starts with `&`: Ctrl-C is for another."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        made = train(small, tmp_path, on_event=lambda event: os.kill(os.getpid(), signal.SIGINT))
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert made.steps == 8
-
-
 def test_a_checkpoint_with_a_flipped_bit_is_passed_over_and_costs_no_byte(small_weights: Path, tmp_path: Path) -> None:
     whole = train(load(small_weights), tmp_path / "whole").adapter.read_bytes()
     scratch = tmp_path / "cut"

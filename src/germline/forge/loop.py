@@ -184,8 +184,8 @@ class _Pace:
 
 @contextmanager
 def _deferred_interrupt() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set a flag, read between steps; a second Ctrl-C interrupts at once. What was ignored when
-    the process began, as SIGINT is behind `&`, stays so."""
+    """Ctrl-C and SIGTERM set a flag, read between steps; a second Ctrl-C interrupts at once. Also where a shell's `&`
+    made the process ignore SIGINT: a run that is stopped goes on, and one that cannot be stopped is worse."""
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield flag
@@ -196,8 +196,7 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         flag.set()
 
-    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
-    previous = {number: signal.signal(number, handle) for number in heard}
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield flag
     finally:
