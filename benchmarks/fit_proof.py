@@ -173,10 +173,10 @@ def child(row: dict[str, Any]) -> int:
     training, on, setting = choices(row)
     fit = Fit(on=on, threads=2, setting=setting, compiled=False, peak_bytes=0, seconds=0.0, reasons=())
     in_full = trainable.in_full(training)
+    anchor = whole_anchor(config, path, training, on) if row.get("anchor") else None  # first, as a lesson has it
     decoder = weights.load(config, path, on.dtype, bits=row["bits"], in_full=in_full)
     with tempfile.TemporaryDirectory() as scratch:
         batches = random_batches(config.vocabulary, row["micro"], row["row"])
-        anchor = whole_anchor(config, path, training, on) if row.get("anchor") else None
         loop.train(decoder, batches, training, fit, scratch=Path(scratch), on_event=lambda event: None, anchor=anchor)
     print(peak_memory_bytes())
     return 0
