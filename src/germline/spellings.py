@@ -33,6 +33,11 @@ _MARKS = re.compile(r"(?<!\d)\.|\.(?!\d)|(?<=[^\W\d])-(?=[^\W\d])|[^\w.:/%°€$
 _MINUS = re.compile(r"(?<!\d)[\u2012\u2013\u2212](?=\d)")
 
 
+def plainly(text: str) -> str:
+    """`text` in one case and composition, with straight apostrophes and one space where there is white space."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().replace("’", "'").split())
+
+
 def spelled_alike(text: str) -> str:
     """One text for all spellings of `text`: for letters of either case, with or without full stops, spaces and
     thousands separators, times on a clock of 12 or 24 hours, English dates and English numbers below a hundred.
@@ -40,7 +45,7 @@ def spelled_alike(text: str) -> str:
     Not for reading, and of a text of nothing but marks that text itself. What means different things is kept apart
     nearly always, not always: "1.125" is also how a thousand is written.
     """
-    plain = _MINUS.sub("-", unicodedata.normalize("NFC", text).strip().casefold().replace("’", "'"))
+    plain = _MINUS.sub("-", plainly(text))
     plain = _WORD_NUMBER.sub(lambda number: str(_NUMBERS[number[0]]), plain)
     plain = re.sub(r"\b(?:noon|midday)\b", "12:00", re.sub(r"\bmidnight\b", "0:00", plain))
     plain = _TIME.sub(_time, _CLOCK.sub(_clock, plain))

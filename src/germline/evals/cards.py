@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-import unicodedata
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 from germline import foreign
 from germline.errors import PlanError, did_you_mean
 from germline.records import canonical_json
+from germline.spellings import plainly
 
 SCORERS: dict[str, tuple[str, ...]] = {
     "choice": ("answer", "wrong"),
@@ -84,11 +84,6 @@ class Card:
     def _decimal(self, key: str) -> Decimal:
         """A key as the number that its owner wrote: 9.9 is a tenth from 9.8, which no two floats are."""
         return Decimal(str(self.keys.get(key, 0)))
-
-
-def plainly(text: str) -> str:
-    """`text` in one case and composition, with straight apostrophes and one space where there is white space."""
-    return " ".join(unicodedata.normalize("NFC", text).casefold().replace("’", "'").split())
 
 
 def _number(text: str) -> Decimal | None:

@@ -23,8 +23,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from germline.evals.cards import plainly
 from germline.marks import StyleMarks
+from germline.spellings import plainly
 
 ORDER = 4
 FOLDS = 10
