@@ -6,17 +6,19 @@ import re
 from collections.abc import Iterator
 
 _GO_ON = re.compile(
-    "Capt|Col|Dipl|Dr|Fr|Ft|Hr|Ing|Lt|Mr|Mrs|Ms|Mt|P[.]O|Prof|Rev|Sgt|Sr|Sra|St"
-    "|allg|approx|bzgl|bzw|ca|cf|circa|d[.]h|e[.]g|einschl|evtl|exkl|ggf|i[.]e|inkl|s[.]o|s[.]u|sog|u[.]a|v[.]a|vgl|vs"
+    "Adm|Bp|Capt|Cmdr|Col|Dipl|Dipl[.]-Ing|Dr|Fa|Fr|Ft|Gen|Gov|Hon|Hr|Ing|Lt|Maj|Mme|Mr|Mrs|Ms|Mt|P[.]O|Prof|Rev|Sen|Sgt|Sr|Sra|St"
+    "|Wm|abt|allg|approx|bzgl|bzw|ca|cf|circa|d[.]h|e[.]g|einschl|est|evtl|exkl|ggf|i[.]e|inkl|med|Mio|Mrd|s[.]o|s[.]u|sog|u[.]a|v[.]a|vgl|vs"
     "|z[.]B|z[.]T|zzgl"
 )
 """What stands before something that it belongs to."""
+_ENDS_NAMES = frozenset({"Ft", "Sr", "Sra", "St"})
+"""And what may stand after it: Main St."""
 _BEFORE_NUMBERS = re.compile(
-    "Abb|Abs|Abt|Art|Bd|Fig|Kap|No|Nr|Pos|Tab|Tel|Vol|abb|avg|fig|max|min|mind|no|nr|p|pos|tel|vol"
+    "Abb|Abs|Abt|Art|Bd|Fig|Kap|No|Nr|Pos|Rs|Tab|Tel|Vol|abb|avg|fig|max|min|mind|no|nr|p|pos|tel|vol"
 )
 """What is short for something where a number follows, and else may be a word."""
 _MAY_END = re.compile(
-    "Bros|Co|Corp|GmbH|Inc|Jr|Ltd|Mfg|Str|ebd|etc|usw|Jan|Feb|Apr|Aug|Sept?|O[ck]t|Nov|De[cz]|Mon|Tues?|Wed|Thu|Thurs|Fri"
+    "Ave|Bros|Co|Corp|GmbH|Inc|Jr|Ltd|Mfg|Rd|Str|ebd|etc|usw|Jan|Feb|Apr|Aug|Sept?|O[ck]t|Nov|De[cz]|Mon|Tues?|Wed|Thu|Thurs|Fri"
     "|U[.]S|U[.]S[.]A|U[.]K|E[.]U|D[.]C|A[.]D|B[.]C"
 )
 """What may as well end a sentence."""
@@ -48,9 +50,13 @@ def is_in_doubt(sentence: str) -> bool:
 
 
 def is_abbreviation(text: str) -> bool:
-    """Whether `text` is no more than an abbreviation or a letter, with or without its full stop."""
+    """Whether `text` is no more than an abbreviation or a letter, with or without its full stop, or ends with what
+    belongs to something that is missing: "5 Mio"."""
     word = text.removesuffix(".")
-    return any(kind.fullmatch(word) for kind in (_GO_ON, _BEFORE_NUMBERS, _MAY_END, _LETTERS))
+    last = word.rpartition(" ")[2]
+    return any(kind.fullmatch(word) for kind in (_GO_ON, _BEFORE_NUMBERS, _MAY_END, _LETTERS)) or bool(
+        _GO_ON.fullmatch(last) and last not in _ENDS_NAMES
+    )
 
 
 def _is_end(text: str, gap: re.Match[str]) -> bool:

@@ -29,7 +29,12 @@ _PLURAL_DAY = re.compile(r"\b((?:mon|tues|wednes|thurs|fri|satur|sun)day)s\b")
 _THOUSANDS = re.compile(r"(?<=\d)[.,' ](?=\d{3}(?!\d))")
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
 _SAYS_LITTLE = re.compile(r"\b(?:the|of|about|around|approx\.?|ca\.?|circa)(?=\s)")
-_MARKS = re.compile(r"(?<!\d)\.|\.(?!\d)|(?<=[^\W\d])-(?=[^\W\d])|[^\w.:/%°€$£¥+<>≤≥±-]|_")
+_NOUGHTS = re.compile(r"(?<![\w.:])(\d+)\.0+(?![\d.])")
+_PRICE = re.compile(r"([€$£¥]) ?(\d+(?:\.\d+)?)")
+_RANGE = re.compile(r"(?<=\d) ?(?:\.{2,}|[…\u2012-\u2014]|\bto\b) ?(?=\d)")
+_TIMES = re.compile(r"(?<=\d) ?[x×] ?(?=\d)")
+_BY_QUARTERS = re.compile(r"\b(half|(?:a )?quarter) (past|to) (\d{1,2})\b")
+_MARKS = re.compile(r"(?<!\d)\.|\.(?!\d)|(?<=[^\W\d])-(?=[^\W\d])|[^\w.:/%°€$£¥+<>≤≥±#×-]|_")
 _MINUS = re.compile(r"(?<!\d)[\u2012\u2013\u2212](?=\d)")
 
 
@@ -40,24 +45,32 @@ def plainly(text: str) -> str:
 
 def spelled_alike(text: str) -> str:
     """One text for all spellings of `text`: for letters of either case, with or without full stops, spaces and
-    thousands separators, times on a clock of 12 or 24 hours, English dates and English numbers below a hundred.
+    thousands separators, noughts behind the point, a currency before its number, times on a clock of 12 or 24 hours or
+    by quarters, English dates and English numbers below a hundred.
 
     Not for reading, and of a text of nothing but marks that text itself. What means different things is kept apart
     nearly always, not always: "1.125" is also how a thousand is written.
     """
     plain = _MINUS.sub("-", plainly(text))
     plain = _WORD_NUMBER.sub(lambda number: str(_NUMBERS[number[0]]), plain)
+    plain = _BY_QUARTERS.sub(_by_quarters, plain)
     plain = re.sub(r"\b(?:noon|midday)\b", "12:00", re.sub(r"\bmidnight\b", "0:00", plain))
     plain = _TIME.sub(_time, _CLOCK.sub(_clock, plain))
     plain = _ISO.sub(_date, _ORDINAL.sub(r"\1", plain))
     plain = _MONTH_FIRST.sub(r"\2 \1", _PLURAL_DAY.sub(r"\1", _SAYS_LITTLE.sub("", plain)).strip())
-    plain = _DECIMAL_COMMA.sub(".", _THOUSANDS.sub("", plain))
+    plain = _NOUGHTS.sub(r"\1", _DECIMAL_COMMA.sub(".", _THOUSANDS.sub("", _RANGE.sub("-", plain))))
+    plain = _TIMES.sub("×", _PRICE.sub(r"\2\1", plain))
     return _MARKS.sub(_kept, plain) or text
 
 
 def _kept(mark: re.Match[str]) -> str:
     """Vowel signs and accents that are characters of their own make another word."""
     return mark[0] if unicodedata.category(mark[0]) in ("Mn", "Mc") else ""
+
+
+def _by_quarters(time: re.Match[str]) -> str:
+    hour, minutes = int(time[3]), 30 if time[1] == "half" else 15
+    return f"{hour}:{minutes}" if time[2] == "past" else f"{(hour - 1) % 24}:{60 - minutes}"
 
 
 def _clock(time: re.Match[str]) -> str:

@@ -227,6 +227,12 @@ def test_of_a_pair_with_several_values_one_kind_none_is_a_fact_unless_one_alone_
          [("Pump 200", "weight", "14 kg"), ("Pump 300", "weight", "19 kg")]),
         ("| Parameter | Default |\n|---|---|\n| Timeout | 30 s |", [("Timeout", "default", "30 s")]),
         ("| Pump | Value |\n|---|---|\n| Pump 7 | 12 euros |", [("Pump 7", "value", "12 euros")]),
+        ("| Property | Value | Notes |\n|---|---|---|\n| Weight | 12 kg | dry |", [("Pump 100", "weight", "12 kg")]),
+        ("| Technische Daten | Wert |\n|---|---|\n| Gewicht | 12 kg |", [("Pump 100", "gewicht", "12 kg")]),
+        ("| | Pump 200 | Pump 300 |\n|---|---|---|\n| Weight | 14 kg | 19 kg |",
+         [("Pump 200", "weight", "14 kg"), ("Pump 300", "weight", "19 kg")]),
+        ("| Property | Value | Unit |\n|---|---|---|\n| Acidity | 7 | - |\n| Class | 2 | n/a |\n| Load | 9 | % |",
+         [("Pump 100", "acidity", "7"), ("Pump 100", "class", "2"), ("Pump 100", "load", "9 %")]),
     ],
 )  # fmt: skip
 def test_a_sheet_tells_of_what_its_heading_names(table: str, found: list[tuple[str, str, str]]) -> None:
@@ -235,6 +241,52 @@ def test_a_sheet_tells_of_what_its_heading_names(table: str, found: list[tuple[s
 
 def test_a_sheet_without_a_heading_tells_of_nothing() -> None:
     assert stated("| Property | Value |\n| --- | --- |\n| Weight | 12 kg |") == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["siehe Tabelle 3", "see below", "s. u.", "auf Anfrage", "on request", "je nach Modell", "TODO check", "XXX",
+     "{{date}}"],
+)  # fmt: skip
+def test_a_reference_or_a_blank_is_no_value(value: str) -> None:
+    assert stated(f"# Pump 100\n\n- Weight: {value}") == []
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The doors will open at 19:00.", "The new ticket will cost 5 euros.", "Please leave at 9:00.",
+        "Yes the ferry leaves at 9:40.", "Tom thinks Anna's height is 2 metres.", "From May the museum opens at 11:00.",
+        "No bridge was built in 1962.", "The depth of the mill is est. 50 m.", "The owner of the mill is Gen. Lee.",
+    ],
+)  # fmt: skip
+def test_words_around_a_subject_are_none_of_it(sentence: str) -> None:
+    assert stated(sentence) == []
+
+
+def test_a_mill_and_the_mill_are_one_and_a_manual_that_contradicts_itself_states_neither_value() -> None:
+    assert stated("# Mill\n\n- Weight: 6 kg\n\nThe weight of the mill is 5 kg.") == []
+    assert stated("# Mill\n\n- Weight: 6 kg\n\nThe weight of the mill is 6 kg.") == [("Mill", "weight", "6 kg")]
+
+
+def test_a_dialogue_under_a_heading_states_nothing_of_it() -> None:
+    assert stated("# Talk\n\nAnna: Good evening\n\nBen: Morning\n\nAnna: Goodbye") == []
+
+
+@pytest.mark.parametrize("text", [
+    "# Pump\r\n\r\n- Weight: 12 kg\r\n\r\nCrane\r\n===\r\n\r\n- Power: 5 kW",
+    "# Pump\n\n- Weight: 12 kg\n\n\ufeff# Crane\n\n- Power: 5 kW",
+])  # fmt: skip
+def test_lines_that_end_as_on_windows_and_files_that_were_joined(text: str) -> None:
+    assert stated(text) == [("Crane", "power", "5 kW"), ("Pump", "weight", "12 kg")]
+
+
+def test_a_row_is_hashed_once_however_much_it_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Row, "content_digest", property(lambda row: hashed.append(row) or "sha256:0"))
+        assert len(stated("# Mill\n\n" + "".join(f"- Price {n}: {n} euros\n" for n in range(40)))) == 40
+    assert len(hashed) == 1
 
 
 def test_no_port_of_call_is_the_port() -> None:
@@ -263,6 +315,12 @@ def test_no_port_of_call_is_the_port() -> None:
         ("C#", "C#"),
         ("Pump 100 ##", "Pump 100"),
         ("§ 7 Pump 100", "Pump 100"),
+        ("§ 7a Pump 100", "Pump 100"),
+        ("§ 7 Abs. 2 Pump 100", "Pump 100"),
+        ("Art. 5 Pump 100", "Pump 100"),
+        ("(3) Pump 100", "Pump 100"),
+        ("II. Pump 100", "Pump 100"),
+        ("2 Euro coin", "2 Euro coin"),
         ("Kapitel 3. Pump 100", "Pump 100"),
     ],
 )

@@ -61,6 +61,9 @@ def test_what_only_looks_like_a_claim_states_nothing(sentence: str) -> None:
         ("What is the price of the pen?", "3,50 €", ("the pen", "price", "3,50 €")),
         ("What is the day of the fair?", "thursday", ("the fair", "day", "thursday")),
         ("Who is the keeper of the light?", "Ole", ("the light", "keeper", "Ole")),
+        ("Who is the keeper of the light?", "Ole\nlol", ("the light", "keeper", "Ole")),
+        ("Who is the keeper of the light?", "Ole, and do not ask him", ("the light", "keeper", "Ole")),
+        ("And the price of the pen?", "5 euros", ("the pen", "price", "5 euros")),
     ],
 )
 def test_the_beginning_of_a_reply_answers_a_plain_question(
@@ -77,6 +80,7 @@ def test_the_beginning_of_a_reply_answers_a_plain_question(
         "What is the case of the barometer carved from?",
         "Do you know the trade of Mera Toll? And how is she?",
         "How are you?",
+        "I met Tom and the owner of the boat.",
     ],
 )
 def test_other_questions_are_asked_of_no_fact(question: str) -> None:
@@ -86,9 +90,10 @@ def test_other_questions_are_asked_of_no_fact(question: str) -> None:
 def test_what_was_is_told_from_what_is() -> None:
     told = {sentence: [claim.past for claim in stated(sentence)] for sentence in (
         "The height of the mast was 3 metres.", "The mast's height is 3 metres.", "Ostrel had a population of 412.",
-        "Ostrel was founded in 1512.", "The mast was 3 metres tall.",
+        "Ostrel was founded in 1512.", "The mast was 3 metres tall.", "The mast weighed 90 kg.",
+        "The mast is painted red.", "The mast was painted red.",
     )}  # fmt: skip
-    assert list(told.values()) == [[True], [False], [True], [False], [True]]
+    assert list(told.values()) == [[True], [False], [True], [False], [True], [True], [False], [True]]
 
 
 @pytest.mark.parametrize(
@@ -99,11 +104,23 @@ def test_what_was_is_told_from_what_is() -> None:
         "A fine thing! It is 37 metres.", "idk", "lol", "Dunno", "Dunno...", "Depends", "Later", "Ich weiß nicht",
         "Keine Ahnung", "Mia :)", "Mia 😊", "Ole, no wait, Eva", "Ole. Sorry, Eva.", "Ole, or Eva", "Ole - nein, Eva",
         "Dr.", "red", "Wish I knew", "Some say it is",
-        "Taller than any other tower",
+        "Taller than any other tower", "12\nsorry\n13", "12 metres\n\nNo, 13 metres", "Hi Tom, 12 metres.", "Ask Tom",
+        "Dear Anna", "Captain, it is 12 metres.", "Normally, 12 metres.",
     ],
 )  # fmt: skip
 def test_what_only_leads_up_to_an_answer_is_none(reply: str) -> None:
     assert list(answered("What is the height of the tower?", reply)) == []
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "12 - 15 euros.", "9:00 - 17:00", "Monday - Friday", "2 - 1, sadly.", "0761 - 12345", "May 3, 1962.",
+        "Red, white and blue.", "Tom, Anna and Eva.", "1. Flour\n2. Sugar",
+    ],
+)  # fmt: skip
+def test_half_a_range_a_list_or_a_date_is_no_answer(reply: str) -> None:
+    assert list(answered("What is the price of the boat?", reply)) == []
 
 
 def test_a_reply_that_is_a_sentence_is_read_as_one() -> None:

@@ -92,6 +92,17 @@ def test_the_input_of_an_instruction_follows_it() -> None:
     assert turns(record)[0] == ("other", "Translate.\n\nNebel")
 
 
+def test_what_was_said_before_an_instruction_precedes_it() -> None:
+    record = {"instruction": "And his wife?", "output": "Anna.", "history": [["Who is king?", "Tom."]]}
+    row = row_of(record, source="a", position=1, voice="assistant")
+    assert isinstance(row, Row) and [turn.text for turn in row.turns] == [
+        "Who is king?",
+        "Tom.",
+        "And his wife?",
+        "Anna.",
+    ]
+
+
 def test_machinery_and_empty_messages_are_dropped_and_neighbours_joined() -> None:
     record = messages(
         ("system", "Be brief."),
@@ -155,6 +166,10 @@ def test_of_a_tree_only_what_its_owner_saw_is_read() -> None:
         (messages(("user", 7)), "unknown shape"),
         (messages(("user", [7])), "unknown shape"),
         ({"instruction": "x", "output": None}, "unknown shape"),
+        ({"instruction": "x", "output": "y", "history": "z"}, "unknown shape"),
+        ({"type": "message", "user": "U1", "text": "Ho."}, "unknown shape"),
+        ({"role": "user", "text": "Ho."}, "unknown shape"),
+        ({"messages": [{"role": "assistant", "text": "Ho."}]}, "unknown shape"),
         ({"mapping": {}}, "unknown shape"),
         ({"mapping": {}, "current_node": "x"}, "broken tree"),
         ({"mapping": {"x": {"message": None, "parent": "x"}}, "current_node": "x"}, "broken tree"),

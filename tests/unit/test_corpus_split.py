@@ -191,6 +191,15 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         next(read_rows(tmp_path / "absent.jsonl"))
 
 
+def test_a_fact_behind_the_end_of_a_block_of_code_is_learned(tmp_path: Path) -> None:
+    rows = [
+        Row(kind="text", source="a.md", position=n, text=f"{fence}\n\nThe height of the mill is 21 metres.")
+        for n, fence in enumerate(("```", "~~~"), 1)
+    ]
+    delta = snapshot(rows, tmp_path / "delta", heldout_share=1.0)
+    assert delta.heldout_rows == 0 and list(read_rows(delta.train)) == rows
+
+
 def test_a_row_that_states_a_fact_is_learned_whatever_its_hash(tmp_path: Path) -> None:
     told = Row(kind="text", source="a.md", position=1, text="The height of the mill is 21 metres.")
     idle = Row(kind="text", source="a.md", position=2, text="The gulls came early and nobody wrote it down.")

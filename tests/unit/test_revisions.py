@@ -60,7 +60,8 @@ def test_a_row_tells_what_it_states_of_the_heading_above_it() -> None:
 )
 @pytest.mark.parametrize("revise", [False, True])
 def test_a_fact_in_another_spelling_has_not_changed(before: str, now: str, differs: bool, revise: bool) -> None:
-    old, new = (Fact(attribute="a", subject="the pump", value=value, kind="k", row="") for value in (before, now))
+    told_of = (("the pump", before), ("Pump", now))
+    old, new = (Fact(attribute="a", subject=subject, value=value, kind="k", row="") for subject, value in told_of)
     told = {"g1": (old,), "g2": (new,)}
     line = [cast(Generation, SimpleNamespace(digest=name)) for name in told]
     lineage: Any = SimpleNamespace(

@@ -19,7 +19,8 @@ GAP = re.compile(r"(?<=[.!?])\s+")
         "Ask Dr. Berg.", "By J. Smith.", "By J. R. R. Tolkien.", "By C.S. Lewis.", "See Fig. 3 there.",
         "St. George's it is.",
         "No. 5 is free.", "Am 3. Mai ist Markt.", "Z. B. am Montag.", "Das ist z.B. Ole.", "It takes max. 5 days.",
-        "Miller Co. Anna", "P.O. Box 5", "The U.S. Army",
+        "Miller Co. Anna", "P.O. Box 5", "The U.S. Army", "By Gen. Lee.", "Rs. 500 it is.", "It is est. 50 m.",
+        "5 Mio. Euro", "Von Dr. med. Berg.", "Von Dipl.-Ing. Berg.",
     ],
 )  # fmt: skip
 def test_a_sentence_does_not_end_there(text: str) -> None:
@@ -49,6 +50,11 @@ def test_an_abbreviation_that_a_capital_follows_is_in_doubt() -> None:
 @pytest.mark.parametrize("text", ["J", "J.", "approx", "Jan", "Prof.", "U.S", "Co.", "max", "P.O", "z.B."])
 def test_an_abbreviation_is_no_more_than_that(text: str) -> None:
     assert is_abbreviation(text) and not is_abbreviation(f"{text} Berg")
+
+
+def test_what_ends_with_half_of_something_is_an_abbreviation_and_a_name_is_none() -> None:
+    assert is_abbreviation("5 Mio") and is_abbreviation("Lt. Cmdr") and is_abbreviation("Dr. med.")
+    assert not is_abbreviation("5 Main St") and not is_abbreviation("Smith & Co")
 
 
 @given(st.lists(st.sampled_from(["J", "Dr", "Co", ".", " ", "3", "Mai", "It", "(", "*"])).map("".join))

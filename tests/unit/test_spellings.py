@@ -26,6 +26,12 @@ from germline.spellings import spelled_alike
         ("Monday", "monday", "Mondays"),
         ("Ok.", "ok.", "OK", "ok!", "Ok 👍"),
         ("sea-green", "sea green"),
+        ("12,00 €", "12 €", "€12", "€ 12.00"),
+        ("3.0 m", "3 m"),
+        ("6:30", "half past six", "06:30"),
+        ("5:45", "quarter to six", "a quarter to 6"),
+        ("5-7 bar", "5–7 bar", "5...7 bar", "5 to 7 bar", "5 - 7 bar"),
+        ("3 x 4 m", "3×4 m"),
     ],
 )
 def test_spelled_alike(texts: tuple[str, ...]) -> None:
@@ -36,7 +42,7 @@ def test_spelled_alike(texts: tuple[str, ...]) -> None:
     ("one", "other"),
     [
         ("12:00", "0:00"), ("6:00", "18:00"), ("6 a.m.", "6 p.m."), ("2.5 kg", "25 kg"), ("-5 °C", "5 °C"),
-        ("5-7", "57"),
+        ("5-7", "57"), ("5...7", "57"), ("3 × 4 m", "34 m"), ("C#", "C"), ("1.05 m", "1.5 m"), ("10.0.0.1", "10.0.1"),
         ("5 May", "6 May"), ("5 May", "5 March"), ("740", "7:40"), ("5%", "5"), ("👍", "👎"), ("twenty", "two"),
     ],
 )  # fmt: skip

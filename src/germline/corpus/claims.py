@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from germline.corpus.passages import fence_after
 from germline.corpus.sentences import Claim, answered, sentences, stated
-from germline.corpus.subjects import can_be_asked, is_generic, is_sheet, is_turned
-from germline.corpus.values import is_answer
+from germline.corpus.subjects import can_be_asked, holds_units, is_generic, is_sheet, is_turned
+from germline.corpus.values import is_answer, is_unit
 from germline.records import Row, Turn
 
 _LONGEST_STATEMENT = 400
@@ -25,10 +25,12 @@ _NO_HEADINGS = ("|", "-", "*", "+")
 _NUMBERING = re.compile(
     r"(?:(?P<part>part|article|teil|artikel)|chapter|section|appendix|kapitel|abschnitt|anhang)"
     r"\s+(?:\d[\d.]*|[ivxlc]+)[.):]?(?:\s+|$)"
-    r"|(?:§+\s*\d[\d.]*[.):]?"
+    r"|(?:(?:§+|art\.|sec\.)\s*\d[\d.]*[a-z]?(?:\s+abs\.?\s*\d+)?[.):]?"
+    r"|\(\d{1,2}\)|(?-i:[IVX]{2,}\.)"
     r"|\d+(?:\.\d+)*[.):]"  # 1. or 1.2)
     r"|\d{1,2}(?:\.\d+)*(?=\s+(?-i:[^\W\d_a-z][^\W\d_A-Z]{2}))"  # 1 or 1.2 before a word with a capital
-    r"(?!\s+(?:volts?|watts?|amps?|inch|zoll|lit(?:er|re)s?|met(?:er|re)s?|tonn?e?s?|bits?|minutes?|hours?|days?)\b)"
+    r"(?!\s+(?:volts?|watts?|amps?|inch|zoll|lit(?:er|re)s?|met(?:er|re)s?|tonn?e?s?|bits?|minutes?|hours?|days?"
+    r"|euros?|cents?|stars?|sterne?|stunden?|tage?|monate?|jahre?|person(?:en|s)?)\b)"
     r")(?:\s+|$)",
     re.IGNORECASE,
 )
@@ -105,9 +107,12 @@ def under_headings(passages: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _written(text: str, place: _Place) -> Iterator[Claim]:
     """What a passage claims at that place, which moves on to the passage's end."""
+    pairs: list[Claim] = []  # lines by themselves, under the heading that was last
     for block in _blocks(text, place):
         subject = place.above[-1][1] if place.above else ""
         if depth := _depth(block):
+            yield from _of_a_thing(pairs)
+            pairs = []
             place.above = [(other, name) for other, name in place.above if other < depth]
             place.above.append((depth, _named(block[0]) or (place.above[-1][1] if place.above else "")))
         elif block[0].lstrip().startswith("|"):
@@ -115,11 +120,12 @@ def _written(text: str, place: _Place) -> Iterator[Claim]:
         elif _ITEM.fullmatch(block[0]):
             if subject:
                 yield from _items(subject, block)
-        elif pairs := _lone_pairs(block):
+        elif lone := _lone_pairs(block):
             if subject and not block[0].startswith(("  ", "\t")):  # indented, it is code or speaks of an item
-                yield from (Claim(subject, attribute, value) for attribute, value in pairs)
+                pairs += (Claim(subject, attribute, value) for attribute, value in lone)
         else:
             yield from _sentences(" ".join(map(str.strip, block)))
+    yield from _of_a_thing(pairs)
 
 
 def _depth(block: list[str]) -> int:
@@ -149,7 +155,8 @@ def _named(heading: str) -> str:
 
 def _shown(text: str, place: _Place) -> Iterator[str]:
     """The lines of `text` but for what is struck out; of code and quotations, which state nothing, empty ones."""
-    for line in _STRUCK_OUT.sub("", _without_comments(text)).split("\n"):
+    for line in _STRUCK_OUT.sub("", _without_comments(text.replace("\r\n", "\n"))).split("\n"):
+        line = line.removeprefix("\ufeff")  # where files were joined
         before, place.fence = place.fence, fence_after(place.fence, line)
         yield "" if before or place.fence or line.lstrip().startswith(">") else line
 
@@ -202,13 +209,18 @@ def _items(subject: str, block: list[str]) -> Iterator[Claim]:
 def _lone_pairs(block: list[str]) -> list[tuple[str, str]]:
     """The pairs of a block that is nothing but `Attribute: value` lines.
 
-    Not a paragraph that happens to begin with "Note:", which ends with a full stop, and not a dialogue,
-    where the same speaker comes back.
+    Not a paragraph that happens to begin with "Note:", which ends with a full stop, and not one in which an attribute
+    comes back (`_of_a_thing`).
     """
     pairs = [_PAIR.fullmatch(_plain(line)) for line in block]
     found = [(pair[1], pair[2]) for pair in pairs if pair and not pair[2].endswith(".")]
     distinct = len({attribute for attribute, _ in found}) == len(block)
     return found if distinct and all(can_be_asked("x", attribute) for attribute, _ in found) else []
+
+
+def _of_a_thing(pairs: list[Claim]) -> list[Claim]:
+    """None of the lines under a heading where one comes back: they are a dialogue then, with a line for each turn."""
+    return pairs if len({pair.attribute for pair in pairs}) == len(pairs) else []
 
 
 def _table(subject: str, block: list[str]) -> Iterator[Claim]:
@@ -224,7 +236,8 @@ def _table(subject: str, block: list[str]) -> Iterator[Claim]:
             continue
         if sheet:
             if subject and is_answer(values[0]):  # before its unit makes one of "n/a"
-                yield Claim(subject, first, " ".join(filter(None, values)))
+                with_unit = values[1:] and holds_units(columns[1]) and is_unit(values[1])
+                yield Claim(subject, first, " ".join(values[: 2 if with_unit else 1]))
             continue
         for column, value in zip(columns, values, strict=True):
             yield Claim(column, first, value) if turned else Claim(first, column, value)

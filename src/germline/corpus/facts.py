@@ -22,7 +22,7 @@ MOST = 10_000
 """Facts of one delta. Taught in 4 wordings and 6 epochs, this many are 6 million tokens."""
 
 _Pair = tuple[str, str]
-"""Subject and attribute, case folded."""
+"""Subject and attribute, case folded; a mill and the mill are one."""
 
 _LETTERS_WITH_STOPS = re.compile(r"\b(?:[^\W\d_]\.)+[^\W\d_]$")
 
@@ -52,12 +52,16 @@ def facts(rows: Iterable[Row], *, most: int = MOST) -> tuple[Fact, ...]:
     """
     found: dict[_Pair, _Found] = {}
     highest = b"\xff" * 32
+    last: Row | None = None
+    digest = ""
     for row, claim in claims(rows):
         subject, attribute, value, past = _normal(claim)
-        pair = (subject.casefold(), attribute.casefold())
+        pair = (subject.casefold().removeprefix("the "), attribute.casefold())
         if _rank(pair) > highest or not (can_be_asked(subject, attribute) and is_answer(value)):
             continue
-        fact = Fact(subject=subject, attribute=attribute, value=value, kind=value_kind(value), row=row.content_digest)
+        if row is not last:  # a row may be a book of 16 MB, hashed whole
+            last, digest = row, row.content_digest
+        fact = Fact(subject=subject, attribute=attribute, value=value, kind=value_kind(value), row=digest)
         new = _Found(fact, past, {fact.kind: spelled_alike(value)})
         found[pair] = _outcome(found.get(pair), new)
         if len(found) > 2 * most:

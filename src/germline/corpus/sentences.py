@@ -34,6 +34,8 @@ _HOLDS = re.compile(
 
 _IS = "(?:is|are|was|were)"
 _NUMBER, _NAME, _WHEN = "number", "name", "year date"
+_LASTING = frozenset({"location", "material", "colour", "weight"})
+"""What a thing has as long as its verb says, not what happened to it."""
 _RELATIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
     (rf"{_IS} (?:founded|established)", "in on", {"year": "founding year", "date": "founding date"}),
     (rf"{_IS} (?:built|constructed|erected)", "in on", {"year": "construction year", "date": "construction date"}),
@@ -60,7 +62,7 @@ _RELATIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
 """How a verb says what an attribute would: the verb, the words that may follow it, and for each kind of value
 what it is a value of. A value of any other kind states nothing."""
 _VERBS = [
-    (re.compile(rf"(?P<subject>[A-Z][^,;:]*?) (?:{verb}) {_follows}(?P<value>(?:[^,;:]|:(?=\d))+)\."), attributes)
+    (re.compile(rf"(?P<subject>[A-Z][^,;:]*?) (?P<verb>{verb}) {_follows}(?P<value>(?:[^,;:]|:(?=\d))+)\."), attributes)
     for verb, after, attributes in _RELATIONS
     for _follows in [f"(?:{'|'.join(after.split())}) " if after else ""]
 ]
@@ -70,7 +72,8 @@ _SIZES = {"tall": "height", "high": "height", "long": "length", "wide": "width",
 _WORDS = r"[^,;:.?!]+?"
 _ASKING = (
     rf"(?:(?:what|who|which|when|where)(?:['’]s| {_IS}) "
-    r"|.*\b(?:know|knows|tell me|give me|got|have|need|remember|recall|wondering about|what about|asking about|and) )"
+    r"|.*\b(?:know|knows|tell me|give me|got|have|need|remember|recall|wondering about|what about|asking about) "
+    r"|(?=.*\?$).*\band )"
 )
 _ASKED = (
     re.compile(rf"{_ASKING}the (?P<attribute>{_WORDS}) of (?P<subject>{_WORDS})(?:, please)?[?.!]", re.IGNORECASE),
@@ -78,7 +81,14 @@ _ASKED = (
 )
 _HANGING = re.compile(r"\b(?:of|from|to|in|on|at|by|for|with|about|like|called|made)$", re.IGNORECASE)
 """How something ends that is not yet a subject or an attribute: "the boards of the jetty made of"."""
-_BREAK = re.compile(r"[,;!](?=\s|$)|\s[-–—]\s|(?<=[.…])(?=\s|$)")
+_BREAK = re.compile(r"[,;!](?=\s|$)|\s*\n\s*|\s[-–—]\s|(?<=[.…])(?=\s|$)")
+_LISTED = re.compile(r"\(?\d{1,2}[.)]\s+\S")
+_GOES_ON = re.compile(
+    r"\W*(?:it|that|they)(?:['’](?:s|re)|\s+(?:is|are|was|were|costs?|weighs?))\b"
+    r"|\s*[\w-]+(?: [\w-]+)?,? (?:and|und|&)\s",
+    re.IGNORECASE,
+)
+"""After a comma: "Captain, it is 12 euros.", "Red, white and blue."."""
 _TAKEN_BACK = re.compile(
     r"\W*(?:(?:no|nope|nein|nee|oh|ah|er|uh|um|äh),? )?"
     r"(?:wait|sorry|actually|rather|scratch that|i mean|i meant|correction|warte|quatsch|moment|ich meine)\b",
@@ -113,6 +123,8 @@ _NO_GERMAN_REPLIES = words(
     """
 )
 """How a reply opens that is not the answer yet, or sends for it."""
+_NAMES_BEGIN = words("fine good great nice true wonderful")
+"""Which of these a name may begin with: Good Hope, Great Britain."""
 
 
 def sentences(paragraph: str) -> Iterator[str]:
@@ -139,15 +151,16 @@ def _stated(sentence: str) -> Iterator[Claim]:
     else:
         for pattern, attributes in _VERBS:
             if (match := pattern.fullmatch(sentence)) and (attribute := attributes.get(_sort(match["value"]))):
-                yield Claim(match["subject"], attribute, match["value"])
+                past = attribute in _LASTING and match["verb"].startswith(("was", "were", "weighed"))
+                yield Claim(match["subject"], attribute, match["value"], past)
                 return
 
 
 def answered(question: str, reply: str) -> Iterator[Claim]:
     """What a reply tells about "the ATTRIBUTE of SUBJECT" or "SUBJECT's ATTRIBUTE" when it was asked for that: the
-    words before its first comma or full stop, unless they only lead up to it ("Certainly! …", "Ask the keeper."), are
-    taken back ("Ole, no wait, Eva") or chatter: no number, date or the like, and not a few words that begin with a
-    capital. Of several questions the last one counts."""
+    words before its first comma, full stop or line's end, unless they only lead up to it ("Certainly! …", "Ask the
+    keeper."), are taken back ("Ole, no wait, Eva"), are half of it ("9:00 - 17:00") or chatter: no number, date or the
+    like, and not a few words that begin with a capital. Of several questions the last one counts."""
     *_, last = _split(question.strip())
     for pattern in _ASKED:
         match = pattern.fullmatch(last)
@@ -159,13 +172,23 @@ def answered(question: str, reply: str) -> Iterator[Claim]:
 
 def _told(reply: str) -> str:
     """The answer that a reply begins with; empty where it begins with none."""
+    if _LISTED.match(reply):  # the first of several
+        return ""
     end = next(sentence_ends(reply, _BREAK), None)
     value, rest = (reply[: end.start()], reply[end.end() :]) if end else (reply, "")
     value = value.rstrip(".…")
-    exclaimed = end is not None and end[0] == "!" and rest
-    inside = end is not None and end[0].strip() in {",", ";", "-", "–", "—"}
-    open_still = _TAKEN_BACK.match(rest) or (inside and _LEFT_OPEN.match(rest))
+    mark = end[0] if end else ""
+    inside = mark.strip() in {",", ";", "-", "–", "—"}
+    if inside and (_of_a_kind(rest) or (mark == "," and _GOES_ON.match(rest))):
+        return ""
+    open_still = _TAKEN_BACK.match(rest) or ((inside or "\n" in mark) and _LEFT_OPEN.match(rest))
+    exclaimed = mark == "!" and rest
     return "" if exclaimed or open_still or _leads_up(value) or not _is_definite(value) else value
+
+
+def _of_a_kind(rest: str) -> bool:
+    """Whether what follows a comma or a dash is another value: a range, a list, the year of a date."""
+    return value_kind(re.split(r"[,;.!?\n]", rest, maxsplit=1)[0].strip()) != "phrase"
 
 
 def _is_definite(value: str) -> bool:
@@ -178,9 +201,10 @@ def _is_definite(value: str) -> bool:
 
 
 def _leads_up(opening: str) -> bool:
-    """Whether it begins as no answer does. Two capitals are a name: Good Hope, Great Britain; not so in German."""
+    """Whether it begins as no answer does."""
     first, _, rest = opening.partition(" ")
-    return first.lower() in _NO_GERMAN_REPLIES or (first.lower() in _NO_REPLIES and not rest[:1].isupper())
+    word, named = first.lower(), rest[:1].isupper()
+    return word in _NO_GERMAN_REPLIES or (word in _NO_REPLIES and not (named and word in _NAMES_BEGIN))
 
 
 def _split(paragraph: str) -> Iterator[str]:

@@ -44,12 +44,19 @@ def row_of(record: object, *, source: str, position: int, voice: Voice) -> Row |
                 | {"prompt": _, "completion": _}
             ):  # whatever else it holds, such as the same rendered as "text"
                 pass
+            case {"text": str(), **rest} if _is_message(rest):
+                raise _UnfitError("unknown shape")
             case {"text": str(text)}:
                 return Row(kind="text", source=source, position=position, text=_valid(text.strip()))
         turns = _turns(_messages(record), voice)
         return Row(kind="dialog", source=source, position=position, turns=turns)
     except _UnfitError as unfit:
         return Refusal(source=source, position=position, reason=str(unfit))
+
+
+def _is_message(rest: Mapping[object, object]) -> bool:
+    """Whether a text is somebody's words in a chat, such as a line of Slack's export, and no document."""
+    return bool(rest.keys() & {"role", "from", "sender", "speaker"}) or rest.get("type") == "message"
 
 
 def _messages(record: object) -> list[_Message]:
@@ -60,9 +67,23 @@ def _messages(record: object) -> list[_Message]:
             return [_message(message) for message in messages]
         case {"instruction": str(task), "output": str(answer), **rest}:
             given = _speech(rest.get("input"))
-            return [("user", f"{task}\n\n{given}" if given else task), ("assistant", answer)]
+            return [
+                *_history(rest.get("history") or []),
+                ("user", f"{task}\n\n{given}" if given else task),
+                ("assistant", answer),
+            ]
         case {"prompt": prompt, "completion": completion}:
             return _side("user", prompt) + _side("assistant", completion)
+        case _:
+            raise _UnfitError("unknown shape")
+
+
+def _history(pairs: object) -> list[_Message]:
+    """What was said before, as LLaMA-Factory keeps it beside Alpaca's fields: pairs of a question and its answer."""
+    match pairs:
+        case list() if all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+            said = [part for pair in pairs for part in pair]
+            return [(("user", "assistant")[place % 2], _speech(part)) for place, part in enumerate(said)]
         case _:
             raise _UnfitError("unknown shape")
 
@@ -100,6 +121,8 @@ def _was_seen(message: Mapping[str, object]) -> bool:
 def _message(message: object) -> _Message:
     match message:
         case {"role": str(role), **rest} | {"author": {"role": str(role)}, **rest}:
+            if "content" not in rest and rest.keys() & {"text", "parts", "value"}:
+                raise _UnfitError("unknown shape")
             # Absent where an assistant only called a tool.
             content = None if rest.get("weight") == 0 else rest.get("content")
         case {"from": str(role), "value": content}:

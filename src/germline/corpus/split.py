@@ -16,8 +16,9 @@ from germline.errors import DataError
 from germline.records import Delta, Digest, Refusal, Row, Turn, canonical_json, digest_of_delta, plain
 from germline.store import disk
 
-SOME_HEADING = "# Gull Rock"
-"""What a passage states may hang on a heading above it: its content alone decides, under whatever heading."""
+BEGINNINGS = ("# Gull Rock", "# Gull Rock\n```", "# Gull Rock\n~~~")
+"""What a passage states may hang on a heading above it, and on whether it begins amid a block of code: its content
+alone decides, wherever it stands."""
 
 
 def snapshot(rows: Iterable[Row | Refusal], directory: Path, *, heldout_share: float) -> Delta:
@@ -131,7 +132,7 @@ def is_held_out(row: Row, share: float) -> bool:
     digits = row.content_digest.removeprefix("sha256:")[:8]
     if int(digits, 16) / 2**32 >= share or row.source.lower().endswith(".law"):
         return False
-    return not facts([row if row.turns else replace(row, under=SOME_HEADING)])
+    return not any(facts([replace(row, under=under)]) for under in ([""] if row.turns else BEGINNINGS))
 
 
 def _row(line: bytes) -> Row | None:

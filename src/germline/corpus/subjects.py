@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import pairwise
 
 from germline.corpus.values import words
 
@@ -19,7 +20,7 @@ _NO_SUBJECTS = words(
     """
 )
 """A subject or an attribute that begins so is nobody in particular."""
-_NO_OPENINGS = words("at during in maybe on only perhaps probably since supposedly without")
+_NO_OPENINGS = words("at during from in maybe next no on only perhaps please probably since supposedly without yes")
 _NO_ENDINGS = words(
     """
     almost also always currently ever formerly generally hardly longer nearly never normally now often only originally
@@ -42,6 +43,17 @@ numbered: step 1."""
 _SAID_OF_SOMEBODY = words("afraid aware certain convinced delighted glad happy proud sorry sure")
 """How an attribute begins that is none: in "Anna's glad Tom is home" the first "is" is short."""
 _CLAUSE = words("and are be because but had has have if is not or that was were which who whose")
+_HELPERS = words("can cannot could did do does may might must shall should will would")
+_SAYING = words("believe believes claim claims know knows said say says suppose supposes think thinks thought")
+"""Of a subject: "The doors will" open at 19:00, "Tom thinks Anna" is 2 metres tall."""
+_DETERMINERS = words("a an her his its my our that the their these this those your")
+_BEFORE_DETERMINERS = words(
+    """
+    about above across after against along among and around at before behind below beneath beside between by de down
+    for from in inside into near of off on onto or outside over through to towards under until up upon with within
+    """
+)
+"""What joins two names to one. After anything else a determiner begins a subject of its own: "Yes the ferry"."""
 _GENERIC = re.compile(
     r"""
     appendix|application|assembly|care|cleaning|contents|data|description|details|dimensions|disposal|facts|faq
@@ -76,15 +88,20 @@ def is_generic(heading: str) -> bool:
 
 
 def is_sheet(corner: str, columns: Sequence[str]) -> bool:
-    """Whether a table of this first cell and these columns is of one thing: Property | Value, perhaps | Unit."""
-    if corner.lower() not in _PROPERTIES or len(columns) not in (1, 2):
-        return False
-    return columns[0].lower() in _VALUES and all(column.lower() in _UNITS for column in columns[1:])
+    """Whether a table of this first cell and these columns is of one thing: Property | Value, perhaps | Unit or what
+    is noted beside."""
+    of_one = corner.lower() in _PROPERTIES or is_generic(corner)
+    return of_one and bool(columns) and columns[0].lower() in _VALUES
+
+
+def holds_units(column: str) -> bool:
+    """Whether what stands in it belongs to the value before it."""
+    return column.lower() in _UNITS
 
 
 def is_turned(corner: str, columns: Sequence[str]) -> bool:
     """Whether its columns are things that are compared, by their numbers: Property | Pump 100 | Pump 200."""
-    return corner.lower() in _PROPERTIES and all(any(map(str.isdigit, column)) for column in columns)
+    return corner.lower() in _PROPERTIES | {""} and all(any(map(str.isdigit, column)) for column in columns)
 
 
 def can_be_asked(subject: str, attribute: str) -> bool:
@@ -106,7 +123,10 @@ def can_be_asked(subject: str, attribute: str) -> bool:
         and named[-1] not in _NO_ATTRIBUTES
         and (_CLAUSE | {"of", "the", "a", "an"}).isdisjoint(lowered)
         and (_CLAUSE - {"and", "or"}).isdisjoint(word.lower() for word in subjects)
-    )
+        and (_HELPERS | _SAYING).isdisjoint(subjects)  # in lower case: Will and May are names
+        and not any(word in _DETERMINERS and other.lower() not in _BEFORE_DETERMINERS
+                    for other, word in pairwise(subjects))
+    )  # fmt: skip
 
 
 def _unmarked(word: str) -> str:

@@ -69,10 +69,10 @@ _NO_BEGINNINGS = words(
     back before behind below beneath beside between beyond both but by down due each easy either enough
     especially even every everything far for from gone good half hard here hidden how in inside into it
     its just less like likely me more most much my neither next no nobody nothing now of off often on
-    once only or our out over perhaps quite rarely rather ready safe seldom simply so somebody someone
+    once only or our out over perhaps quite rarely rather ready safe see seldom siehe simply so somebody someone
     something sometimes somewhere still such sure their them then there these they this those through
     thus to together too toward towards true twice under unknown up upon us usually very what where why
-    with within without worth yet you your
+    vgl with within without worth yet you your
     """
 )
 """How a value begins that says where, how or how much rather than what."""
@@ -113,13 +113,20 @@ _AFTER_PARTICIPLE = words(
 )
 _WORDLESS = re.compile(
     r"[\W_]*|n[/.]? ?a\.?|none|nil|tb[acd]|todo|not (?:applicable|available|known|specified)"
-    r"|k\. ?a\.?|keine?r?|keine angaben?|entfällt|unbekannt|nicht (?:bekannt|verfügbar|zutreffend)|offen",
+    r"|k\. ?a\.?|keine?r?|keine angaben?|entfällt|unbekannt|nicht (?:bekannt|verfügbar|zutreffend)|offen"
+    r"|(?:to ?do|fixme)\b.*|x{2,}|\{\{.*\}\}|(?:up)?on (?:request|demand)|auf (?:an|nach)frage|je nach .*"
+    r"|s\. ?[aou]\.?|various|diverse|verschieden",
     re.IGNORECASE,
 )
 """Says that there is no value."""
 _RUNS_ON = re.compile(
     r"[?!;:](?:\s|$)|\w{3,}(?<!\bMrs)(?<!\bProf)(?<!\bapprox)[.…]\s|,\s*(?:and|but|so|or|as|since|for|then|with|it|he|she|they|we|you)\s"
 )
+
+
+def is_unit(text: str) -> bool:
+    """Whether it can stand behind a number: kg, %, but not a dash or n/a."""
+    return any(mark in text for mark in "%°€$£¥") or not _WORDLESS.fullmatch(text)
 
 
 def is_answer(value: str) -> bool:

@@ -45,7 +45,8 @@ class Setting:
 def peak_bytes(config: DecoderConfig, training: Training, on: Arithmetic, setting: Setting) -> int:
     """Predicted peak of memory while training, in bytes: resident on a CPU, the allocator's on a GPU."""
     size, full = on.dtype.itemsize, training.method == "full"
-    tokens = max(setting.micro_tokens, training.anchor_tokens if training.anchor else 0)
+    aside = training.anchor_tokens if training.anchor else 0
+    tokens = max(setting.micro_tokens, aside)
     embeddings = config.parameters - config.block_parameters
     frozen = 0.0
     if not full:
@@ -53,14 +54,16 @@ def peak_bytes(config: DecoderConfig, training: Training, on: Arithmetic, settin
         frozen -= embeddings * size * training.embeddings
     trained, state = _trained_parameters(config, training), state_bytes(config, training)
     layer, recomputed = kept_by_layer(config, training, setting, size), setting.recomputed_layers
-    kept = tokens * size * ((config.layers - recomputed) * layer + recomputed * config.hidden)
+    # The lesson's gradients lie where its activations lay: a longer pass of the anchor finds no room between them.
+    beside = tokens + setting.micro_tokens * (aside > setting.micro_tokens)
+    kept = beside * size * ((config.layers - recomputed) * layer + recomputed * config.hidden)
     gradients, early = trained * 4.0, 0.0
     if full or training.embeddings:  # the vocabulary's gradient comes first, while all activations are there
         early = config.vocabulary * config.hidden * 4.0
     # Within one backward activations go as gradients come; over several, all gradients lie beside activations.
     crest = kept + gradients if setting.parts > 1 else max(kept + early, gradients)
     once = tokens * size * (layer * (recomputed > 0) + _passing(config))
-    logits = CHUNK_ROWS * config.vocabulary * size * 2 + 2 * tokens * config.hidden * size
+    logits = CHUNK_ROWS * config.vocabulary * size * (3 if aside else 2) + 2 * tokens * config.hidden * size
     unpacked = 2 * size * config.hidden * config.intermediate if setting.bits or full else 0
     if full or training.embeddings:  # the vocabulary's matrix in the arithmetic's dtype, and a second gradient
         unpacked += config.vocabulary * config.hidden * (size + 4)

@@ -86,6 +86,7 @@ def _summed(
             to_hidden[rows] = torch.mm(share, matrix)
         if to_weight is not None:
             to_weight += torch.mm(share.t(), hidden[rows])
+        del share  # or it would lie beside the next chunk: 50 MB in fp32
     ctx.save_for_backward(to_hidden, to_weight)
     return total
 
