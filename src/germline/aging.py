@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -168,11 +169,29 @@ def _evolve(home: Home, plan: Plan, on_event: OnEvent, options: tuple[str, ...])
                     on_event(told)
             return Ended(code=process.wait(), **said)
         except KeyboardInterrupt:
-            process.wait()  # the terminal sent it there, too, and it leaves a run that can go on
+            if not _by_terminal():  # which sends it there, too; a second one would not wait for the step's end
+                process.send_signal(signal.SIGINT)
+            process.communicate()  # it leaves a run that can go on, and may tell of it at length
             raise
         finally:
             if process.poll() is None:
                 process.terminate()
+
+
+def _by_terminal() -> bool:
+    """Whether Ctrl-C came from a terminal, to all of this process's group. On Windows it always does."""
+    if sys.platform == "win32":
+        return True
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
 
 
 def _event(line: str) -> Event:

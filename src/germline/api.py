@@ -97,7 +97,7 @@ class Lineage:
 
         with shown(self._home, on_event) as tell:
             outcome = age_up(self._home, load_plan(self._home.plan, settings), tell, restart=restart)
-        self._promoted(outcome.kind)
+        self._promoted(outcome.kind, outcome.generation)
         return outcome
 
     def evolve_if_due(self, *, on_event: OnEvent = _silent) -> Aged:
@@ -105,7 +105,7 @@ class Lineage:
         from germline.aging import age_up_if_due
 
         aged = age_up_if_due(self._home, load_plan(self._home.plan), on_event)
-        self._promoted(aged.outcome)
+        self._promoted(aged.outcome, self.head.digest)
         return aged
 
     def rollback(self, name: str) -> Generation:
@@ -144,9 +144,10 @@ class Lineage:
 
         return verify(self._home, lambda path, length: None)
 
-    def _promoted(self, kind: str) -> None:
+    def _promoted(self, kind: str, digest: str) -> None:
         if kind == "promoted":
-            child = self.head
+            now = reading.Lineage.open(self._home)
+            child = _told(now, now.generation(digest))
             for hook in self._hooks:
                 hook(child)
 

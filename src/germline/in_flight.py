@@ -6,6 +6,7 @@ reads it).
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -68,6 +69,10 @@ def look(home: Home) -> dict[str, Any] | None:
     try:
         found = foreign.parse_json(foreign.read(home.runs / FILE))
         known = isinstance(found, dict) and found.keys() == KEYS and isinstance(found["data"], dict)
-        return found if known and psutil.pid_exists(found["process"]) else None
-    except (OSError, ValueError, TypeError):
+        if not (known and isinstance(found["text"], str) and isinstance(found["memory_bytes"], int)):
+            return None
+        # A process that began later has only the same number: in a container each start has.
+        began = psutil.Process(found["process"]).create_time()
+        return found if began <= float(found["time"]) + EVERY_SECONDS < math.inf else None
+    except (OSError, ValueError, TypeError, OverflowError, psutil.Error):
         return None  # it is there to be looked at, and vouches for nothing

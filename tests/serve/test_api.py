@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -17,7 +18,8 @@ from germline.karma.book import Book
 from germline.lineage import Lineage
 from germline.model.generate import generate
 from germline.records import Turn
-from germline.serve import server
+from germline.serve import server, under_way
+from germline.serve.engine import Answer, Busy
 from germline.speaker import Speaker
 from germline.store.home import Home
 from tests.serve.conftest import ON, Running
@@ -75,7 +77,8 @@ def test_the_openai_package_streams_chats_and_counts(home: Home, started: Start)
     told = whole.choices[0].logprobs
     assert told and told.content and len(told.content) == 10
     assert all(word.logprob == max(other.logprob for other in word.top_logprobs) <= 0 for word in told.content)
-    assert {model.id for model in client.models.list()} == {"g0", "g1", "g2", "g3"}
+    assert {model.id for model in client.models.list()} == {"HEAD", "g0", "g1", "g2", "g3"}
+    assert [model.id for model in client.models.list()][:2] == ["HEAD", "g3"]
     assert client.models.retrieve("HEAD").id == "g3" and client.models.retrieve("g1").id == "g1"
     with pytest.raises(openai.NotFoundError, match="no generation 'g99'"):
         client.models.retrieve("g99")
@@ -122,7 +125,11 @@ def test_a_seed_repeats_and_another_does_not(started: Start) -> None:
     [
         ("completions", {}, 400, "prompt: Field required"),
         ("completions", {"prompt": "a", "n": 2}, 400, "n:"),
-        ("completions", {"prompt": "a", "tools": []}, 400, "tools: Extra"),
+        ("completions", {"prompt": "a", "tools": [{"type": "function"}]}, 400, "tools: Extra"),
+        ("completions", {"prompt": ["a", "b"]}, 400, "prompt"),
+        ("completions", {"prompt": "a", "logit_bias": {"5": 1}}, 400, "logit_bias: Extra"),
+        ("chat/completions", {"messages": HELLO, "response_format": {"type": "json_object"}}, 400, "response_format:"),
+        ("completions", [], 400, "Input should be"),
         ("completions", {"prompt": "a", "temperature": -1}, 400, "temperature"),
         ("completions", {"prompt": "a", "max_tokens": 10**9}, 400, "max_tokens"),
         ("completions", {"prompt": "a", "model": "g99"}, 404, "no generation 'g99'"),
@@ -149,6 +156,52 @@ def test_what_cannot_be_answered_is_told_why(started: Start, path: str, body: An
         assert words in answer.json()["error"]["message"]
         if ": " in words:
             assert answer.json()["error"]["param"] == words.partition(":")[0].partition(".")[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("completions", {"prompt": ["The lamp"], "suffix": None, "logit_bias": {}, "metadata": {}, "store": False}),
+        ("completions", {"prompt": [[1, 2]], "tools": None}),
+        ("chat/completions", {"messages": [{"role": "user", "content": "a", "name": "Ole"}], "tools": [],
+                              "response_format": {"type": "text"}, "tool_choice": None}),
+        ("chat/completions", {"messages": [*HELLO, {"role": "assistant", "content": "b", "refusal": None,
+                              "tool_calls": [], "annotations": []}, *HELLO]}),
+    ],
+)  # fmt: skip
+def test_what_asks_for_nothing_is_no_reason_to_refuse(started: Start, path: str, body: Any) -> None:
+    with started().client() as client:
+        answer = client.post(f"/v1/{path}", json={**body, "max_tokens": 2})
+        assert answer.status_code == 200, answer.text
+
+
+def test_who_leaves_the_queue_keeps_no_place_in_it(started: Start) -> None:
+    running = started(rows=1)
+    long = {"prompt": "The lamp", "temperature": 0, "max_tokens": 200}
+    engine = running.serving.head.engine
+    with running.client() as client, client.stream("POST", "/v1/completions", json={**long, "stream": True}) as first:
+        pieces = first.iter_bytes()
+        next(pieces)
+        waiting = [Answer([1], lambda piece: None, limit=2) for _ in range(4)]
+        for answer in waiting:
+            engine.submit(answer)
+        with pytest.raises(Busy):
+            engine.submit(Answer([1], lambda piece: None, limit=2))
+        waiting[0].given_up = True
+        engine.submit(Answer([1], lambda piece: None, limit=2))
+
+
+def test_a_client_that_leaves_before_its_first_word_is_given_up() -> None:
+    async def gone() -> bool:
+        return True
+
+    async def ask() -> None:
+        answer = Answer([1], lambda piece: None, limit=2)
+        with pytest.raises(under_way.ClientLeft):
+            await under_way._first(answer, asyncio.Queue(), gone)
+        assert answer.given_up
+
+    asyncio.run(ask())
 
 
 def test_more_than_it_holds_is_turned_away_and_may_come_again(started: Start) -> None:
@@ -204,7 +257,7 @@ def test_an_answer_can_be_rated_once_for_each_key(home: Home, started: Start) ->
     book = Book(home)
     assert [event.message for event in book.events()] == names
     assert book.exchanges()[names[0]] == [
-        *asked, {"role": "assistant", "content": whole["choices"][0]["message"]["content"]}
+        *asked, {"role": "assistant", "content": whole["choices"][0]["message"]["content"], "ended": "length"}
     ]  # fmt: skip
     book.close()
 
@@ -237,3 +290,18 @@ def test_who_connects_and_asks_nothing_is_not_waited_for(
         kept = next(iter(client._transport._pool.connections))  # type: ignore[attr-defined]
         assert kept.is_idle() and client.get("/v1/models").status_code == 200
         assert next(iter(client._transport._pool.connections)) is kept  # type: ignore[attr-defined]
+
+
+def test_who_goes_on_sending_after_its_answer_is_not_waited_for(
+    started: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.1)
+    running = started()
+    host, port = running.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as sender:
+        head = f"GET /page.js HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 9\r\n\r\n"
+        sender.sendall(head.encode())
+        assert sender.recv(1) == b"H"
+        sender.sendall(b"x")
+        while sender.recv(1 << 16):  # its answer, and then its end
+            pass

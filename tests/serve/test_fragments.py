@@ -36,6 +36,19 @@ def represented(rows: dict[str, list[list[float]]], digest: str = "sha256:1") ->
     return Represented(generation=digest, centre=torch.zeros(width), named=named, examples=unit)
 
 
+def test_a_guest_that_becomes_head_has_the_fragments_that_the_plan_names_by_then(home: Home) -> None:
+    policy = [Fragments(named=NAMED[:1])]
+    serving = Serving(home, ON, rows=2, on_event=lambda event: None, fragments=lambda: policy[-1])
+    guest = serving.named("g2")
+    assert serving.has_loaded("g2") and serving.has_loaded("HEAD") and not serving.has_loaded("g1")
+    policy.append(Fragments(named=NAMED))
+    move(home, "g2")
+    serving.follow()
+    assert not serving.problem and serving.head.engine is guest.engine
+    assert list(serving.head.fragments.named) == ["lamps", "gulls"]
+    serving.close(10)
+
+
 APART = {"a": [[1, 0, 0], [0.9, 0.1, 0]], "b": [[0, 1, 0], [0.1, 0.9, 0]], "c": [[0, 0, 1], [0, 0.4, 0.9]]}
 
 

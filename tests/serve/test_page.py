@@ -78,16 +78,20 @@ def test_head_moves_once_and_only_from_what_was_seen(home: Home, started: Start)
 
 def test_an_age_up_in_flight_is_told_and_a_broken_file_is_not_believed(home: Home, started: Start) -> None:
     with started().client() as client:
-        assert client.get("/v1/progress").json() == {"in_flight": None}
+        length = len(Lineage.open(home).entries)
+        assert client.get("/v1/progress").json() == {"in_flight": None, "entries": length}
         with shown(home, lambda event: None) as tell:
             tell(Event(kind="step", text="step 3", data={"step": 3, "steps": 40, "loss": 1.5}))
             told = client.get("/v1/progress").json()
             assert told["in_flight"].pop("memory_bytes") > 0 and 0 <= told["seconds_ago"] < 600
             assert told["in_flight"] == {"step": 3, "steps": 40, "loss": 1.5, "text": "step 3"}
             path = home.runs / "progress.json"
-            for broken in ('{"step": 3', '{"step": NaN}', "7", "[" * 99_999, path.read_text().replace("process", "x")):
+            whole = path.read_text()
+            other = [re.sub(r'("time"|"process"|"memory_bytes"):[0-9.]+', rf"\1:{value}", whole)
+                     for value in ('"x"', "null", "1e999", "[]")]  # fmt: skip
+            for broken in ('{"step": 3', '{"step": NaN}', "7", "[" * 99_999, whole.replace("process", "x"), *other):
                 path.write_text(broken)
-                assert client.get("/v1/progress").json() == {"in_flight": None}
+                assert client.get("/v1/progress").json() == {"in_flight": None, "entries": length}
         assert not path.exists()
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from examples.companion import ResponseGenerator, trigger_age_up
 
 import germline
+from germline import evolve
 from germline.errors import NoLineage
 from germline.store.home import Home
 
@@ -31,3 +33,14 @@ def test_a_program_comes_of_age_and_goes_back(founded: Path, copy_of: Callable[[
     assert made.file.is_file() and made.parity and not made.parity.failed
     with pytest.raises(NoLineage):
         germline.Lineage.open(tmp_path)
+
+
+def test_a_hook_is_told_the_child_though_head_has_moved_on(grown: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lineage = germline.Lineage.open(grown / "home")
+    child, told = lineage.generations[0], []
+    assert child.digest != lineage.head.digest
+    lineage.on_promoted(told.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(evolve, "age_up", lambda *_, **__: SimpleNamespace(kind="promoted", generation=child.digest))
+        lineage.evolve()
+    assert told == [child]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -109,3 +110,13 @@ def test_a_watcher_whose_budget_is_spent_waits_until_another_is_given(
     assert tries == [0, 9]
     told = capsys.readouterr()
     assert (told.out.count("the budget is spent; raise it"), told.err) == (1, "")
+
+
+def test_a_process_that_began_after_what_is_told_is_another(home: Home) -> None:
+    with shown(home, lambda event: None) as tell:
+        tell(STEP)
+        path = home.runs / FILE
+        told = json.loads(path.read_bytes())
+        assert look(home) == told
+        path.write_bytes(canonical_json({**told, "time": told["time"] - 1e7}))
+        assert look(home) is None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,7 +16,7 @@ from germline import aging
 from germline.errors import BudgetSpent, GermlineError, Interrupted, Locked, PlanError
 from germline.karma import harvest
 from germline.karma.book import Book
-from germline.records import canonical_json, digest_of
+from germline.records import Event, canonical_json, digest_of
 from germline.settings import Karma, Plan
 from germline.store.home import Home
 from tests.unit.small_lineage import lighthouse
@@ -51,6 +54,79 @@ def names(home: Home) -> list[str]:
 def named(texts: Sequence[str]) -> list[str]:
     digests = [digest_of(canonical_json({"messages": exchange(text)})) for text in texts]
     return sorted(f"{digest[7:39]}.json" for digest in digests)
+
+
+def said(home: Home) -> list[list[str]]:
+    """The words of each lesson, in order of what was rated."""
+    book = Book(home)
+    found = harvest.lessons(book.events(), book.exchanges(), KEEPS.karma)
+    book.close()
+    return [[one["content"] for one in json.loads(lesson)["messages"]] for lesson in found]
+
+
+def test_a_reply_in_the_history_is_learned_only_where_it_was_liked_itself(home: Home) -> None:
+    book = Book(home)
+    for message, score, correction in (
+        ("bad", -1, ""),
+        ("right", 1, ""),
+        ("wrong", 0, "Of steel."),
+        ("unrated", None, ""),
+    ):
+        book.remember(message, "sha256:1", exchange(message))
+        if score is not None:
+            book.feedback(message, score, correction=correction, source="a", key=message)
+        later = [*exchange(message), {"role": "user", "content": "And then?"}]
+        book.remember(f"after {message}", "sha256:1", [*later, {"role": "assistant", "content": f"After {message}."}])
+        book.feedback(f"after {message}", 1, correction="", source="a", key=f"after {message}")
+    book.close()
+    assert said(home) == [
+        ["And then?", "After bad."],
+        ["How high?", "right"], ["How high?", "right", "And then?", "After right."],
+        ["How high?", "Of steel."], ["And then?", "After wrong."],
+        ["And then?", "After unrated."],
+    ]  # fmt: skip
+
+
+def test_half_an_answer_is_learned_only_as_it_was_corrected(home: Home) -> None:
+    book = Book(home)
+    for message, correction in (("liked", ""), ("corrected", "Thirty metres.")):
+        *asked, answer = exchange("Thirty")
+        book.remember(message, "sha256:1", [*asked, {**answer, "ended": harvest.CUT}])
+        book.feedback(message, 1, correction=correction, source="a", key=message)
+    book.close()
+    assert said(home) == [["How high?", "Thirty metres."]]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a terminal tells the child itself")
+def test_an_interrupt_of_the_parent_alone_reaches_a_child_that_has_much_to_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = tmp_path / "child"
+    child.write_text(f"#!{sys.executable}\n" + """
+import signal, sys, time
+told = []
+signal.signal(signal.SIGINT, lambda *_: told.append(1))
+print('{"event": "stage", "text": "begun"}', flush=True)
+while not told:
+    time.sleep(0.01)
+print("more than a pipe holds " * 20_000)
+sys.exit(130)
+""", encoding="utf-8")  # fmt: skip
+    child.chmod(0o700)
+    home = lighthouse(tmp_path / "home")
+
+    def interrupt(event: Event) -> None:
+        if event.kind == "stage":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & has it ignored
+    try:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(sys, "executable", str(child))
+            patch.setattr(aging, "_by_terminal", lambda: False)
+            aging._evolve(home, KEEPS, interrupt, ())
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_an_answer_that_was_disliked_after_its_harvest_is_learned_no_more(home: Home) -> None:

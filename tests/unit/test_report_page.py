@@ -121,6 +121,13 @@ def test_the_tree_tells_verdicts_marks_and_remarks(lineage: Lineage) -> None:
     assert len(picture.findall("{*}path")) == 3
 
 
+def test_a_child_has_the_colour_of_what_became_of_it() -> None:
+    node = {"id": "g1", "parent": "g0", "head": False}
+    for outcome, colour in tree.COLOURS.items():
+        (circle,) = ElementTree.fromstring(tree.graph([{**node, "outcome": outcome}], "g1")).findall("{*}circle")
+        assert circle.get("fill") == colour
+
+
 def test_a_proposal_waits(tmp_path: Path) -> None:
     shown = tree.document(Lineage.open(two_keys(tmp_path / "two")))
     assert [(one["outcome"], one["waiting"]) for one in shown["generations"]] == [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from germline.errors import GermlineError
@@ -20,27 +20,41 @@ from germline.store import disk
 
 FOLDER = "karma"
 """In the home."""
+CUT = "length"
+"""How an answer `ended` that filled its limit."""
 _NAME = re.compile(r"[0-9a-f]{32}\.json")
 
 Exchange = Sequence[Mapping[str, str]]
 
 
 def lessons(events: Sequence[KarmaEvent], exchanges: Mapping[str, Exchange], policy: Karma) -> list[bytes]:
-    """The conversations worth learning, the latest words of each, in the order in which they were rated."""
+    """The conversations worth learning, the latest words of each, in the order in which they were rated.
+
+    Of what was said before such an answer only so much as ends in replies that are learned, too: a reply in its
+    history that was disliked, corrected or never rated would be learned with it. What was cut short by its limit is
+    no whole answer, and is learned only as it was corrected.
+    """
     last: dict[str, KarmaEvent] = {}
     for event in events:
         if event.message in exchanges:
             last.pop(str(event.message), None)
             last[str(event.message)] = event
-    found = []
+    worth: dict[str, str] = {}
     for message, event in last.items():
-        *before, answer = exchanges[message]
+        answer = exchanges[message][-1]
         if event.correction:
-            answer = {**answer, "content": event.correction}
-        elif event.points < policy.keep_score:
-            continue
-        found.append(canonical_json({"messages": [*before, answer]}))
-    return found
+            worth[message] = event.correction
+        elif event.points >= policy.keep_score and answer.get("ended") != CUT:
+            worth[message] = answer["content"]
+    good = frozenset(worth.values())
+    told = ((_since(exchanges[message][:-1], good), content) for message, content in worth.items())
+    return [canonical_json({"messages": [*before, {"role": "assistant", "content": said}]}) for before, said in told]
+
+
+def _since(before: Exchange, good: Set[str]) -> list[Mapping[str, str]]:
+    """The end of what was said before, from after the last reply that is not `good`."""
+    bad = [n for n, said in enumerate(before) if said["role"] == "assistant" and said["content"] not in good]
+    return [*before[bad[-1] + 1 if bad else 0 :]]
 
 
 def write(root: Path, found: Sequence[bytes], most: int) -> int:

@@ -23,11 +23,11 @@ _MARKS = ("recall", "general", "spoken", "style", "laws", "cards", "moved")
 def document(lineage: Lineage) -> dict[str, Any]:
     """Every birth with its verdict and marks in words; remarks are the ledger's other entries."""
     told = history.document(lineage)
-    births = [entry for entry in told["entries"] if entry["birth"]][::-1]
+    births = [_node(lineage, entry, told["waiting"]) for entry in told["entries"] if entry["birth"]][::-1]
     return {
         "name": told["lineage"], "head": told["head"],
         "maturity": f"{told['maturity']['stage']}: {told['maturity']['reason']}",
-        "generations": [_node(lineage, entry, told["waiting"]) for entry in births],
+        "generations": births,
         "remarks": [history.remark(entry).strip("- ") for entry in told["entries"] if not entry["birth"]][::-1],
         "graph": graph(births, told["head"]),
     }  # fmt: skip
@@ -64,7 +64,7 @@ def graph(births: Sequence[Mapping[str, Any]], head: str) -> str:
             parts.append(f'<path d="{path}" fill="none" stroke="{_LINE}" stroke-width="2"/>')
     for birth in births:
         x, y = centre(birth["id"])
-        colour = COLOURS.get(birth["kind"], _OTHER)
+        colour = COLOURS.get(birth["outcome"], _OTHER)
         ring = f'<circle cx="{x}" cy="{y}" r="9" fill="none" stroke="{colour}" stroke-width="2"/>'
         parts.append(f'<circle cx="{x}" cy="{y}" r="6" fill="{colour}"/>' + (ring if birth["head"] else ""))
     return "\n".join([*parts, "</svg>"])

@@ -96,7 +96,7 @@ def _looks(app: FastAPI, serving: Serving, notes: Notes | None) -> None:
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        """Every generation that can be named; HEAD first."""
+        """Every generation that can be named. First HEAD, by this name, which follows it, and then by its own."""
         return await asyncio.to_thread(_models, serving)
 
     @app.get("/v1/models/{name}")
@@ -121,7 +121,7 @@ def _looks(app: FastAPI, serving: Serving, notes: Notes | None) -> None:
                 "fragments": [{"name": one.name, "description": one.description} for one in named]}  # fmt: skip
 
 
-def _forget(name: str, generation: str, text: str) -> None:
+def _forget(name: str, generation: str, text: str, ended: str) -> None:
     """Nobody rates answers here."""
 
 
@@ -132,11 +132,15 @@ async def _answered(
     ids: Callable[[Loaded], list[int]],
     top: int | None,
     request: Request,
-    remember: Callable[[str, str, str], None],
+    remember: Callable[[str, str, str, str], None],
     longest: int | None = None,
     facet: Facet | None = None,
 ) -> Response:
-    begun = await under_way.begin(serving, asked, kind, ids, top, remember, longest or asked.max_tokens)
+    gone = request.is_disconnected
+    try:
+        begun = await under_way.begin(serving, asked, kind, ids, top, remember, longest or asked.max_tokens, gone)
+    except under_way.ClientLeft:
+        return under_way.to_nobody()
     headers = {"X-Germline-Generation": begun.loaded.name, "X-Germline-Digest": begun.loaded.generation.digest}
     if facet and facet.name:
         headers["X-Germline-Fragment"] = facet.name
@@ -144,7 +148,7 @@ async def _answered(
     begun.form = replace(begun.form, more=facet.told() if facet else {}, with_usage=with_usage)
     if asked.stream:
         return StreamingResponse(under_way.events(begun), media_type="text/event-stream", headers=headers)
-    return await under_way.whole(begun, request.is_disconnected, headers)
+    return await under_way.whole(begun, gone, headers)
 
 
 def _known(loaded: Loaded, ids: list[int]) -> list[int]:
@@ -157,7 +161,8 @@ def _models(serving: Serving) -> dict[str, Any]:
     lineage = Lineage.open(serving.home)
     born = [generation for generation in lineage.born() if lineage.outcome(generation) in ("founded", "promoted")]
     born.sort(key=lambda generation: generation.digest != lineage.head.digest)
-    return {"object": "list", "data": [_told(serving, lineage, generation) for generation in born]}
+    told = [_told(serving, lineage, generation) for generation in born]
+    return {"object": "list", "data": [{**told[0], "id": "HEAD"}, *told]}
 
 
 def _model(serving: Serving, name: str) -> dict[str, Any]:
@@ -184,7 +189,9 @@ def _errors(app: FastAPI) -> None:
         problems = sorted(error.errors(), key=lambda problem: problem["type"].endswith("_type"))
         path = [str(part) for part in problems[0]["loc"][1:]]
         where = ".".join(part for part in path if part.isidentifier() or part.isdigit())  # and no name of a type
-        body = error_body(f"{where}: {problems[0]['msg']}", "invalid", 400, param=path[0] if path else None)
+        body = error_body(
+            ": ".join(filter(None, [where, problems[0]["msg"]])), "invalid", 400, param=path[0] if path else None
+        )
         return JSONResponse(body, status_code=400)
 
     @app.exception_handler(GermlineError)

@@ -122,6 +122,7 @@ class Engine:
         with self._change:
             if self._draining:
                 raise Gone("this generation no longer answers")
+            self._waiting = deque(other for other in self._waiting if not other.given_up)
             if len(self._waiting) >= WAITING * self._batch.rows:
                 raise Busy(f"{self.load} answers are under way", hint="ask again in a second")
             self._waiting.append(answer)

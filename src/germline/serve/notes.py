@@ -9,6 +9,7 @@ from typing import Any
 
 from germline.errors import GermlineError
 from germline.karma.book import Book
+from germline.karma.harvest import CUT
 from germline.serve.requests import Feedback
 from germline.store.home import Home
 
@@ -30,16 +31,17 @@ class Notes:
         self.problem = ""
         """Why the last answer is not in the book, and cannot be rated; empty where it is."""
 
-    def of(self, asked: Sequence[dict[str, str]] | None) -> Callable[[str, str, str], None]:
-        """Takes id, generation and text of the answer to `asked`; None: to no conversation.
+    def of(self, asked: Sequence[dict[str, str]] | None) -> Callable[[str, str, str, str], None]:
+        """Takes id, generation and text of the answer to `asked`, and how it ended; None: to no conversation.
 
         What it takes never raises: an answer that is there is not lost because it cannot be written down (`problem`).
         Nor does it wait for the book while the last answer waited in vain.
         """
 
-        def remember(name: str, generation: str, text: str) -> None:
+        def remember(name: str, generation: str, text: str, ended: str) -> None:
             may = asked is not None and self._may_keep()
-            kept = [*asked, {"role": "assistant", "content": text}] if asked is not None and may else None
+            cut = {"ended": ended} if ended == CUT else {}
+            kept = [*asked, {"role": "assistant", "content": text, **cut}] if asked is not None and may else None
             try:
                 self._book.remember(name, generation, kept, wait=not self.problem)
                 self.problem = ""

@@ -16,6 +16,7 @@ from germline.lineage import Lineage
 from germline.report import card, static, tree
 from germline.rollback import move
 from germline.serve.requests import GENERATION, Request
+from germline.store import ledger
 from germline.store.home import Home
 
 PUBLIC = frozenset({"/", "/page.js", "/page.css"})
@@ -56,7 +57,8 @@ def add(app: FastAPI, home: Home) -> None:
 
     @app.get("/v1/progress")
     async def progress() -> dict[str, Any]:
-        """The latest step of an age-up in flight, and how long ago it was; null where there is none."""
+        """The latest step of an age-up in flight, and how long ago it was; null where there is none. `entries` are
+        the ledger's: where there are more, the tree is another."""
         return await asyncio.to_thread(_in_flight, home)
 
     @app.post("/v1/rollback")
@@ -67,11 +69,12 @@ def add(app: FastAPI, home: Home) -> None:
 
 
 def _in_flight(home: Home) -> dict[str, Any]:
+    entries = ledger.length(home)
     found = in_flight.look(home)
     if found is None:
-        return {"in_flight": None}
+        return {"in_flight": None, "entries": entries}
     told = {**found["data"], "text": found["text"], "memory_bytes": found["memory_bytes"]}
-    return {"in_flight": told, "seconds_ago": round(max(0.0, time.time() - found["time"]), 1)}
+    return {"in_flight": told, "entries": entries, "seconds_ago": round(max(0.0, time.time() - found["time"]), 1)}
 
 
 def _card(home: Home, name: str) -> dict[str, Any]:

@@ -6,9 +6,9 @@ answer to another question is worse than none. Published spec: https://platform.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from germline.karma.book import LONGEST as LONGEST_CORRECTION
 from germline.model.generate import Sampling
@@ -21,6 +21,12 @@ LONGEST_TEXT = 400_000
 """Characters of a prompt or message; the model's context is far shorter."""
 GENERATION = Annotated[str, Field(min_length=1, max_length=80, examples=["HEAD", "g0"])]
 """HEAD, g7, HEAD~1 or the beginning of a hash."""
+NEUTRAL: dict[str, tuple[object, ...]] = {
+    "tools": ([],), "tool_calls": ([],), "functions": ([],), "logit_bias": ({},), "metadata": ({},), "store": (False,),
+    "response_format": ({"type": "text"},), "suffix": ("",), "tool_choice": ("none", "auto"), "annotations": ([],),
+    "parallel_tool_calls": (True, False), "modalities": (["text"],), "service_tier": ("auto", "default"),
+}  # fmt: skip
+"""What OpenAI's requests and messages may hold that asks for nothing, by name."""
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Stop = Annotated[str, Field(min_length=1, max_length=64)]
 Id = Annotated[int, Field(ge=0, lt=2**31)]
@@ -28,6 +34,19 @@ Id = Annotated[int, Field(ge=0, lt=2**31)]
 
 class Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_changes_nothing(cls, given: Any) -> Any:
+        """Clients send along what they were not asked for: null, which stands for what is left out, and what NEUTRAL
+        holds, such as an empty list of tools."""
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if value is not None and not _is_neutral(name, value)}
+
+
+def _is_neutral(name: str, value: object) -> bool:
+    return name in NEUTRAL and any(value is one or (value == one and type(value) is type(one)) for one in NEUTRAL[name])
 
 
 class StreamOptions(Request):
@@ -86,6 +105,12 @@ class Completion(Generate):
     echo: Literal[False] | None = False
     best_of: Literal[1] | None = 1
 
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _of_one(cls, given: Any) -> Any:
+        """A list of one prompt, as some clients always send."""
+        return given[0] if isinstance(given, list) and len(given) == 1 and isinstance(given[0], str | list) else given
+
 
 class TextPart(Request):
     type: Literal["text"]
@@ -94,7 +119,15 @@ class TextPart(Request):
 
 class Message(Request):
     role: Literal["system", "user", "assistant"]
+    """`developer` is OpenAI's newer name for `system`."""
+    name: str | None = Field(default=None, max_length=256)
+    """Who of several says so; nothing here goes by it."""
     content: Text | Annotated[list[TextPart], Field(min_length=1, max_length=64)]
+
+    @field_validator("role", mode="before")
+    @classmethod
+    def _as_it_was_called(cls, given: Any) -> Any:
+        return "system" if given == "developer" else given
 
     @property
     def text(self) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -114,7 +113,9 @@ class Impatient(H11Protocol):
 
     def _look_at_it(self) -> None:
         was_silent, kept_alive = self._silent, self.timeout_keep_alive_task is not None  # which has a limit of its own
-        self._silent = self.conn.their_state is h11.IDLE and not kept_alive
+        # Whoever goes on sending after its answer is at an end asks nothing either.
+        answering = self.cycle is not None and not self.cycle.response_complete
+        self._silent = not answering and not kept_alive
         if was_silent and self._silent:
             self.transport.close()
         else:

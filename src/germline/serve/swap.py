@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -112,6 +112,10 @@ class Serving:
             self._guest = self._load(lineage, meant)
             return self._guest
 
+    def has_loaded(self, name: str) -> bool:
+        """Whether who is named so answers already."""
+        return name == "HEAD" or any(one.name == name for one in self._loaded())
+
     def submit(self, name: str, answer: Callable[[Loaded], Answer]) -> tuple[Loaded, Answer]:
         """Have it answered, and tell by whom: `answer` is made for that generation.
 
@@ -169,11 +173,16 @@ class Serving:
 
     def _swap(self, lineage: Lineage, newcomer: Generation) -> None:
         with self._loading:
-            took_over = self._answering(newcomer) or self._load(lineage, newcomer)
-            moved = self._remapped(took_over)
+            took_over = self._represented(self._answering(newcomer)) or self._load(lineage, newcomer)
+            try:
+                moved = self._remapped(took_over)
+            except BaseException:
+                if took_over.engine is not (self._guest and self._guest.engine):
+                    took_over.engine.drain()
+                raise
             heaps.give_back()  # what reading its weights took
             before, self.head = self.head, took_over
-            self._guest = None if self._guest is took_over else self._guest
+            self._guest = None if self._guest and self._guest.engine is took_over.engine else self._guest
         before.engine.hand_over()
         self._leaving.append(before.engine)
         self.swaps, self.moved = self.swaps + 1, moved
@@ -189,13 +198,18 @@ class Serving:
         if len(self._leaving) < before:
             heaps.give_back()
 
+    def _represented(self, guest: Loaded | None) -> Loaded | None:
+        """A guest with the fragments that the plan names now: it knows those of when it was loaded."""
+        if guest is None or [*(named := self._fragments().named)] == [*guest.fragments.named.values()]:
+            return guest
+        known = apart(lambda: represent(guest.speaker, guest.generation.digest, named))
+        return replace(guest, fragments=known)
+
     def _remapped(self, newcomer: Loaded) -> list[Moved]:
         """What becomes of the fragments. GermlineError for a lost one, if the plan would have that block the swap."""
         moved, policy = remap(self.head.fragments, newcomer.fragments), self._fragments()
         lost = [one.name for one in moved if one.lost]
         if lost and policy.lost == "block":
-            if newcomer is not self._guest:
-                newcomer.engine.drain()
             problem = f"{newcomer.name} has lost the fragment {' and '.join(lost)}: {in_words(moved)}"
             raise LostFragment(problem, policy)
         return moved
@@ -247,6 +261,7 @@ def warm_up(loaded: Loaded) -> None:
         while not isinstance(piece := told.get(timeout=WARM_UP_SECONDS), Ended):
             pass
     except queue.Empty:
-        raise PlanError(f"{loaded.name} said nothing in {WARM_UP_SECONDS:.0f} seconds") from None
+        problem = f"{loaded.name} said nothing in {WARM_UP_SECONDS:.0f} seconds"
+        raise GermlineError(problem, hint="end what else this machine is at, and ask again") from None
     if piece.reason == "failed":
         raise GermlineError(f"{loaded.name} cannot answer: {piece.error}", hint="germline verify")

@@ -24,6 +24,14 @@ GUESTS = ThreadPoolExecutor(1, "guests")
 """Where generations that were asked for by name are loaded, which takes seconds: HEAD's questions wait for no guest."""
 
 
+LOOK_SECONDS = 0.5
+"""Between two looks at whether a client that waits for its first word is there."""
+
+
+class ClientLeft(Exception):
+    """Whoever asked is there no more."""
+
+
 @dataclass(slots=True)
 class Begun:
     """An answer under way: who gives it, its first piece, and the queue of the others."""
@@ -34,14 +42,14 @@ class Begun:
     pieces: asyncio.Queue[Piece]
     spelling: Spelling
     form: Form
-    remember: Callable[[str, str, str], None]
-    """Told id, generation and text of the whole answer, before the client hears its end."""
+    remember: Callable[[str, str, str, str], None]
+    """Told id, generation and text of the whole answer, and how it ended, before the client hears its end."""
     tokens: int = 0
     """Of the answer, as far as it was read: what an engine says beyond a stop sequence counts for nobody."""
 
-    async def end(self, text: str) -> None:
+    async def end(self, text: str, reason: str) -> None:
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(BOOK, self.remember, self.form.id, self.form.digest, text)
+        await loop.run_in_executor(BOOK, self.remember, self.form.id, self.form.digest, text, reason)
 
     async def shown(self) -> AsyncIterator[Shown | Ended]:
         """Text as it may be shown, with its tokens; the last is how it ended. Left early, the place is free."""
@@ -73,11 +81,12 @@ async def begin(
     kind: Kind,
     ids: Callable[[Loaded], list[int]],
     top: int | None,
-    remember: Callable[[str, str, str], None],
+    remember: Callable[[str, str, str, str], None],
     longest: int | None,
+    gone: Callable[[], Awaitable[bool]],
 ) -> Begun:
     """Ask for an answer of at most `longest` tokens, and wait for its first piece: until then it may be passed on to
-    another generation. `ids` makes the prompt for whoever answers."""
+    another generation. `ids` makes the prompt for whoever answers. ClientLeft where the client has `gone` by then."""
     loop, pieces = asyncio.get_running_loop(), asyncio.Queue[Piece]()
 
     def receive(piece: Piece) -> None:
@@ -93,9 +102,9 @@ async def begin(
 
     first: Piece = Ended("passed on")
     while first == Ended("passed on"):  # by a generation that gave way while this one waited
-        pool = None if asked.model == "HEAD" else GUESTS
+        pool = None if serving.has_loaded(asked.model) else GUESTS
         loaded, answer = await loop.run_in_executor(pool, serving.submit, asked.model, made)
-        first = await _first(answer, pieces)
+        first = await _first(answer, pieces, gone)
     name = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{secrets.token_hex(12)}"
     tokenizer = loaded.speaker.tokenizer
     form = Form(kind=kind, id=name, generation=loaded.name, digest=loaded.generation.digest, tokenizer=tokenizer,
@@ -103,11 +112,16 @@ async def begin(
     return Begun(loaded, answer, first, pieces, Spelling(tokenizer.speller(), asked.stops), form, remember)
 
 
-async def _first(answer: Answer, pieces: asyncio.Queue[Piece]) -> Piece:
-    """Who answers is said with the first piece, and not before: until then it may be another."""
+async def _first(answer: Answer, pieces: asyncio.Queue[Piece], gone: Callable[[], Awaitable[bool]]) -> Piece:
+    """Who answers is said with the first piece, and not before: until then it may be another. While it waits in the
+    queue its client may leave, whose place is another's then."""
     try:
-        return await pieces.get()
-    except asyncio.CancelledError:
+        while True:
+            with suppress(TimeoutError):
+                return await asyncio.wait_for(pieces.get(), LOOK_SECONDS)
+            if await gone():
+                raise ClientLeft
+    except (asyncio.CancelledError, ClientLeft):
         answer.given_up = True
         raise
 
@@ -135,7 +149,7 @@ async def events(begun: Begun) -> AsyncIterator[bytes]:
             elif piece.reason == "failed":
                 yield event(error_body(piece.error, "failed", 500))
             else:
-                await begun.end(text)
+                await begun.end(text, piece.reason)
                 for told in begun.form.closing(piece.reason, len(begun.answer.prompt), begun.tokens):
                     yield told
     except Exception as error:
@@ -150,10 +164,15 @@ async def whole(begun: Begun, gone: Callable[[], Awaitable[bool]], headers: dict
         if isinstance(piece, Ended):
             if piece.reason == "failed":
                 return JSONResponse(error_body(piece.error, "failed", 500), status_code=500, headers=headers)
-            await begun.end("".join(part.text for part in shown))
+            await begun.end("".join(part.text for part in shown), piece.reason)
             prompt, tokens = len(begun.answer.prompt), begun.tokens
             return JSONResponse(begun.form.whole(shown, piece.reason, prompt, tokens), headers=headers)
         shown.append(piece)
         if len(shown) % 16 == 0 and await gone():
             break
-    return Response(status_code=499)  # to nobody
+    return to_nobody()
+
+
+def to_nobody() -> Response:
+    """What is sent where the client has left."""
+    return Response(status_code=499)

@@ -179,24 +179,31 @@ async function moveHead(to) {
 // --- training, live ----------------------------------------------------------------------------------
 
 let losses = [];
-let last = null;
+let seen;
 
 async function watch() {
-  const { in_flight: now, seconds_ago: ago } = await get("/v1/progress");
+  const { in_flight: now, seconds_ago: ago, entries } = await get("/v1/progress");
   if ($("notice").textContent === DOWN) await enter(); // it was begun anew, maybe with other settings
-  if (last && !now) { // a generation was born, and maybe took HEAD from the one whose card is open
+  if (seen !== undefined && entries !== seen) { // one was born, HEAD was moved: here, in a terminal, by whomever
     await showTree();
     await showCard(open);
   }
-  if (!now || (last && now.step < last.step)) losses = [];
-  last = now;
+  seen = entries;
+  if (!now || now.step < (losses.at(-1)?.[0] ?? 0)) losses = [];
   $("training").hidden = !now;
   if (now) showTraining(now, ago);
 }
 
 function showTraining(now, ago) {
   $("doing").textContent = now.step ? "" : now.text;
-  if (!now.step) return;
+  const silent = ago > 60 ? `Silent for ${duration(ago)}: it may have been stopped; germline evolve goes on.` : "";
+  if ($("pace").textContent !== silent) $("pace").textContent = silent;
+  $("steps").hidden = !now.step;
+  if (!now.step) { // an earlier step's numbers tell nothing of what is being done now
+    $("numbers").replaceChildren();
+    $("curve").setAttribute("points", "");
+    return;
+  }
   if (losses.at(-1)?.[0] !== now.step) losses.push([now.step, now.loss]);
   Object.assign($("steps"), { max: now.steps, value: now.step });
   const told = { step: `${now.step} of ${now.steps}`, loss: now.loss?.toFixed(3), "tokens/s": now.tokens_per_second?.toFixed(0),
@@ -206,8 +213,6 @@ function showTraining(now, ago) {
   const [least, most] = [Math.min(...losses.map(([, y]) => y)), Math.max(...losses.map(([, y]) => y))];
   $("curve").setAttribute("points", losses.map(([x, y]) =>
     `${(100 * x) / now.steps},${38 - (36 * (y - least)) / (most - least || 1)}`).join(" "));
-  const silent = ago > 60 ? `Silent for ${duration(ago)}: it may have been stopped; germline evolve goes on.` : "";
-  if ($("pace").textContent !== silent) $("pace").textContent = silent;
 }
 
 const duration = (s) => (s === undefined || s === null ? "" : s < 90 ? `${Math.round(s)} s` : `${Math.round(s / 60)} min`);
