@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import queue
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -259,3 +262,34 @@ def test_a_reader_that_is_gone_holds_up_nothing(recwarn: pytest.WarningsRecorder
         for place in range(3):
             on_event(Event(kind="note", text=str(place)))
     assert told == ["0"] and not recwarn.list
+
+
+SLOW = """
+import signal, sys, time
+from germline.cli import main
+from germline.speaker import Speaker
+
+of = Speaker.of
+
+def slowly(lineage, generation, on):
+    if generation.name != "g3":
+        print("loading", flush=True)
+        time.sleep(600)
+    return of(lineage, generation, on)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+Speaker.of = slowly
+sys.exit(main(["serve", "--port", "0", "--home", sys.argv[1]]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT can be sent there")
+def test_ctrl_c_waits_for_no_generation_that_is_loaded(home: Home) -> None:
+    command = [sys.executable, "-c", SLOW, str(home.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout and "g3 answers at" in server.stdout.readline()
+        move(home, "g1")
+        assert server.stdout.readline() == "loading\n"
+        server.send_signal(signal.SIGINT)
+        _, said = server.communicate(timeout=300)
+        assert server.returncode == 130 and "Traceback" not in said, said

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from germline.cli import options, output, progress
-from germline.errors import PlanError
+from germline.errors import Interrupted, PlanError
 from germline.settings import Plan, load_plan
 from germline.store.home import Home
 
@@ -84,7 +88,17 @@ def command(
         finally:
             if notes:
                 notes.close()
+            if serving.is_loading:
+                _end_at_once()
     return None
+
+
+def _end_at_once() -> NoReturn:
+    """Without waiting for the thread that loads a generation: Python would abort with it in the midst of torch."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(Interrupted.exit_code)
 
 
 def keeps(home: Home) -> bool:

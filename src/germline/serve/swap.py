@@ -112,6 +112,11 @@ class Serving:
             self._guest = self._load(lineage, meant)
             return self._guest
 
+    @property
+    def is_loading(self) -> bool:
+        """Whether a generation is on its way, which cannot be broken off."""
+        return self._loading.locked()
+
     def has_loaded(self, name: str) -> bool:
         """Whether who is named so answers already."""
         return name == "HEAD" or any(one.name == name for one in self._loaded())
