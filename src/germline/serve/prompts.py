@@ -9,14 +9,19 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
 from germline import foreign
 from germline.errors import GermlineError, PlanError
 from germline.records import Turn
 from germline.serve.requests import Message
 from germline.speaker import Speaker
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 Prompts = Callable[[Speaker, Sequence[Message]], list[int]]
 """The ids that an answer to these messages continues. PromptError for messages that have no such form."""
@@ -42,14 +47,13 @@ def templated(path: Path, sha256: str = "") -> Prompts:
     `sha256` says. What messages say is put in as it is: a template that would change it is refused when it is used,
     but for `trim`, which takes nothing away."""
     from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     try:
         data = foreign.read(path)
         found = hashlib.sha256(data).hexdigest()
         if sha256 and found != sha256.lower():
             raise PlanError(f"{path}: its SHA-256 is {found}", hint="pin the template that you mean")
-        template = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(data.decode())
+        template = _environment().from_string(data.decode())
     except OSError as error:
         raise PlanError(f"{path}: {error.strerror}") from error
     except (TemplateError, UnicodeDecodeError) as error:
@@ -75,3 +79,30 @@ def templated(path: Path, sha256: str = "") -> Prompts:
         return [index for part in ids for index in part]
 
     return prompts
+
+
+def _environment() -> Environment:
+    """What Hugging Face's templates are written for: loops that break, `strftime_now`, `raise_exception`, and marks of
+    what the assistant says (`generation`), which add nothing."""
+    from jinja2 import ext, nodes
+    from jinja2.parser import Parser
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(ext.Extension):
+        tags = {"generation"}  # noqa: RUF012 - as Jinja wants it
+
+        def parse(self, parser: Parser) -> list[nodes.Node]:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    def raise_exception(message: str) -> None:
+        raise ValueError(message)
+
+    made = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[ext.loopcontrols, Generation]
+    )
+    made.globals |= {
+        "raise_exception": raise_exception,
+        "strftime_now": lambda form: datetime.now().strftime(form),
+    }
+    return made
