@@ -81,7 +81,8 @@ def side_by_side(home: Path) -> None:
         for generation in ("g0", "HEAD"):
             words = ["chat", generation, "--home", str(home), "--greedy", "--once", question]
             command = [sys.executable, "-m", "germline", *words]
-            answer = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
+            spoken = {**os.environ, "PYTHONIOENCODING": "utf-8"}  # a pipe on Windows is of another code page
+            answer = subprocess.run(command, check=True, capture_output=True, encoding="utf-8", env=spoken).stdout
             print(f"  {generation:>4}  {' '.join(answer.split())[:100]}", flush=True)
 
 

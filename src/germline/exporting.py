@@ -73,6 +73,7 @@ def export(
     that is none and for a program that is not installed, DoesNotFit where the disk is too small.
     """
     quantization = known(quantization)
+    lineage.home.require_outside(directory)
     disk.require_free(directory)
     source = source_of(lineage, generation)
     _require_disk(directory, source)

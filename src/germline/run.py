@@ -102,7 +102,7 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
     directory = lineage.home.runs / f"g{number}"
     disk.make_directory(lineage.home.runs)
     _put_back(lineage.home, directory)
-    for leftover in sorted(path for path in lineage.home.runs.iterdir() if path.is_dir()):
+    for leftover in lineage.home.run_directories():
         if leftover != directory:
             _clear(lineage.home, leftover)
     if (directory / RUN).exists() and not restart:

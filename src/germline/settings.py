@@ -67,7 +67,7 @@ class Curriculum(Section):
     """What comes first within an epoch."""
     row_tokens: int = Field(default=512, ge=32, le=8192)
     """Longest row, in tokens. Longer documents continue in the next row."""
-    batch_tokens: int = Field(default=384, ge=32)
+    batch_tokens: int = Field(default=384, ge=32, le=1 << 24)
     """Tokens per optimizer step, padding included."""
 
 
@@ -120,7 +120,7 @@ class Training(Section):
     """Compile what lies between matrix products. auto: where a C++ compiler is there and the run is long."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train. auto: the GPU, where there is one."""
-    threads: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0, le=4096)
     """Threads of the matrix products; 0 takes the physical cores. Results are bit-exact per thread count."""
 
     @model_validator(mode="after")
@@ -209,7 +209,7 @@ class Budget(Section):
     """Most tokens a generation trains on, all attempts counted: what a kill made it repeat costs again."""
     minutes: float = Field(default=0.0, ge=0.0)
     """Most minutes a generation takes, exams included, all attempts counted."""
-    memory_gb: float = Field(default=0.0, ge=0.0)
+    memory_gb: float = Field(default=0.0, ge=0.0, le=1e6)
     """Memory that training may use, in GiB, of the GPU or of the machine; 0 takes what is free."""
     disk_gb: float = Field(default=0.0, ge=0.0)
     """Disk space that a generation may take, in GiB: what it keeps, and its run while it lasts."""
@@ -232,7 +232,7 @@ class Karma(Section):
     """Most points that one source earns in a day (UTC)."""
     day_quota: float = Field(default=50.0, ge=0.0)
     """Most points that all earn in a day."""
-    cooldown_hours: float = Field(default=6.0, ge=0.0)
+    cooldown_hours: float = Field(default=6.0, ge=0.0, le=1e6)
     """How long nothing is begun after an age-up that was not promoted. Its karma is kept."""
     keep_conversations: bool = False
     """Keep the words of what was answered, so that corrections and well-rated answers can be learned."""

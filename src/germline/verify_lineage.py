@@ -6,7 +6,8 @@ With -I nothing is imported from beside this file. Every file is hashed again; t
 the rules on who may sign what are checked, and an archive byte for byte. Nothing is changed, no link is followed. Exit
 code: 0 whole, 1 not, 2 nothing to check. A lineage rolled back as a whole, or cut at the end of its ledger, is whole in
 itself: only a checkpoint line tells. What an archive lacks is named. Of an export it is told that its files are those
-that `germline.json` says, and that its generations and a `model.safetensors` were signed. What nobody signed is named.
+that `germline.json` says, and that its generations, what it says of them and a `model.safetensors` were signed. What
+nobody signed is named; of `germline.json` itself that is the license, the base model and germline's version.
 Not told: whether it answers as they do (see `parity.json`), who holds the keys.
 """
 
@@ -345,7 +346,8 @@ def exported(path: Path) -> Iterator[tuple[str, str]]:
     weights = told["about"].get("weights")
     if told["files"].get("model.safetensors", {}).get("digest", weights) != weights:
         yield "model.safetensors", "is not the weights that were signed"
-    keys, parent = set(told["charter"]["keys"].values()), None
+    charter, keys, parent = told["charter"], set(told["charter"]["keys"].values()), None
+    said = {"lineage": charter["name"], "lineage_id": charter["id"]}
     for manifest, signed in zip(told["generations"], told["ledger"]):  # noqa: B905 - Python 3.9 has no strict
         if not (shaped(manifest, MANIFEST) and shaped(signed, LEDGER)):
             yield "germline.json", "does not hold what it should"
@@ -358,11 +360,22 @@ def exported(path: Path) -> Iterator[tuple[str, str]]:
             yield "germline.json", f"names {digest}, which no key of the lineage signed"
         elif manifest["parent"] != parent:
             yield "germline.json", f"{digest} does not descend from the one before it"
-        parent = digest
+        if parent is None:  # what a lineage is called and who may sign for it was signed when it was founded
+            own = "sha256:" + hashlib.sha256(canonical(charter)).hexdigest()
+            founded = signed["entry"]["kind"] == "founded" and charter["keys"].get("trainer") in signed["signatures"]
+            if not founded or signed["entry"]["previous"] != own:
+                yield "germline.json", "names another lineage, or other keys, than its founding entry"
+            said["founder"] = digest
+        elif "delta/train.jsonl" in manifest["files"]:
+            said[f"data_g{signed['entry']['number']}"] = manifest["files"]["delta/train.jsonl"]["digest"]
+        said["ledger_entry"], parent = entry, digest
     line = [(f"g{signed['entry']['number']}", parent, manifest["weights"]["digest"])] if parent else []
     about = tuple(told["about"].get(name) for name in ("generation", "id", "weights"))
     if len(told["generations"]) != len(told["ledger"]) or about not in line:
         yield "germline.json", "is not of the generation that it is about"
+    for name in sorted(said):
+        if told["about"].get(name) != said[name]:
+            yield "germline.json", f"says another {name} than was signed"
 
 
 def digest_of(path: Path) -> str:

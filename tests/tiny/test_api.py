@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +20,11 @@ from germline.store.home import Home
 def test_a_program_comes_of_age_and_goes_back(founded: Path, copy_of: Callable[[Path], Home], tmp_path: Path) -> None:
     home = copy_of(founded)
     home.plan.write_text(home.plan.read_text().replace("epochs = 5", "epochs = 4"), encoding="utf-8")
+    if os.name != "nt":  # where links need a privilege; a run may lie on another disk
+        (tmp_path / "fast").mkdir()
+        shutil.rmtree(home.runs)
+        home.runs.symlink_to(tmp_path / "fast")
+    (home.runs / "notes").mkdir()
     lineage = germline.Lineage.open(home.root)
     generator = ResponseGenerator(lineage)
     before = generator.answer("Who made the fog horn?")
@@ -26,6 +33,7 @@ def test_a_program_comes_of_age_and_goes_back(founded: Path, copy_of: Callable[[
     assert generator.name == lineage.head.name == "g1" and lineage.head.outcome == "promoted"
     assert generator.answer("Who made the fog horn?") != before
     assert trigger_age_up(lineage) == "nothing new to learn"
+    assert [path.name for path in home.runs.iterdir() if path.is_dir()] == ["notes"]  # its owner's
     assert [one.name for one in lineage.generations] == ["g0", "g1"]
     assert len(lineage.facts("g1")) == 10 and not lineage.verify().problems
     assert lineage.rollback("g0").name == "g0" == germline.Lineage.open(home.root).head.name

@@ -21,6 +21,7 @@ import pytest
 
 from germline.cli import _interruptible, chat, main
 from germline.cli.plan import starter
+from germline.corpus.read import read
 from germline.errors import DoesNotFit, Interrupted
 from germline.lineage import Generation, Lineage
 from germline.marks import Score, Scorecard
@@ -127,6 +128,50 @@ def test_feed_takes_globs_and_refuses_what_is_not_there(home: Home, tmp_path: Pa
     assert main(["feed", "--drop", "../*.mdd"]) == 2
     assert "did you mean '../*.md'?" in capsys.readouterr().err
     assert load_plan(home.plan).data.sources == ("../*.md",)
+
+
+def test_a_glob_in_a_folder_with_brackets_finds_its_files(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "a [b]").mkdir()
+    (tmp_path / "a [b]" / "c.md").write_text("The tower is white.\n", encoding="utf-8")
+    assert main(["feed", str(tmp_path / "a [b]" / "*.md")]) == 0
+    (source,) = load_plan(home.plan).data.sources
+    assert [row.source for row in read([source], home.root, voice="assistant", strict=True)] != []
+    assert main(["feed", str(tmp_path / "a [b]" / "*.md")]) == 0
+    assert "is a source already" in capsys.readouterr().err
+    assert main(["feed", "--drop", str(tmp_path / "a [b]" / "*.md")]) == 0
+    assert load_plan(home.plan).data.sources == ()
+
+
+def test_of_two_feeds_at_once_none_is_lost(home: Home, tmp_path: Path) -> None:
+    names = [f"notes{n}" for n in range(4)]
+    for name in names:
+        (tmp_path / name).mkdir()
+    command = [sys.executable, "-m", "germline", "feed", "--home", str(home.root)]
+    running = [subprocess.Popen([*command, str(tmp_path / name)], stdout=subprocess.DEVNULL) for name in names]
+    assert [one.wait(timeout=120) for one in running] == [0, 0, 0, 0]
+    assert sorted(load_plan(home.plan).data.sources) == [f"../{name}" for name in names]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_a_link_that_leads_to_itself_is_an_error(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for words in (["feed", "loop"], ["archive", "g1", "-o", "loop"]):
+        assert main(words) in (1, 2)
+        assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize("place", ["ledger/000009.json", "objects/x.html", "archive.json", "runs/x.html", "cache/x"])
+def test_nothing_for_others_is_written_into_the_store(home: Home, place: str, capsys: Captured) -> None:
+    target = str(home.root / place)
+    for words in (["report", "-o", target], ["diff", "g0", "g1", "--picture", target], ["archive", "g1", "-o", target]):
+        assert main(words) == 2, words
+        assert "lies inside the lineage" in capsys.readouterr().err
+    assert not Path(target).exists() and main(["verify"]) == 0
+
+
+def test_words_that_are_no_utf_8_are_an_error(home: Home, capsys: Captured) -> None:
+    assert main(["karma", "add", "1", "--reason", "\udcff"]) == 1
+    assert "holds bytes that are no UTF-8" in capsys.readouterr().err
 
 
 def test_feed_writes_a_section_that_is_missing(home: Home, tmp_path: Path) -> None:

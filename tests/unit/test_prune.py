@@ -183,7 +183,9 @@ def test_what_germline_did_not_write_is_not_touched(home: Home, tmp_path: Path) 
     for path in (
         home.objects / "cd" / name, home.objects / "notes.txt", home.generations / "g1.json", home.ledger / "old.txt",
         home.cache / name, home.objects / "cd" / f".tmp-{'0' * 15}", home.root / f".tmp-{'0' * 16}",
+        home.runs / "notes" / "a.txt", home.runs / "g3-old" / "b.txt",
     ):  # fmt: skip
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"mine")
     (home.runs / "link").symlink_to(outside)
     (home.objects / "cd" / f".tmp-{'1' * 16}").mkdir()

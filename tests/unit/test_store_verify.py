@@ -103,7 +103,7 @@ def test_leftovers_are_counted_and_are_no_damage(home: Home) -> None:
 
 def test_what_a_run_has_not_yet_named_is_pending(home: Home) -> None:
     head = ledger.head(ledger.entries(home))
-    run = home.runs / "one"
+    run = home.runs / "g9"
     disk.make_directory(run)
     digest = grow(home, 3, head)
     report = verify(home)
@@ -294,7 +294,7 @@ def test_a_run_stopped_anywhere_loses_nothing(pristine: Home, tmp_path: Path, ho
     for at in range(1, 1000):
         forget()
         home = Home(Path(shutil.copytree(pristine.root, tmp_path / "home")))
-        disk.make_directory(home.runs / "one")
+        disk.make_directory(home.runs / "g9")
         status = in_a_process_that_fails(home, at, how)
         assert status in (0, 1, 4, 9), at
         report = verify(home)
@@ -303,7 +303,7 @@ def test_a_run_stopped_anywhere_loses_nothing(pristine: Home, tmp_path: Path, ho
         assert {name: (home.root / name).read_bytes() for name in before} == before
         assert ledger.head(ledger.entries(home)) in (parent, expected)
         assert evolve(home) == expected == ledger.head(ledger.entries(home))
-        disk.remove_tree(home.root, home.runs / "one")
+        disk.remove_tree(home.root, home.runs / "g9")
         assert verify(home).problems == ()
         shutil.rmtree(home.root)
         if status == 0:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from germline import verify_lineage
 from germline.errors import StoreDamaged
-from germline.lineage import Lineage
+from germline.lineage import TRAIN, Lineage
 from germline.records import canonical_json, digest_of, plain
 from germline.store import keys, ledger, objects, witness
 from germline.store.archive import archive
@@ -74,7 +74,7 @@ def test_what_is_no_signature_is_none() -> None:
 
 def test_it_is_one_file_of_the_standard_library() -> None:
     source = FILE.read_text(encoding="utf-8")
-    assert len(source.splitlines()) <= 400
+    assert len(source.splitlines()) <= 420
     ast.parse(source, feature_version=(3, 9))
     imported = set()
     for node in ast.walk(ast.parse(source)):
@@ -244,7 +244,11 @@ def export_of(home: Home, directory: Path, file: str = "model.safetensors") -> P
     (directory / file).write_bytes(b"weights 1")
     (directory / "README.md").write_bytes(b"what it is\n")
     head = line[-1]
-    about = {"generation": head.name, "id": head.digest, "weights": head.manifest.weights.digest}
+    about = {"generation": head.name, "id": head.digest, "weights": head.manifest.weights.digest,
+             "lineage": home.name, "lineage_id": home.charter.id, "founder": line[0].digest,
+             "ledger_entry": head.birth.digest}  # fmt: skip
+    for one in line[1:]:
+        about[f"data_{one.name}"] = one.manifest.files[TRAIN].digest
     files = {path.name: plain(objects.hash_file(path)) for path in directory.iterdir()}
     (directory / "parity.json").write_bytes(b'{"opened":false}')
     (directory / "germline.json").write_bytes(canonical_json({
@@ -285,6 +289,24 @@ def test_changed_weights_of_an_export_are_found_whatever_it_says_of_them(home: H
     found = changed(export, lambda told: told["about"].update(weights=digest))
     assert found.stdout.startswith("germline.json is not of the generation that it is about\n1 problems\n")
     assert found.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda told: told["charter"].update(name="another"), "names another lineage, or other keys"),
+        (lambda told: told["charter"]["keys"].update(arbiter="0" * 64), "names another lineage, or other keys"),
+        (lambda told: told["about"].update(lineage="another"), "says another lineage than was signed"),
+        (lambda told: told["about"].update(founder="sha256:" + "0" * 64), "says another founder"),
+        (lambda told: told["about"].update(data_g1="sha256:" + "0" * 64), "says another data_g1"),
+        (lambda told: told["about"].pop("ledger_entry"), "says another ledger_entry"),
+    ],
+)
+def test_an_export_cannot_name_another_lineage_other_keys_or_other_data(
+    home: Home, tmp_path: Path, change: Callable[[dict[str, Any]], object], problem: str
+) -> None:
+    found = changed(export_of(home, tmp_path / "out"), change)
+    assert found.returncode == 1 and f"germline.json {problem}" in found.stdout
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         too_many = error.errno in (errno.EMFILE, errno.ENFILE)
         hint = "let processes open more files (ulimit -n)" if too_many else "check the path and who may read it"
         return _fail(1, f"{error.filename}: {error.strerror}", hint, as_json)
+    except RuntimeError as error:  # as Python before 3.13 says it
+        if "Symlink loop" not in str(error):
+            raise
+        return _fail(1, str(error), "a link leads to itself: check the path", as_json)
     return code if isinstance(code, int) else 0
 
 

@@ -35,6 +35,8 @@ def command(one: str, other: str, picture: Path | None, home: Home, as_json: boo
 
     Marks on the exams that both sat, rows that only one has learned, plans, and how far each layer moved.
     """
+    if picture is not None:
+        home.require_outside(picture)
     lineage = Lineage.open(home)
     compared = comparison.document(lineage, lineage.resolve(one), lineage.resolve(other))
     if picture is not None:

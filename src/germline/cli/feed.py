@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 import tomlkit
+from filelock import FileLock, Timeout
 from tomlkit.items import Array
 
 from germline.cli import options, output
-from germline.errors import PlanError, did_you_mean
+from germline.errors import Locked, PlanError, did_you_mean
 from germline.settings import load_plan
 from germline.store import disk
 from germline.store.home import Home
+
+LOCK, PATIENCE = "feed.lock", 10.0
+"""In `runs/`, and seconds that one feed waits for another."""
 
 
 @click.command(
@@ -33,12 +38,13 @@ def command(paths: tuple[str, ...], drop: bool, home: Home, as_json: bool) -> No
     PATH is a file, a folder or a glob; it goes into [data] sources of germline.toml. Nothing is read or
     copied before `germline evolve`, and what ancestors learned already is skipped there.
     """
-    before = list(dict.fromkeys(load_plan(home.plan).data.sources))  # one that is listed twice is one
-    after = list(before)
-    for path in paths:
-        _drop(home, after, path) if drop else _add(home, after, path)
-    if after != before:
-        _write(home, after)
+    with _alone(home) if paths else nullcontext():
+        before = list(dict.fromkeys(load_plan(home.plan).data.sources))  # one that is listed twice is one
+        after = list(before)
+        for path in paths:
+            _drop(home, after, path) if drop else _add(home, after, path)
+        if after != before:
+            _write(home, after)
     if as_json:
         changed = {
             "added": [s for s in after if s not in before],
@@ -49,13 +55,26 @@ def command(paths: tuple[str, ...], drop: bool, home: Home, as_json: bool) -> No
         output.say(after or "no sources yet; `germline feed PATH` adds one")
 
 
+@contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """Of two feeds at once the second sees what the first has written. Not the lineage's lock, which an age-up holds
+    for hours."""
+    disk.make_directory(home.runs)
+    try:
+        with FileLock(home.runs / LOCK, timeout=PATIENCE):
+            yield
+    except Timeout as error:
+        raise Locked("another `germline feed` is at work in this lineage", hint="run it again in a moment") from error
+
+
 def _add(home: Home, sources: list[str], path: str) -> None:
     if not path:
         raise PlanError("an empty path names nothing", hint="name a file, a folder or a glob; nothing was changed")
     if Path(path).resolve() == home.root.resolve():
         hint = "name what is to be learned, a folder in it, say; nothing was changed"
         raise PlanError(f"{path} is the lineage itself, which learns nothing from its own files", hint=hint)
-    if not Path(path).exists() and not any(glob.iglob(path, recursive=True)):  # noqa: PTH207 - ** as the corpus reads it
+    found = glob.iglob(_stored(home, Path(path)), root_dir=home.root, recursive=True)  # noqa: PTH207 - as the corpus
+    if not Path(path).exists() and not any(found):
         raise PlanError(f"{path}: there is no such file or folder", hint="check the path; nothing was changed")
     if known := _same(home, sources, path):
         output.note(f"{known} is a source already")
@@ -73,8 +92,8 @@ def _drop(home: Home, sources: list[str], path: str) -> None:
 
 
 def _same(home: Home, sources: Sequence[str], path: str) -> str | None:
-    wanted = Path(path).resolve()
-    return next((source for source in sources if (home.root / source).resolve() == wanted), None)
+    wanted, stored = Path(path).resolve(), _stored(home, Path(path))
+    return next((one for one in sources if one == stored or (home.root / one).resolve() == wanted), None)
 
 
 def _stored(home: Home, path: Path) -> str:
@@ -83,7 +102,12 @@ def _stored(home: Home, path: Path) -> str:
     if any("\ud800" <= sign <= "\udfff" for sign in str(whole)):  # bytes that are no UTF-8, as POSIX names may hold
         raise PlanError(f"{str(whole)!r} cannot stand in a plan", hint="rename it, or name the folder it is in")
     near = root.parent if root.parent != root.parent.parent else root  # "beside" must not mean the whole disk
-    return Path(os.path.relpath(whole, root)).as_posix() if whole.is_relative_to(near) else whole.as_posix()
+    named = Path(os.path.relpath(whole, root)) if whole.is_relative_to(near) else whole
+    if whole.exists():
+        return named.as_posix()
+    # Of a pattern the folders that are there are no part, whatever they are called: `a [b]/*.md`.
+    pattern = len(whole.parts) - len(next(above for above in whole.parents if above.exists()).parts)
+    return Path(*map(glob.escape, named.parts[:-pattern]), *named.parts[-pattern:]).as_posix()
 
 
 def _write(home: Home, sources: Sequence[str]) -> None:

@@ -50,8 +50,9 @@ def command(
     """Found a lineage on a base model.
 
     It becomes generation 0 of a new lineage in DIR, which must be new or empty. The weights are copied
-    into DIR. A key is made that signs its ledger, and kept outside it: back it up. With --arbiter HEAD moves
-    only with that key too (`germline approve`). An init that was cut short may be repeated.
+    into DIR. A key is made that signs its ledger, and kept outside it: back it up. With --arbiter no
+    child becomes HEAD without that key (`germline approve`); going back to a former HEAD takes one key.
+    An init that was cut short may be repeated.
     """
     if source == "scratch" and not texts:
         raise click.UsageError("--from scratch needs --text PATH for its tokenizer")

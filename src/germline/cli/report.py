@@ -27,6 +27,7 @@ def command(path: Path, home: Home, as_json: bool) -> None:
     The tree and a card for every generation, as the page of `germline serve` shows them, without a server, a script
     or any other file.
     """
+    home.require_outside(path)
     data = static.html(Lineage.open(home)).encode()
     try:
         disk.write_new(path, data)

@@ -52,7 +52,7 @@ def command(
     try:
         from germline.serve import page, server
     except ImportError as error:
-        hint = "pip install 'germline[serve]'"
+        hint = "pip install --force-reinstall germline"
         raise PlanError(f"{error.name}, which serving needs, is not installed", hint=hint) from error
     if token_only:
         secret = server.token(home)

@@ -148,6 +148,9 @@ class Book:
         self, kind: str, source: str, points: float, message: str | None, correction: str, reason: str, key: str
     ) -> KarmaEvent:
         values = (kind, source, float(points), message, correction, reason)
+        for text in (source, message or "", correction, reason, key):
+            if any("\ud800" <= sign <= "\udfff" for sign in text):
+                raise GermlineError(f"{text!r:.80} holds bytes that are no UTF-8", hint="say it in plain text")
         columns = "kind, source, points, message, correction, reason"
         with self._writing() as base:
             if message and not base.execute("SELECT 1 FROM messages WHERE id = ?", (message,)).fetchone():

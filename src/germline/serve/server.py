@@ -46,7 +46,8 @@ def token(home: Home) -> str:
     with explained(path):
         if not path.exists():
             disk.make_directory(path.parent)
-            disk.write_new(path, secrets.token_urlsafe(32).encode() + b"\n", mode=0o600)
+            with suppress(FileExistsError):  # another start was quicker
+                disk.write_new(path, secrets.token_urlsafe(32).encode() + b"\n", mode=0o600)
         found = path.read_text(encoding="utf-8", errors="replace").strip()
     if len(found) < 32 or not found.isascii():
         raise PlanError(f"{path}: not a token", hint="remove that file; the next start makes another")

@@ -49,9 +49,7 @@ def archive(home: Home, generation: Digest, path: Path, on_file: OnFile) -> File
     if not path.name or not path.name.isprintable() or "\\" in path.name:
         raise PlanError(f"{path.name!r} cannot name an archive", hint="use plain letters and digits")
     beside = path.with_name(f"{path.name}.sha256")
-    kept = (home.objects, home.generations, home.ledger, home.cache, home.runs)
-    if any(path.resolve().is_relative_to(directory.resolve()) for directory in kept):
-        raise PlanError(f"{path} lies inside the lineage", hint="an archive belongs elsewhere: name it with -o")
+    home.require_outside(path)
     for taken in (path, beside):
         if os.path.lexists(taken):
             raise GermlineError(f"{taken} exists already", hint="name another file with -o: nothing is overwritten")

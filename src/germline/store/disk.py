@@ -190,7 +190,7 @@ def remove_tree(root: Path, path: Path) -> None:
     durable: after a power cut any part of it may be back, so remove first, with `remove`, what vouches for the rest.
     """
     real = path.parent.resolve() / path.name
-    expendable = any(real.parent.is_relative_to(root.resolve() / name) for name in ("runs", "cache"))
+    expendable = any(real.parent.is_relative_to((root / name).resolve()) for name in ("runs", "cache"))
     expendable = expendable or is_temporary(real.name)
     if not expendable or path.name in ("", "..") or path.is_symlink() or not path.is_dir():
         raise ValueError(f"not a directory under runs/ or cache/ of {root}: {path}")

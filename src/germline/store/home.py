@@ -75,6 +75,19 @@ class Home:
     def runs(self) -> Path:
         return self.root / "runs"
 
+    def run_directories(self) -> list[Path]:
+        """What germline made in `runs/`, in order of name. Whatever else lies there is its owner's."""
+        found = sorted(self.runs.iterdir()) if self.runs.is_dir() else []
+        return [path for path in found if _is_ours(path.name) and path.is_dir() and not path.is_symlink()]
+
+    def require_outside(self, path: Path) -> None:
+        """PlanError where `path` is one that a lineage keeps for itself: what is made for others lies elsewhere."""
+        whole = path.resolve()
+        kept = (self.objects, self.generations, self.ledger, self.cache, self.runs)
+        own = (self.identity, self.lock, self.root / "archive.json")
+        if any(whole.is_relative_to(one.resolve()) for one in kept) or whole in [one.resolve() for one in own]:
+            raise PlanError(f"{path} lies inside the lineage", hint="it belongs elsewhere: name another place")
+
     @property
     def lock(self) -> Path:
         return self.root / "lock"
@@ -98,7 +111,7 @@ class Home:
         if not name.strip() or not name.isprintable():
             raise GermlineError(f"{name!r} cannot be a lineage's name", hint="give it one line of plain text")
         home = cls(Path(os.path.abspath(root)))  # noqa: PTH100 - links in the path are the owner's to keep
-        if keys.configuration().is_relative_to(home.root):
+        if keys.configuration().resolve().is_relative_to(home.root.resolve()):
             raise PlanError("private keys must not lie inside a lineage", hint="name another GERMLINE_CONFIG, or DIR")
         with explained(home.root):
             foreign = sorted(filter(_is_foreign, home.root.iterdir())) if home.root.is_dir() else []
@@ -184,3 +197,7 @@ def _taken(home: Home) -> GermlineError:
 
 def _no_lineage(message: str) -> NoLineage:
     return NoLineage(message, hint="germline init makes one; --home or GERMLINE_HOME names one elsewhere")
+
+
+def _is_ours(name: str) -> bool:
+    return re.fullmatch(r"g\d+(?:-before)?|pin", name) is not None or disk.is_temporary(name)

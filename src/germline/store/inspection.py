@@ -92,7 +92,7 @@ class Inspection:
 
     def _in_flight(self) -> bool:
         try:
-            return any(path.is_dir() for path in self.home.runs.iterdir())
+            return bool(self.home.run_directories())
         except OSError:
             return False
 

@@ -85,9 +85,8 @@ def _expendable(home: Home, keep_weights: int) -> Iterator[Item]:
 
     for path, what in (*_unreached(home, reached), *_cached(home, keep=kept)):
         yield item(path, what)
-    for path in _children(home.runs):
-        resumable = path == going_on and (path / "run.json").exists()
-        if path.is_dir() and not path.is_symlink() and not resumable:
+    for path in home.run_directories():
+        if path != going_on or not (path / "run.json").exists():
             yield item(path, "a run that was given up")
     folders = [home.objects, home.generations, home.ledger, home.cache, home.runs]
     for path in [child for folder in folders for inner in (folder, *_fans(folder)) for child in _children(inner)]:

@@ -51,8 +51,8 @@ def restore(path: Path, root: Path, sha256: str | None, on_file: OnFile) -> tupl
             first = f"{report.problems[0].path} {report.problems[0].what}"
             raise StoreDamaged(
                 f"{path} holds no whole lineage: {first}",
-                hint="take another copy. Where this machine has seen more of the lineage than the archive holds, "
-                "it can be looked at with another GERMLINE_CONFIG",
+                hint="take another copy. If it is an older one of a lineage that has grown on here, this machine's "
+                "witness has seen more than it holds: restore it with another GERMLINE_CONFIG and look at it with that",
             )
         disk.publish_directory(staged.root, root)
     except BaseException:
