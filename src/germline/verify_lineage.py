@@ -261,7 +261,7 @@ class Check:
                 value, digest = self.json(name, MANIFEST)
                 need(digest[7:] == name[12:-5], f"is not what was put there: its bytes hash to {digest}")
                 found[digest] = value
-                need(digest in named or self.in_flight, "is named by nothing")
+                need(digest in named or self.in_flight, self.unnamed())
         with self.collecting("archive.json"):
             if self.archive or "archive.json" in self.kinds:
                 value, _ = self.json("archive.json", ARCHIVE)
@@ -280,6 +280,11 @@ class Check:
                 self.report(f"generations/{digest[7:]}.json", f"is missing, though {why}")
         return found, absent
 
+    def unnamed(self) -> str:
+        told, names = "is named by nothing", ("ledger/", "generations/")
+        lost = any(name.startswith(names) and not what.startswith(told) for name, what in self.problems)
+        return f"{told} that can be read" if lost else told  # by what is damaged, perhaps
+
     def content(self, directory: str, named: list[tuple[dict[str, Any], bool]]) -> None:
         """What `objects/` or `cache/` holds is what its name says, and named; what is required is there."""
         sizes: dict[str, set[int]] = {}
@@ -291,7 +296,7 @@ class Check:
                     before, digest = self.size, sha256(self.read(name))
                     size = self.size - before
                     need(digest == name[-64:], f"is not what was put there: its bytes hash to sha256:{digest}")
-                    need(sizes.get(digest, {size} if self.in_flight else 0) == {size}, "is named by nothing")
+                    need(sizes.get(digest, {size} if self.in_flight else 0) == {size}, self.unnamed())
         for digest in sorted({file["digest"][7:] for file, required in named if required}):
             if f"{directory}/{digest[:2]}/{digest}" not in self.kinds:
                 self.report(f"{directory}/{digest[:2]}/{digest}", "is missing")

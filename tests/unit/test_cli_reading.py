@@ -156,6 +156,8 @@ def test_damage_is_listed_with_exit_code_4(home: Home, tmp_path: Path, capsys: p
     assert main(["--home", str(home.root), "verify", "--json"]) == 4
     report = json.loads(capsys.readouterr().out)
     assert not report["whole"] and report["report"]["problems"][0]["path"] == "ledger/000001.json"
+    others = {problem["what"] for problem in report["report"]["problems"][1:]}
+    assert others == {"is named by nothing that can be read"}, "what only the damaged entry names is no litter"
 
 
 def test_verify_lists_damage_of_the_identity_too(

@@ -17,6 +17,7 @@ from germline.store.home import Home
 
 OnFile = Callable[[Path, int], None]
 """Called with each file that was read, and its size."""
+UNNAMED = "is named by nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,14 @@ class Inspection:
         if self.was_in_flight or self._in_flight():
             self.pending += 1
         else:
-            self.report(path, "is named by nothing")
+            self.report(path, UNNAMED + (" that can be read" if self._names_are_lost() else ""))
+
+    def _names_are_lost(self) -> bool:
+        """Whether what is damaged might name it: it is no litter then."""
+        return any(
+            problem.path.startswith(("ledger/", "generations/")) and not problem.what.startswith(UNNAMED)
+            for problem in self.problems
+        )
 
     @contextmanager
     def collecting(self, path: Path) -> Iterator[None]:
