@@ -39,7 +39,9 @@ def test_memory_is_saved_in_the_order_of_what_it_costs() -> None:
         if not seen or seen[-1] != state:
             seen.append(state)
     assert seen[0] == (2048, 0, None, 512)
-    assert seen[-1][:2] == (512, 16)
+    whole = [state for state in seen if state[3] == 512]
+    assert whole == seen[: len(whole)] and whole[-1][:3] == (512, 16, "nf4")
+    assert all(state[1:3] == (16, "nf4") for state in seen[len(whole) :])
     bits = [state[2] for state in seen]
     assert bits == sorted(bits, key=[None, "int8", "nf4"].index) and bits[-1] == "nf4"
     assert any(state[1] for state in seen if state[2] is None), "layers are recomputed before weights are packed"

@@ -33,6 +33,7 @@ ALLOWED = {
     ("aging.py", "subprocess"),  # germline evolve, in a process of its own
     ("serve/server.py", "socket"),  # the port, on loopback
     ("serve/prompts.py", "jinja2"),
+    ("serve/prompts.py", "jinja2.parser"),  # `{% generation %}`, which adds nothing
     ("serve/prompts.py", "jinja2.sandbox"),  # the owner's own template, in a sandbox
     ("serve/prompts.py", "from_string"),
     ("serve/prompts.py", "render"),
