@@ -46,7 +46,7 @@ class Request(BaseModel):
 
 
 def _is_neutral(name: str, value: object) -> bool:
-    return name in NEUTRAL and any(value is one or (value == one and type(value) is type(one)) for one in NEUTRAL[name])
+    return any(value == one and type(value) is type(one) for one in NEUTRAL.get(name, ()))
 
 
 class StreamOptions(Request):
