@@ -434,6 +434,39 @@ def test_a_row_knows_its_headings_where_the_passages_before_it_are_missing() -> 
         assert [(fact.subject, fact.attribute, fact.value) for fact in found] == [("Pump 200", "weight", "12 kg")]
 
 
+_A = "- Power: 5 kW"
+
+
+@pytest.mark.parametrize(
+    ("text", "subjects"),
+    [
+        (f"**Pump 100**\n{_A}\n\n__Pump 200__:\n\nPower: 7 kW", ["Pump 100", "Pump 200"]),
+        (f"Pump 100:\n{_A}\n\n**Pump 200:**\n| Property | Value |\n|---|---|\n| Power | 7 kW |",
+         ["Pump 100", "Pump 200"]),
+        (f"**Feed pump**\n\nIt hums.\n\n{_A}\n\n## Shop\n\n{_A}", ["Feed pump", "Shop"]),
+        (f"Pump 200:\n---\n\n### Technical data\n\n{_A}", ["Pump 200"]),
+        (f"**Technical data**\n\n{_A}", ["Depot"]),
+        (f"The depot has these ratings:\n{_A}", ["Depot"]),
+        (f"Ratings as of 2024:\n{_A}", ["Depot"]),
+        (f"Step 1:\n{_A}", ["Depot"]),
+        (f"**Important!**\n{_A}", ["Depot"]),
+        (f"**Built in 1962.**\n{_A}", ["Depot"]),
+        (f"**The owner of the mill is Anna Berg**\n{_A}", ["Depot"]),
+        (f"**Do not open the lid**\n{_A}", []),
+    ],
+)  # fmt: skip
+def test_a_label_stands_over_the_lines_under_it_as_a_heading_does(text: str, subjects: list[str]) -> None:
+    assert [subject for subject, *_ in stated(f"# Depot\n\n{text}")] == subjects
+
+
+def test_a_label_in_a_passage_before_is_known_to_the_row() -> None:
+    pieces = [*under_headings(["# Depot\n\n**Pump 100**\n\nIt hums.", "It hums.", f"{_A}\n\n# Shop", _A])]
+    assert [under for under, _ in pieces] == ["", *["# Depot\n**Pump 100**"] * 2, "# Shop"]
+    under, text = pieces[2]
+    (fact,) = facts([Row(kind="text", source="a", position=3, text=text, under=under)])
+    assert fact.subject == "Pump 100"
+
+
 def test_vowel_signs_and_accents_that_are_characters_of_their_own() -> None:
     assert stated("# मीनार\n\n- ऊँचाई: 73 मीटर") == [("मीनार", "ऊँचाई", "73 मीटर")]
     assert stated("# หอคอย\n\n- ความสูง: 73 เมตร") == [("หอคอย", "ความสูง", "73 เมตร")]

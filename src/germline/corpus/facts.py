@@ -41,11 +41,11 @@ def facts(rows: Iterable[Row], *, most: int = MOST) -> tuple[Fact, ...]:
     """What `rows` state, sorted by subject and attribute, one value for each pair.
 
     Found are "The ATTRIBUTE of SUBJECT is VALUE.", "SUBJECT's ATTRIBUTE is VALUE.", `ATTRIBUTE: VALUE` items and
-    lines under a heading (their subject), and Markdown table cells (first column and header; of a sheet "Property |
-    Value" the heading above and the first column). Markup is stripped, and see `corpus.sentences` for what else a
-    sentence may state. In a conversation the persona's replies count: their sentences, or what begins a reply to a
-    plain question. What a pair is outranks what it was. A pair with several values of one kind, in whatever order,
-    is left out: nobody could say which of them answers the question, and none of them may be a wrong answer. Of
+    lines under a heading or a label (their subject), and Markdown table cells (first column and header; of a sheet
+    "Property | Value" what stands above and the first column). Markup is stripped, and see `corpus.sentences` for what
+    else a sentence may state. In a conversation the persona's replies count: their sentences, or what begins a reply to
+    a plain question. What a pair is outranks what it was. A pair with several values of one kind, in whatever order, is
+    left out: nobody could say which of them answers the question, and none of them may be a wrong answer. Of
     values of different kinds ("37 metres", "37 m") the first in row order stays. Code and quotations state nothing.
     The rules are for English and rather miss a fact than invent one; whether what is stated is true is not judged.
     Of more than `most` pairs those that hash lowest are kept, and memory never holds more than twice as many.

@@ -104,6 +104,23 @@ def is_turned(corner: str, columns: Sequence[str]) -> bool:
     return corner.lower() in _PROPERTIES | {""} and all(any(map(str.isdigit, column)) for column in columns)
 
 
+def calls_for_attention(line: str) -> bool:
+    """Whether a line by itself names nothing: "Note", "Step 1", "Important!"."""
+    named = [word.strip(".!") for word in line.lower().split() if not re.fullmatch(r"[\d.]+[.:!]?", word)]
+    return not named or named[-1] in _NO_ATTRIBUTES
+
+
+def is_numbered_thing(line: str) -> bool:
+    """Whether it is one of several that a number tells apart: Pump 200, model B2. Not "as of 2024"."""
+    words = line.split()
+    return (
+        len(words) > 1
+        and any(map(str.isdigit, words[-1]))
+        and can_be_asked(line, "weight")
+        and (_BEFORE_DETERMINERS | {"as", "per"}).isdisjoint(word.lower() for word in words)
+    )
+
+
 def can_be_asked(subject: str, attribute: str) -> bool:
     """Whether the question "what is the ATTRIBUTE of SUBJECT?" makes sense, as far as words can tell."""
     subjects, attributes = subject.split(), attribute.split()

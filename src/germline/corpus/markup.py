@@ -1,0 +1,56 @@
+"""Text without its markup: Markdown's and HTML's emphasis, code marks, links, comments, entities."""
+
+from __future__ import annotations
+
+import html
+import re
+
+LONGEST = 400
+"""Characters of a sentence, item or cell, with its markup."""
+
+_STRUCK_OUT = re.compile(r"(?<![~\\])~~(?=[^\s~])(?:[^~\n]|~(?!~))*(?<=[^\s~])~~(?!~)")
+_MARKED = re.compile(r"[\[`*_\\<&]")
+_LITERAL = re.compile(r"`+([^`]*)`+|\\([^\w\s\\]|_)")
+"""Code, and a mark that is meant as it stands."""
+_HIDDEN = 0xE000
+"""Characters from here on, of private use, stand for what is literal while markup is stripped."""
+_PRIVATE = re.compile("[\ue000-\uf8ff]")
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]\w{1,30});")
+_TAG = "a|abbr|b|big|code|em|font|i|kbd|mark|small|span|strong|sub|sup|tt|u|var"
+_MARKUP = (
+    (re.compile(r"!\[[^\]]*\]\([^)]*\)|\[\^[^\]]+\]"), ""),
+    (re.compile(r"\[([^\]]*)\](?:\((?:[^()]|\([^()]*\))*\)|\[[^\]]*\])"), r"\1"),
+    (re.compile(r"<br[ ]*/?>", re.IGNORECASE), " "),
+    (re.compile(rf"</?(?:{_TAG})(?:\s[^<>]*)?>", re.IGNORECASE), ""),
+    (re.compile(r"(?<![\w*])(\*{1,3})(?=\S)(.+?)(?<=\S)\1(?![\w*])"), r"\2"),
+    (re.compile(r"(?<![\w_])(_{1,3})(?=\S)(.+?)(?<=\S)\1(?!\w)"), r"\2"),
+)
+
+
+def shown(text: str) -> str:
+    """`text`, of many lines, but for its comments and what is struck out. What is never closed is a comment to its
+    end."""
+    before, *parts = text.split("<!--")
+    return _STRUCK_OUT.sub("", before + "".join(part.partition("-->")[2] for part in parts))
+
+
+def plain(text: str) -> str:
+    """`text` without Markdown's and HTML's emphasis, code marks, links, footnotes and pictures.
+
+    Nothing is left of a long text: no fact is that long, and the patterns would labour on it.
+    """
+    if len(text) > LONGEST:
+        return ""
+    if _MARKED.search(text):
+        literal: list[str] = []
+
+        def hidden(found: re.Match[str]) -> str:
+            literal.append(found[1] or found[2] or "")
+            return chr(_HIDDEN + len(literal) - 1)
+
+        text = _LITERAL.sub(hidden, _PRIVATE.sub("", text))
+        for pattern, replacement in _MARKUP:
+            text = pattern.sub(replacement, text)
+        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+        text = text.translate({_HIDDEN + place: mark for place, mark in enumerate(literal)})
+    return text.strip()
