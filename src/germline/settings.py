@@ -285,7 +285,10 @@ def load_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
     try:
         tables = tomllib.loads(foreign.read(path).decode("utf-8-sig"))
     except FileNotFoundError:
-        raise PlanError(f"{path}: there is no such plan", hint="`germline plan cat` prints one to start from") from None
+        raise PlanError(
+            f"{path}: there is no such plan",
+            hint="`germline plan of HEAD` prints HEAD's, `germline plan cat` one to start from",
+        ) from None
     except OSError as error:
         raise PlanError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -13,7 +13,8 @@ import pytest
 
 from germline.cli import main
 from germline.cli.commands import COMMANDS
-from germline.settings import Plan, load_plan
+from germline.lineage import PLAN, Lineage
+from germline.settings import Plan, load_plan, parse_plan
 from germline.store.home import Home
 from tests.conftest import CONFIG
 from tests.unit.small_lineage import lighthouse
@@ -198,6 +199,20 @@ def test_plans_are_shipped_and_can_be_followed(tmp_path: Path, capsys: pytest.Ca
         path.write_text(capsys.readouterr().out, encoding="ascii")
         load_plan(path)
     assert load_plan(tmp_path / "laptop-8gb.toml").budget.memory_gb == 5.0
+
+
+def test_the_plan_of_a_generation_is_printed_so_that_it_can_be_followed_again(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", "of", "g1"]) == 0
+    path = tmp_path / "germline.toml"
+    path.write_text(capsys.readouterr().out, encoding="utf-8")
+    lineage = Lineage.open(home)
+    stored = parse_plan(lineage.json(lineage.resolve("g1"), PLAN), source="g1")
+    assert load_plan(path) == stored != Plan()
+    assert path.read_text(encoding="utf-8").startswith("# The plan that g1 of Östrel was grown by.\n\n[training]\n")
+    assert main(["plan", "of", "g0"]) == 2
+    assert "g0 was founded, and grown by no plan\n\nhint: `germline plan cat`" in capsys.readouterr().err
 
 
 def test_what_the_starter_plan_calls_a_default_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

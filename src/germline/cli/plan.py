@@ -13,8 +13,9 @@ import click
 
 from germline.cli import options, output
 from germline.errors import PlanError, did_you_mean
+from germline.lineage import PLAN, Lineage
 from germline.report.tables import columns
-from germline.settings import load_plan
+from germline.settings import load_plan, parse_plan
 from germline.store.home import Home
 
 STARTER = "tiny-cpu"
@@ -60,6 +61,28 @@ def ls(as_json: bool) -> None:
 def cat(name: str) -> None:
     """Print a shipped plan, to copy and own it."""
     output.say(shipped(name).rstrip("\n"))
+
+
+@command.command("of", epilog=options.examples("germline plan of g3", "germline plan of HEAD > germline.toml"))
+@click.argument("name", metavar="[GEN]", default="HEAD")
+@options.home
+def of(home: Home, name: str) -> None:
+    """Print the plan that a generation was grown by, where it says other than the defaults.
+
+    GEN is g7, HEAD, HEAD~1 or the beginning of a hash; HEAD if left out. An archive holds no germline.toml, but the
+    plan of every generation.
+    """
+    import tomlkit
+
+    lineage = Lineage.open(home)
+    found = lineage.resolve(name)
+    if PLAN not in found.manifest.files:
+        raise PlanError(
+            f"{found.name} was founded, and grown by no plan", hint="`germline plan cat` prints a first one"
+        )
+    plan = parse_plan(lineage.json(found, PLAN), source=f"{found.name} {PLAN}")
+    text = tomlkit.dumps(plan.model_dump(mode="json", exclude_defaults=True)).rstrip("\n")
+    output.say(f"# The plan that {found.name} of {home.charter.name} was grown by.\n\n{text}")
 
 
 @command.command(

@@ -21,8 +21,8 @@ def command(file: Path, directory: Path, sha256: str | None, as_json: bool) -> N
     """Make a lineage of an archive again, in a new or empty DIR.
 
     Everything is verified before there is a lineage; where anything is wrong, nothing is left. The generation and its
-    ancestors can be looked at, talked to and compared. Growing on needs the lineage's private key, which no archive
-    holds.
+    ancestors can be looked at, talked to and compared. Growing on needs the lineage's private key and a germline.toml,
+    which no archive holds; `germline plan of HEAD` prints the plan that HEAD was grown by.
     """
     with progress.files("restoring") as on_file:
         home, report = restore(file, directory, sha256, on_file)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from germline import verify_lineage
-from germline.errors import GermlineError, PlanError
+from germline.errors import GermlineError, PlanError, StoreDamaged
 from germline.records import Digest, canonical_json, digest_of
 from germline.store import disk, generations, ledger, objects, reading
 from germline.store.entry import to_bytes
@@ -70,6 +70,11 @@ def header(name: str, size: int) -> bytes:
     return start + b"%06o\0 " % (sum(start) + sum(end) + 8 * 32) + end
 
 
+def broken(path: Path, what: str) -> StoreDamaged:
+    """The error for an archive that is not as `archive` writes it: `{path} {what}`."""
+    return StoreDamaged(f"{path} {what}", hint="take another copy of the archive")
+
+
 def members(path: Path, file: BinaryIO, length: int) -> Iterator[tuple[str, int, int]]:
     """Name, place and size of each file in an archive; StoreDamaged at the first byte that no archive has."""
     place, previous = 0, ""
@@ -78,17 +83,17 @@ def members(path: Path, file: BinaryIO, length: int) -> Iterator[tuple[str, int,
         octal = re.fullmatch(rb"([0-7]{11})\0", found[124:136])
         size = int(octal[1], 8) if octal else int.from_bytes(found[125:136], "big")
         if not MEMBER.fullmatch(name) or name <= previous or found != header(name, size):
-            raise damaged(path, f"is no archive of germline from byte {place} on")
+            raise broken(path, f"is no archive of germline from byte {place} on")
         end = place + _CELL + size
         following = end + -end % _CELL
         if following > length:
-            raise damaged(path, f"is cut short: {name} should end at byte {end}, and it has {length}")
+            raise broken(path, f"is cut short: {name} should end at byte {end}, and it has {length}")
         if any(_read(file, end, following - end)):
-            raise damaged(path, f"holds something between two files, after byte {end}")
+            raise broken(path, f"holds something between two files, after byte {end}")
         yield name, place + _CELL, size
         place, previous = following, name
     if length - place != 2 * _CELL or any(_read(file, place, 2 * _CELL)):
-        raise damaged(path, f"does not end as an archive does, at byte {place}")
+        raise broken(path, f"does not end as an archive does, at byte {place}")
 
 
 def _read(file: BinaryIO, place: int, length: int) -> bytes:

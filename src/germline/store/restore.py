@@ -18,8 +18,8 @@ from typing import BinaryIO
 
 from germline.errors import GermlineError, PlanError, StoreDamaged
 from germline.store import disk
-from germline.store.archive import VERIFIER, members
-from germline.store.failures import damaged, explained
+from germline.store.archive import VERIFIER, broken, members
+from germline.store.failures import explained
 from germline.store.held import held
 from germline.store.home import Home
 from germline.store.inspection import OnFile
@@ -55,9 +55,13 @@ def restore(path: Path, root: Path, sha256: str | None, on_file: OnFile) -> tupl
                 "witness has seen more than it holds: restore it with another GERMLINE_CONFIG and look at it with that",
             )
         disk.publish_directory(staged.root, root)
-    except BaseException:
+    except BaseException as error:
         with suppress(GermlineError, ValueError):
             disk.remove_tree(staged.root, staged.root)
+        if isinstance(error, StoreDamaged) and str(staged.root) in error.message:  # which is gone
+            raise broken(
+                path, f"holds no whole lineage: {error.message.replace(f'{staged.root}{os.sep}', '')}"
+            ) from None
         raise
     return Home.open(root), report
 
@@ -74,7 +78,7 @@ def _require_hash(path: Path, sha256: str | None) -> None:
         raise PlanError(f"{sha256!r} is no SHA-256", hint="it has 64 hexadecimal digits")
     found = hash_file(path).digest[7:]
     if found != wanted:
-        raise StoreDamaged(f"{path} hashes to {found}, not to {wanted}", hint="take another copy of the archive")
+        raise broken(path, f"hashes to {found}, not to {wanted}")
 
 
 def _unpack(path: Path, home: Home, on_file: OnFile) -> None:
@@ -83,7 +87,7 @@ def _unpack(path: Path, home: Home, on_file: OnFile) -> None:
         found = list(members(path, file, os.fstat(file.fileno()).st_size))  # all of it, before anything is written
         for name, _, size in found:
             if size > LONGEST and not name.startswith("objects/"):
-                raise damaged(path, f"holds {size} bytes of {name}, more than any lineage has")
+                raise broken(path, f"holds {size} bytes of {name}, more than any lineage has")
         for directory in (home.objects, home.generations, home.ledger, home.cache, home.runs):
             disk.make_directory(directory)
         for name, place, size in found:
@@ -96,7 +100,7 @@ def _unpack(path: Path, home: Home, on_file: OnFile) -> None:
             on_file(target, size)
     told = held(home)
     if told is None or told.verifier != verifier:
-        raise damaged(path, f"does not hold the {VERIFIER} that it was made with")
+        raise broken(path, f"does not hold the {VERIFIER} that it was made with")
 
 
 def _content(path: Path, file: BinaryIO, name: str, place: int, size: int) -> Iterator[bytes]:
@@ -109,4 +113,4 @@ def _content(path: Path, file: BinaryIO, name: str, place: int, size: int) -> It
         yield block
     named = name.rsplit("/", 1)[-1].removesuffix(".json")
     if left or (len(named) == 64 and hashed.hexdigest() != named):
-        raise damaged(path, f"holds bytes as {name} that hash to {hashed.hexdigest()}")
+        raise broken(path, f"holds bytes as {name} that hash to {hashed.hexdigest()}")
