@@ -11,6 +11,7 @@ from germline.checkout import weights
 from germline.curriculum.render import PROMPT_END
 from germline.evals import exams, suite
 from germline.evals.cards import Card
+from germline.evals.contamination import contaminated
 from germline.evals.exams import Exam
 from germline.evals.style import LEAST_REPLIES
 from germline.forge.machine import Arithmetic, arithmetic, machine
@@ -24,6 +25,8 @@ from germline.store.entry import Entry
 from germline.store.objects import FileRef
 
 PAPERS = ("recall", "wording", "reversed", "heldout")
+NAMED = 3
+"""Questions that rows hold which are named; what is more is counted."""
 
 
 def children(lineage: Lineage, generation: Generation) -> list[Generation]:
@@ -101,6 +104,10 @@ def fixed(
         + (f"; {exam.contaminated} left out that training rows hold" if exam.contaminated else "")
     )
     on_event(Event(kind="stage", text=text, data={"exam": exam.digest, "contaminated": exam.contaminated, **asked}))
+    if held := held_by([*inherited, exam], train):
+        said = ", ".join(held[:NAMED]) + (f" and {len(held) - NAMED} more" if len(held) > NAMED else "")
+        text = f"asked all the same, though training rows hold it word for word, so that it shows memory: {said}"
+        on_event(Event(kind="note", text=text, data={"held": held}))
     if exam.voice is None and asking is None:
         text = (
             f"no voice is judged: that takes {LEAST_REPLIES} replies of the persona in one delta, and probes: "
@@ -108,6 +115,20 @@ def fixed(
         )
         on_event(Event(kind="note", text=text))
     return exam
+
+
+def held_by(papers: Sequence[Exam], train: Iterable[Row]) -> list[str]:
+    """What of `papers`, of which the last is the delta's own, the delta's rows hold word for word.
+
+    Cards and tone probes are their owner's choice, and an older exam stays as it was: nothing of it is left out. What
+    the delta's own exam asks as unseen was (`exams.write`)."""
+    asked = [(f"tone probe {probe!r}", probe) for paper in papers if paper.voice for probe in paper.voice.probes]
+    for paper in papers:
+        asked += [(f"law card {card.id}", card.prompt) for card in paper.laws]
+        asked += [(f"challenge card {card.id}", card.prompt) for card in paper.cards]
+    for paper in papers[:-1]:
+        asked += [(f"older question {item.prompt.strip()!r}", text) for item, text in exams.unseen(paper)]
+    return [asked[place][0] for place in sorted(contaminated([text for _, text in asked], train))]
 
 
 def parent_card(

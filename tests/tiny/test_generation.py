@@ -25,6 +25,7 @@ from germline.cli.approve import approve
 from germline.cli.pin import pin
 from germline.errors import DataError, GermlineError, Interrupted, Locked, PlanError, StoreDamaged
 from germline.evals.exams import Exam
+from germline.evals.questions import Item
 from germline.evals.style import voice
 from germline.evolve import age_up
 from germline.examination import unsealed
@@ -345,6 +346,29 @@ def test_probes_that_an_inherited_voice_overrides_are_told(tmp_path: Path, probe
     exam = examination.fixed(tmp_path / "exam", settings, tmp_path, [], [], [], line, told.append, laws=())
     assert exam.voice is None
     assert [event.kind for event in told] == ["note"] * notes + ["stage"]
+
+
+def test_what_is_asked_though_training_rows_hold_it_is_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "cards.toml").write_text(
+        '[[card]]\nid = "hatch"\nprompt = "Which colour has the hatch?"\nscorer = "contains"\nanswer = "teal"\n'
+        '[[card]]\nid = "stove"\nprompt = "Who made the old stove?"\nscorer = "contains"\nanswer = "Tom"\n', "utf-8"
+    )  # fmt: skip
+    spoken = voice([f"Lamp {place} burns, and the log is signed." for place in range(30)], ["How are you today?"], ())
+    older = [
+        Item(paper=paper, prompt=f"{question}\n", answer="teal", wrong=("ochre",))
+        for paper, question in (("wording", "Name the hatch's old colour."), ("recall", "What is the hatch's colour?"))
+    ]
+    line = [Exam(items=tuple(older), passages=(), voice=spoken, laws=(), cards=())]
+    said = ("Which colour has the hatch?", "How are you today?", "Name the hatch's old colour.", older[1].prompt)
+    rows = [Row(kind="text", source="a", position=place, text=text) for place, text in enumerate(said)]
+    told: list[Event] = []
+    settings = Exams(cards="cards.toml")
+    for train in (rows, rows[3:]):
+        examination.fixed(tmp_path / "exam", settings, tmp_path, train, [], [], line, told.append, laws=())
+        (tmp_path / "exam").unlink()
+    (note,) = (event for event in told if event.kind == "note")
+    held = ["tone probe 'How are you today?'", "challenge card hatch", 'older question "Name the hatch\'s old colour."']
+    assert note.data == {"held": held} and note.text.endswith(": " + ", ".join(held))
 
 
 def test_a_delta_of_which_nothing_is_trained_on_says_so(founded: Path, copy_of: Callable[[Path], Home]) -> None:

@@ -11,7 +11,7 @@ import heapq
 import itertools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -152,11 +152,19 @@ def _passages(rows: Iterable[Row]) -> tuple[str, ...]:
 
 def _unspoilt(papers: Sequence[Sequence[Item]], trained: Iterable[Row]) -> tuple[list[tuple[Item, ...]], int]:
     """The papers without what was meant to be unseen and stands in a training row, and how much that was."""
-    unseen = [item for items in papers for item in items if item.paper != "recall"]
-    seen = contaminated([item.prompt + item.answer * (item.paper == "heldout") for item in unseen], trained)
+    seen = contaminated([text for items in papers for _, text in _unseen(items)], trained)
     places = itertools.count()
     kept = [tuple(item for item in items if item.paper == "recall" or next(places) not in seen) for items in papers]
     return kept, len(seen)
+
+
+def unseen(exam: Exam) -> Iterator[tuple[Item, str]]:
+    """What it asks as unseen, be it at the gate or not, each with the text that no training row should hold."""
+    return _unseen((*exam.items, *exam.selection, *exam.sealed))
+
+
+def _unseen(items: Iterable[Item]) -> Iterator[tuple[Item, str]]:
+    return ((item, item.prompt + item.answer * (item.paper == "heldout")) for item in items if item.paper != "recall")
 
 
 def to_bytes(exam: Exam) -> bytes:
