@@ -445,6 +445,8 @@ _A = "- Power: 5 kW"
          ["Pump 100", "Pump 200"]),
         (f"**Feed pump**\n\nIt hums.\n\n{_A}\n\n## Shop\n\n{_A}", ["Feed pump", "Shop"]),
         (f"Pump 200:\n---\n\n### Technical data\n\n{_A}", ["Pump 200"]),
+        (f"**Pump 200**\n---\n\n### Technical data\n\n{_A}", ["Pump 200"]),
+        (f"**Note**\n---\n\n{_A}", ["Depot"]),
         (f"**Technical data**\n\n{_A}", ["Depot"]),
         (f"The depot has these ratings:\n{_A}", ["Depot"]),
         (f"Ratings as of 2024:\n{_A}", ["Depot"]),

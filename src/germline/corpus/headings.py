@@ -41,7 +41,8 @@ def depth_of(block: list[str]) -> int:
     if is_label(block):
         return LABEL
     line = _UNDERLINE.fullmatch(block[1]) if len(block) == 2 else None
-    if not line or block[0].lstrip().startswith(_NO_HEADINGS) or not _may_stand_over(block[0]):
+    no_heading = block[0].lstrip().startswith(_NO_HEADINGS) and not is_label(block[:1])
+    if not line or no_heading or not _may_stand_over(block[0]):
         return 0
     return 1 if line[1] else 2
 
@@ -82,7 +83,7 @@ def lone_pairs(block: list[str]) -> list[tuple[str, str]]:
     """The pairs of a block that is nothing but `Attribute: value` lines.
 
     Not a paragraph that happens to begin with "Note:", which ends with a full stop, and not one in which an attribute
-    comes back (`_of_a_thing`).
+    comes back: that is a dialogue.
     """
     pairs = [PAIR.fullmatch(plain(line)) for line in block]
     found = [(pair[1], pair[2]) for pair in pairs if pair and not pair[2].endswith(".")]
