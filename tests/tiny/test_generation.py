@@ -348,6 +348,24 @@ def test_probes_that_an_inherited_voice_overrides_are_told(tmp_path: Path, probe
     assert [event.kind for event in told] == ["note"] * notes + ["stage"]
 
 
+def test_a_lineage_out_of_an_archive_grows_on_by_the_plan_of_its_head(
+    grown: Path, copy_of: Callable[[Path], Home], capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = copy_of(grown)
+    world = old.root.parent
+    (world / "third").mkdir()
+    (world / "third" / "a.md").write_text("The colour of the cellar hatch is teal, as ever.\n", "utf-8")
+    assert main(["--home", str(old.root), "archive", "HEAD", "-o", str(world / "g2.tar")]) == 0
+    assert main(["restore", str(world / "g2.tar"), str(world / "again")]) == 0
+    capsys.readouterr()
+    assert main(["--home", str(world / "again"), "plan", "of"]) == 0
+    home = Home.open(world / "again")
+    home.plan.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert load_plan(home.plan) == load_plan(old.plan, ["data.sources=[]"])
+    assert grow(home, 'data.sources=["../third"]', "data.heldout=0.0").number == 3
+    assert verify(home).problems == ()
+
+
 def test_what_is_asked_though_training_rows_hold_it_is_told_by_name(tmp_path: Path) -> None:
     (tmp_path / "cards.toml").write_text(
         '[[card]]\nid = "hatch"\nprompt = "Which colour has the hatch?"\nscorer = "contains"\nanswer = "teal"\n'

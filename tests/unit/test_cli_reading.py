@@ -210,7 +210,9 @@ def test_the_plan_of_a_generation_is_printed_so_that_it_can_be_followed_again(
     lineage = Lineage.open(home)
     stored = parse_plan(lineage.json(lineage.resolve("g1"), PLAN), source="g1")
     assert load_plan(path) == stored != Plan()
-    assert path.read_text(encoding="utf-8").startswith("# The plan that g1 of Östrel was grown by.\n\n[training]\n")
+    assert path.read_text(encoding="utf-8").startswith(
+        "# The plan that g1 of Östrel was grown by, but for data.sources, [bud"
+    )
     assert main(["plan", "of", "g0"]) == 2
     assert "g0 was founded, and grown by no plan\n\nhint: `germline plan cat`" in capsys.readouterr().err
 

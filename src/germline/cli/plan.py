@@ -20,6 +20,8 @@ from germline.store.home import Home
 
 STARTER = "tiny-cpu"
 """The plan that a new lineage gets."""
+UNKEPT = "data.sources, [budget], [maturity], [karma] and [fragments]"
+"""What of a plan is not kept with the child (`run.plan_bytes`)."""
 
 
 def shipped(name: str) -> str:
@@ -69,8 +71,8 @@ def cat(name: str) -> None:
 def of(home: Home, name: str) -> None:
     """Print the plan that a generation was grown by, where it says other than the defaults.
 
-    GEN is g7, HEAD, HEAD~1 or the beginning of a hash; HEAD if left out. An archive holds no germline.toml, but the
-    plan of every generation.
+    GEN is g7, HEAD, HEAD~1 or the beginning of a hash; HEAD if left out. What shapes a child is kept with it,
+    also in an archive; its sources, budget, maturity, karma and fragments are not, and have to be given again.
     """
     import tomlkit
 
@@ -82,7 +84,7 @@ def of(home: Home, name: str) -> None:
         )
     plan = parse_plan(lineage.json(found, PLAN), source=f"{found.name} {PLAN}")
     text = tomlkit.dumps(plan.model_dump(mode="json", exclude_defaults=True)).rstrip("\n")
-    output.say(f"# The plan that {found.name} of {home.charter.name} was grown by.\n\n{text}")
+    output.say(f"# The plan that {found.name} of {home.charter.name} was grown by, but for {UNKEPT}.\n\n{text}")
 
 
 @command.command(
