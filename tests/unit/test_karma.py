@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from germline import aging
 from germline.aging import Ended, settle
 from germline.cli import main
-from germline.errors import GermlineError, StoreDamaged
+from germline.errors import DoesNotFit, GermlineError, StoreDamaged
 from germline.karma import harvest
 from germline.karma.book import FILE, Attempt, Book, Conflict, KarmaEvent, Unknown
 from germline.karma.policy import due, earned
@@ -85,6 +85,19 @@ def test_what_cannot_be_read_is_told(home: Home) -> None:
     base.close()
     with pytest.raises(GermlineError, match="newer germline"):
         Book(home)
+
+
+def test_a_full_disk_is_told_as_one_and_what_was_acknowledged_is_there(home: Home) -> None:
+    book, heard = Book(home), []
+    book._base.execute("PRAGMA max_page_count = 20")  # SQLite's own limit says the same as a disk without space
+    with pytest.raises(DoesNotFit, match="full") as refused:
+        for key in range(1000):
+            heard.append(book.add(1, reason="r" * 1000, source="a", key=str(key)))
+    assert refused.value.exit_code == 5 and "free space" in refused.value.hint and len(heard) > 10
+    book.close()
+    again = Book(home)
+    assert again.events() == heard
+    assert again.add(1, reason="", source="a", key="after").sequence == heard[-1].sequence + 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such modes")

@@ -8,6 +8,7 @@ what people said, and is its owner's alone to read.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -20,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from germline.errors import GermlineError, StoreDamaged
+from germline.errors import DoesNotFit, GermlineError, StoreDamaged
 from germline.store import disk
 from germline.store.home import Home
 
@@ -28,6 +29,7 @@ FILE = "karma.sqlite"
 FORMAT = 1
 LONGEST = 20_000
 """Characters of a correction."""
+_DISK_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 _TABLES = """
 CREATE TABLE messages (id TEXT PRIMARY KEY, generation TEXT NOT NULL, time TEXT NOT NULL, exchange TEXT) STRICT;
 CREATE TABLE events (sequence INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, time TEXT NOT NULL,
@@ -225,6 +227,8 @@ def _which(path: Path) -> tuple[int, int] | None:
 
 
 def _explained(path: Path, error: Exception) -> GermlineError:
+    if getattr(error, "sqlite_errorcode", None) in _DISK_FULL or getattr(error, "errno", None) == errno.ENOSPC:
+        return DoesNotFit(f"{path}: {error}", hint="nothing was lost: free space and try again")
     if "malformed" in str(error) or "not a database" in str(error):
         return StoreDamaged(
             f"{path}: {error}", hint="stop what uses it; put a copy in its place, or move it away: karma begins anew"
