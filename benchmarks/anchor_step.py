@@ -93,7 +93,7 @@ def measured(decoder: Decoder, rounds: int) -> dict[str, list[float]]:
     for _ in range(WARM_UP + rounds):
         for way, (tokens, micro_tokens) in WAYS.items():
             began = time.perf_counter()
-            loop._backward(decoder, lesson, anchors[tokens], 0, micro_tokens)
+            loop._backward(decoder, lesson, anchors[tokens], None, 0, micro_tokens)
             seconds[way].append(time.perf_counter() - began)
             decoder.zero_grad(set_to_none=True)
     return {way: taken[WARM_UP:] for way, taken in seconds.items()}

@@ -62,7 +62,7 @@ OPEN = (
 a delta that nothing can be asked about is inconclusive."""
 ARMS: dict[str, tuple[str, ...]] = {
     "germline": (),
-    "naive": ("curriculum.replay=0", "training.anchor=0", "training.merge_scales=[1.0]", *OPEN),
+    "naive": ("curriculum.replay=0", "training.anchor=0", "training.noise=0", "training.merge_scales=[1.0]", *OPEN),
     "no-replay": ("curriculum.replay=0",),
     "no-gate": OPEN,
     "rebase": ("curriculum.replay=0", *OPEN),

@@ -50,7 +50,7 @@ def measured(decoder: Decoder, rounds: int) -> dict[str, list[float]]:
     for _ in range(WARM_UP + rounds):
         for width, (lesson, anchor) in work.items():
             began = time.perf_counter()
-            loop._backward(decoder, lesson, anchor, 0, 8 * LENGTH)
+            loop._backward(decoder, lesson, anchor, None, 0, 8 * LENGTH)
             seconds[width].append(time.perf_counter() - began)
             decoder.zero_grad(set_to_none=True)
     return {width: taken[WARM_UP:] for width, taken in seconds.items()}

@@ -108,6 +108,8 @@ class Training(Section):
     """How much staying as the founder was, on texts of no concern, weighs beside the lesson; 0: not at all."""
     anchor_tokens: int = Field(default=128, ge=32)
     """Tokens of such text that are read beside each step: whole texts of up to 128, and one at the least."""
+    noise: float = Field(default=0.0, ge=0.0, le=2.0)
+    """Noise on the embeddings of the lesson while it is learned, as a share of their own size; 0: none."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the adapter's start and of the data order."""
     dtype: Literal["auto", "bf16", "fp32"] = "auto"

@@ -12,6 +12,7 @@ from germline.anchoring import TOKENS, dealt
 from germline.errors import Interrupted
 from germline.forge import loop
 from germline.forge.anchor import Anchor, anchored
+from germline.forge.noise import Noise
 from germline.model.decoder import Decoder
 from germline.model.rows import Text, pack, predict
 from germline.records import Event
@@ -90,7 +91,8 @@ def test_the_founder_is_at_no_distance_and_its_gradient_is_that_of_plain_torch(s
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
 
 
-def test_beside_the_lesson_or_by_itself_it_gives_the_same_gradients(small_weights: Path) -> None:
+@pytest.mark.parametrize("noise", [None, Noise(0.1, 0)])
+def test_beside_the_lesson_or_by_itself_it_gives_the_same_gradients(small_weights: Path, noise: Noise | None) -> None:
     def text(seed: int) -> list[int]:
         return torch.randint(1, 97, (16,), generator=torch.Generator().manual_seed(seed)).tolist()
 
@@ -104,7 +106,7 @@ def test_beside_the_lesson_or_by_itself_it_gives_the_same_gradients(small_weight
             parameter.requires_grad_(True)
         rows: list[int] = []
         decoder.register_forward_hook(lambda module, given, made, rows=rows: rows.append(len(made)))
-        loss = loop._backward(decoder, lesson, anchor, 0, micro_tokens)
+        loss = loop._backward(decoder, lesson, anchor, noise, 0, micro_tokens)
         assert len(rows) == passes and sum(rows) == 4
         found.append((loss, [parameter.grad for parameter in decoder.parameters()]))
     for loss, gradients in found[1:]:

@@ -12,6 +12,7 @@ import torch
 
 from germline.errors import Interrupted, TrainingError
 from germline.forge import loop
+from germline.forge.noise import Noise
 from germline.model.adapter import LoraConfig, attach
 from germline.model.decoder import Decoder
 from germline.model.rows import Text, pack, predict
@@ -29,7 +30,8 @@ def test_texts_that_share_a_row_are_strangers(small: Decoder) -> None:
     assert (beside_another[8:] - alone).abs().max() < 1e-5
 
 
-def test_micro_batches_give_the_large_batch(small: Decoder) -> None:
+@pytest.mark.parametrize("noise", [None, Noise(0.1, 0)])
+def test_micro_batches_give_the_large_batch(small: Decoder, noise: Noise | None) -> None:
     """Loss is per learned token however the rows are dealt: gradients agree to rounding."""
     parameters = attach(small, LoraConfig(rank=4, alpha=8), seed=0)
     for parameter in parameters.values():
@@ -40,7 +42,7 @@ def test_micro_batches_give_the_large_batch(small: Decoder) -> None:
 
     def gradients(micro_tokens: int) -> list[torch.Tensor]:
         small.zero_grad(set_to_none=True)
-        loop._backward(small, batch, None, 0, micro_tokens)
+        loop._backward(small, batch, None, noise, 0, micro_tokens)
         return [p.grad.clone() for p in parameters.values() if p.grad is not None]
 
     whole, dealt = gradients(10_000), gradients(32)

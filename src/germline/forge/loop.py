@@ -15,6 +15,7 @@ import torch
 from germline.errors import Interrupted, TrainingError
 from germline.forge.anchor import Anchor
 from germline.forge.fit import Fit
+from germline.forge.noise import Noise, noise_for
 from germline.forge.optimizer import optimizer_for
 from germline.forge.resume import load_checkpoint, save_checkpoint
 from germline.forge.trainable import Trainable, prepare, table
@@ -54,6 +55,7 @@ def train(
     trainable = prepare(decoder, training)
     parameters = trainable.parameters
     optimizer = optimizer_for(trainable, training)
+    noise = noise_for(decoder, training)
     decoder.recomputed_layers = fit.setting.recomputed_layers
     curve = load_checkpoint(scratch, parameters, optimizer, on_event)
     pace, begun = _Pace(len(curve)), len(curve)
@@ -70,7 +72,7 @@ def train(
                 if step > begun:
                     save_checkpoint(scratch, parameters, optimizer, curve, training.keep_checkpoints)
                 raise halt
-            curve.append(_backward(decoder, batch, anchor, step, fit.setting.micro_tokens))
+            curve.append(_backward(decoder, batch, anchor, noise, step, fit.setting.micro_tokens))
             norm = float(torch.nn.utils.clip_grad_norm_(parameters.values(), training.clip))
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -100,7 +102,9 @@ def share_of_peak(step: int, steps: int, warmup: float) -> float:
     return min(1.0, (step + 1) / rising, (steps - step) / max(1, steps - rising))
 
 
-def _backward(decoder: Decoder, batch: Batch, anchor: Anchor | None, step: int, micro_tokens: int) -> float:
+def _backward(
+    decoder: Decoder, batch: Batch, anchor: Anchor | None, noise: Noise | None, step: int, micro_tokens: int
+) -> float:
     """Gradients of one step; the mean loss per learned token, nats, without the anchor's.
 
     The anchor's rows go through the decoder with the lesson's where they are of one length and few enough: each pass
@@ -108,9 +112,10 @@ def _backward(decoder: Decoder, batch: Batch, anchor: Anchor | None, step: int, 
     """
     counted, loss_sum = batch.learned_tokens, 0.0
     aside = anchor.batch(step) if anchor else None
-    for part in _parts(batch, micro_tokens):
+    for first_row, part in _parts(batch, micro_tokens):
         joined = _joined(part, aside, micro_tokens) if aside else None
-        hidden, targets = predict(decoder, joined or part)
+        grain = noise.at(step, first_row, part.tokens, decoder) if noise else None
+        hidden, targets = predict(decoder, joined or part, grain)
         own = part.learned_tokens
         total = cross_entropy_sum(hidden[:own], decoder.output_weight, targets[:own], decoder.config.logit_softcap)
         loss = total / counted
@@ -128,14 +133,15 @@ def _joined(part: Batch, aside: Batch, micro_tokens: int) -> Batch | None:
     return beside(part, aside) if alike and part.tokens.numel() + aside.tokens.numel() <= micro_tokens else None
 
 
-def _parts(batch: Batch, micro_tokens: int) -> Iterator[Batch]:
+def _parts(batch: Batch, micro_tokens: int) -> Iterator[tuple[int, Batch]]:
+    """Rows that go through at once, with the number of the first."""
     rows, length = batch.tokens.shape
     size = max(1, micro_tokens // length)
     for start in range(0, rows, size):
         cut = slice(start, start + size)
         part = Batch(batch.tokens[cut], batch.segments[cut], batch.positions[cut], batch.learned[cut])
         if part.learned_tokens:
-            yield part
+            yield start, part
 
 
 def _finish(

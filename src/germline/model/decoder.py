@@ -276,13 +276,16 @@ class Decoder(nn.Module):
     def _rotations(self, positions: Tensor, last: Tensor) -> dict[Rope, Rotation]:
         return {rope: rotation(rope, positions, last) for rope in self.config.ropes}
 
-    def forward(self, tokens: Tensor, sight: Sight, past: Past | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, sight: Sight, past: Past | None = None, noise: Tensor | None = None) -> Tensor:
         """Final hidden states [B, T, D] (normed) for tokens [B, T] (int64).
 
-        With a past, S counts the tokens already in it, and it grows by T.
+        With a past, S counts the tokens already in it, and it grows by T. `noise` [R, T, D] is added to the
+        embeddings of the first R rows.
         """
         table = self.model.embed_tokens
         x: Tensor = table(tokens.to(table.weight.device)).to(self.device, self.dtype)
+        if noise is not None:
+            x[: len(noise)] += noise.to(x)
         if self.config.embedding_scale != 1.0:
             x = x * torch.tensor(self.config.embedding_scale, dtype=x.dtype)  # rounded first, as Gemma's code does
         for index, layer in enumerate(self.model.layers):

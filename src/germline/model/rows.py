@@ -82,8 +82,8 @@ def beside(one: Batch, other: Batch) -> Batch:
     )  # fmt: skip
 
 
-def predict(decoder: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
-    """(hidden [N, D], targets [N]) at the N positions that carry loss, in row order."""
-    hidden = decoder(batch.tokens, decoder.within_texts(batch.segments, batch.positions))
+def predict(decoder: Decoder, batch: Batch, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """(hidden [N, D], targets [N]) at the N positions that carry loss, in row order. `noise`: the decoder's."""
+    hidden = decoder(batch.tokens, decoder.within_texts(batch.segments, batch.positions), noise=noise)
     counted, targets = batch.learned[:, 1:].to(hidden.device), batch.tokens[:, 1:].to(hidden.device)
     return hidden[:, :-1][counted], targets[counted]
