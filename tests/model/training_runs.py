@@ -91,5 +91,7 @@ METHODS: dict[str, tuple[Training, Fit]] = {
     "full": (plan(method="full"), fitted()),
     "full, 8-bit, micro-batches": (plan(method="full", optimizer="adamw8bit"), fitted(micro_tokens=32)),
     "lora and embeddings": (plan(embeddings=True, embedding_learning_rate=1e-3), fitted()),
+    "noise, micro-batches": (plan(noise=0.3), fitted(micro_tokens=32)),
+    "noise on embeddings that train": (plan(noise=0.3, embeddings=True, embedding_learning_rate=1e-3), fitted()),
 }
 """Everything that can be trained, by name."""
