@@ -47,15 +47,14 @@ def train(
 
     `decoder` comes from `weights.load` with `trainable.in_full(training)`, and what is not trained of it
     never changes: the table in the result proves it. The loss of a step is the mean over its learned
-    tokens, however they are dealt into rows or micro-batches; an `anchor` adds a loss of its own, which the
+    tokens, noise and all, however they are dealt into micro-batches; an `anchor` adds a loss of its own, which the
     curve leaves out. Within one machine, thread count, torch build and fit, the same arguments give the same
     adapter bytes, killed and resumed from `scratch` or not. Raises TrainingError when the loss is not finite,
     Interrupted (state saved) on Ctrl-C or where `spend` says so.
     """
     trainable = prepare(decoder, training)
     parameters = trainable.parameters
-    optimizer = optimizer_for(trainable, training)
-    noise = noise_for(decoder, training)
+    optimizer, noise = optimizer_for(trainable, training), noise_for(decoder, training)
     decoder.recomputed_layers = fit.setting.recomputed_layers
     curve = load_checkpoint(scratch, parameters, optimizer, on_event)
     pace, begun = _Pace(len(curve)), len(curve)
