@@ -225,6 +225,8 @@ def test_of_what_one_source_says_of_one_answer_the_last_counts() -> None:
     assert sum(earned([event(n, 1.0) for n in range(1, 11)], policy)) == 1
     changed = [event(1, 1.0), event(2, -1.0), event(3, 1.0, source="b"), event(4, 1.0, message="other")]
     assert earned(changed, policy) == [0, -1, 1, 1]
+    slipped = [event(1, 1.0), event(2, -1.0), event(3, 1.0), event(4, 1.0, message="other"), event(5, 1.0, message="x")]
+    assert earned(slipped, policy) == [0, 0, 1, 1, 0]  # said, taken back and said again costs its quota once
     given = [event(n, 1.0, kind="added", message=None) for n in range(1, 4)]
     assert earned(given, policy) == [1, 1, 0]  # points are no opinion of an answer: the quota alone bounds them
 

@@ -32,27 +32,32 @@ def earned(events: Sequence[KarmaEvent], policy: Karma) -> list[float]:
 
     Of what one source says of one answer only the last counts: ten clicks are one opinion. Praise counts up to a quota
     a day (UTC) for each source, and for all together: nobody can buy a generation in an afternoon. What was granted on
-    another day is not charged again where the source stays with it. Blame always counts.
+    another day is not charged again where the source stays with it, nor what it takes back and says again within the
+    day. Blame always counts.
     """
     points: dict[int, float] = {}
     last: dict[tuple[str, str], int] = {}
+    # What an answer's praise by a source was at most on a day, its beginning included: quotas have paid for so much.
+    highest: dict[tuple[object, str, str], float] = {}
     by_source: dict[tuple[object, str], float] = defaultdict(float)
     by_day: dict[object, float] = defaultdict(float)
     for event in events:
         worth = event.points * policy.per_event if event.kind == "feedback" else event.points
         worth += policy.per_correction if event.correction else 0.0
-        before = 0.0
+        day, before = event.time.date(), 0.0
         if event.message is not None:
             if (other := last.get((event.source, event.message))) is not None:
                 before, points[other] = max(0.0, points[other]), 0.0
+            before = max(before, highest.get((day, event.source, event.message), 0.0))
             last[event.source, event.message] = event.sequence
         if worth > before:
-            day = event.time.date()
             left = min(policy.source_quota - by_source[day, event.source], policy.day_quota - by_day[day])
             more = max(0.0, min(worth - before, left))
             by_source[day, event.source] += more
             by_day[day] += more
             worth = before + more
+        if event.message is not None:
+            highest[day, event.source, event.message] = max(before, worth)
         points[event.sequence] = worth
     return list(points.values())
 

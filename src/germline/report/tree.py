@@ -14,7 +14,9 @@ from germline.report.tables import MISSING
 from germline.store import generations
 
 ROW, LANE = 64, 20
-"""Pixels from one generation to the next, and from one branch to the next."""
+"""From one generation to the next, and from one branch to the next: pixels, where letters are of their usual size."""
+_ROOT = 16
+"""Pixels of that size. The picture is sized by it, as page.css sizes the rows beside it: both grow with the letters."""
 COLOURS = {"founded": "#2f81f7", "promoted": "#2da44e", "refused": "#cf222e"}
 _OTHER, _LINE = "#bf8700", "#8b949e"
 _MARKS = ("recall", "general", "spoken", "style", "laws", "cards", "moved")
@@ -54,8 +56,8 @@ def graph(births: Sequence[Mapping[str, Any]], head: str) -> str:
     def centre(name: str) -> tuple[int, int]:
         return lane[name] * LANE + LANE // 2, place[name] * ROW + ROW // 2
 
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-             f'height="{height}" aria-hidden="true">']  # fmt: skip
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width / _ROOT}rem" '
+             f'height="{height / _ROOT}rem" aria-hidden="true">']  # fmt: skip
     for birth in births:
         if birth["parent"] in place:
             (x, y), (to_x, to_y) = centre(birth["id"]), centre(birth["parent"])

@@ -85,6 +85,7 @@ async function showTree() {
   document.title = $("name").textContent = tree.name;
   $("maturity").textContent = tree.maturity;
   $("graph").src = picture(tree.graph);
+  $("graph").style.height = `${tree.generations.length * 4}rem`; // page.css gives a row 4rem: both grow with the letters
   $("generations").replaceChildren(...tree.generations.map(node));
   $("remarks").replaceChildren(...tree.remarks.map((remark) => make("li", {}, remark)));
   fillVoices();
