@@ -92,8 +92,8 @@ def age_up_if_due(home: Home, plan: Plan, on_event: OnEvent, *, options: tuple[s
         if not found.ready:
             return Aged(due=found, outcome="")
         open_ones = [attempt for attempt in book.attempts() if not attempt.outcome]
-        attempt = open_ones[-1] if open_ones else book.begin(found.through, len(Lineage.open(home).entries))
         count = _harvest(home, plan, book, goes_on=bool(open_ones))
+        attempt = open_ones[-1] if open_ones else book.begin(found.through, len(Lineage.open(home).entries))
         on_event(Event(kind="stage", text=f"an age-up is due: {found.reason}; {count} conversations of feedback"))
         ended = _evolve(home, plan, on_event, options)
         if stopped := STOPPED.get(ended.code):
@@ -147,8 +147,11 @@ def _lower(process: psutil.Process) -> None:
 
 
 def _evolve(home: Home, plan: Plan, on_event: OnEvent, options: tuple[str, ...]) -> Ended:
-    """`germline evolve` in a process of its own, at low priority. Its events come here, and what else it says."""
-    command = [sys.executable, "-m", "germline", "--home", str(home.root), "evolve", "--json", *options]
+    """`germline evolve` in a process of its own, at low priority. Its events come here, and what else it says.
+
+    -P: no module is taken from the working directory, which may be anybody's folder of texts.
+    """
+    command = [sys.executable, "-P", "-m", "germline", "--home", str(home.root), "evolve", "--json", *options]
     sources = [*plan.data.sources]
     learned = plan.karma.keep_conversations and harvest.is_there(home.root)  # an empty source would be an error
     if learned and harvest.FOLDER not in sources:

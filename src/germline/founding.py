@@ -16,7 +16,7 @@ from germline.model.founder import Founder
 from germline.model.founder_scratch import scratch
 from germline.model.founder_source import read_founder
 from germline.records import Event, OnEvent, Row, canonical_json
-from germline.store import disk, generations, ledger, lock, objects
+from germline.store import disk, generations, ledger, lock, objects, prune
 from germline.store.generations import Manifest
 from germline.store.home import Home
 
@@ -67,6 +67,7 @@ def found(
         if plan and not home.plan.exists():
             disk.replace(home.plan, plan.encode("utf-8"))
         ledger.append(home, "founded", generation, 0, body)
+        prune.sweep(home)  # what a founding from another source stored, that was cut short here
         disk.remove_tree(home.root, home.runs / "g0")
     return Lineage.open(home)
 
@@ -75,7 +76,7 @@ def _home(root: Path, name: str, arbiter: str | None) -> Home:
     """A new home, or one whose founding was cut short before its first ledger entry."""
     if (root / "lineage.json").exists():
         home = Home.open(root)
-        if not ledger.entries(home):
+        if not ledger.witnessed(home):
             if home.charter.keys.get("arbiter") != arbiter:
                 raise PlanError(f"{root} was begun with another arbiter", hint="name the same one, or another DIR")
             return home

@@ -14,7 +14,7 @@ from typing import Any
 from germline.errors import StoreDamaged
 from germline.marks import Scorecard, scorecard_from
 from germline.records import Digest, Fact, Row
-from germline.store import generations, ledger, objects, witness
+from germline.store import generations, ledger, objects
 from germline.store.entry import Entry
 from germline.store.generations import Manifest
 from germline.store.home import Home
@@ -60,10 +60,7 @@ class Lineage:
     @classmethod
     def open(cls, home: Home) -> Lineage:
         """The lineage as it is now. StoreDamaged also where it is behind what this machine has seen of it."""
-        seen = witness.mark(home)
-        entries = ledger.entries(home)
-        witness.observe(home, seen, entries)
-        return cls(home, entries)
+        return cls(home, ledger.witnessed(home))
 
     @property
     def head(self) -> Generation:

@@ -252,23 +252,28 @@ def _require_unchanged(begun: Plan, plan: Plan, name: str) -> None:
         )
 
 
+_AGAIN = {
+    "proposed": "`germline approve {0}` promotes it; for another child change the data or the plan",
+    "promoted": "`germline rollback {0}` makes it HEAD again; for another child change the data or the plan",
+}
+"""What to do with a child that is there, where its outcome was not against it."""
+
+
 def refuse_a_repeat(lineage: Lineage, run: Run, exam: Digest) -> None:
     """GermlineError, and the run is given up, where this very child was judged before by this very exam: the same
-    parent, delta, plan and laws need not be trained to be judged again."""
+    parent, delta, plan and laws need not be trained to be judged again. Not even one that was promoted: who rolled
+    back from it does not want it anew."""
     repeated = (objects.hash_file(run.delta.train).digest, digest_of(run.plan_bytes), exam)
     for generation in lineage.born():
         files = generation.manifest.files
         if (
-            (outcome := lineage.outcome(generation)) not in ("founded", "promoted")
-            and generation.manifest.parent == run.parent.digest
+            generation.manifest.parent == run.parent.digest
             and generation.birth.body[LAWS] == lineage.entries[-1].body[LAWS]
             and (files[TRAIN].digest, files[PLAN].digest, files[EXAM].digest) == repeated
         ):
             end(lineage.home, run)
-            name = generation.name
-            hint = f"`germline show {name}` says why; change the data, the plan or the cards"
-            if outcome == "proposed":
-                hint = f"`germline approve {name}` promotes it; for another child change the data or the plan"
+            name, outcome = generation.name, lineage.outcome(generation)
+            hint = _AGAIN.get(outcome, "`germline show {0}` says why; change the data, the plan or the cards")
             raise GermlineError(
-                f"this delta was {outcome} before, as {name}, with this plan, parent and exam", hint=hint
+                f"this delta was {outcome} before, as {name}, with this plan, parent and exam", hint=hint.format(name)
             )

@@ -145,7 +145,9 @@ class Check:
                     if one.is_symlink() or one.exists():
                         kind = {0o100000: "file", 0o040000: "directory"}.get(one.lstat().st_mode & 0o170000, "other")
                         self.kinds[one.relative_to(path).as_posix()] = kind
-            self.in_flight = (path / "runs").is_dir() and any(one.is_dir() for one in (path / "runs").iterdir())
+            runs = [*(path / "runs").iterdir()] if (path / "runs").is_dir() else []
+            ours = [one for one in runs if shaped(one.name, r"g\d+(-before)?|pin|\.tmp-[0-9a-f]{16}")]
+            self.in_flight = any(one.is_dir() and not one.is_symlink() for one in ours)
             return
         need(path.is_file(), "it is no file")  # a pipe would be waited for
         with path.open("rb") as file, self.collecting(path.name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -43,6 +44,30 @@ from germline.store.verify import verify
 from tests.tiny.conftest import SECOND, grow, quiet
 
 pytestmark = pytest.mark.tiny
+
+
+def test_a_founding_that_was_cut_short_may_go_on_from_another_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.md").write_text("The fog horn is ochre. The main lamp is plum.\n" * 20, encoding="utf-8")
+
+    def begin(dtype: str) -> Lineage:
+        texts = [tmp_path / "a.md"]
+        return found(tmp_path / "home", "scratch", name="one", dtype=dtype, texts=texts, on_event=quiet)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(ledger, "append", raising(OSError(errno.ENOSPC, "No space left on device")))
+        begin("fp32")
+    assert len(list((tmp_path / "home" / "objects").rglob("*"))) > 4
+    assert begin("bf16").head.name == "g0"
+    assert verify(Home.open(tmp_path / "home")).problems == ()
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
 
 
 def test_two_generations_are_whole_and_tell_the_truth(grown: Path) -> None:
@@ -497,6 +522,9 @@ def test_a_branch_after_a_rollback_knows_only_its_own_ancestors(grown: Path, cop
     first = Lineage.open(home).resolve("g1")
     ledger.append(home, "rolled_back", first.digest, first.number, {"from": 2})
     assert Lineage.open(home).head.number == 1
+    with pytest.raises(GermlineError, match="this delta was promoted before, as g2") as failure:
+        grow(home, SECOND)  # who rolled back from it does not want it anew
+    assert "`germline rollback g2`" in failure.value.hint
     outcome = grow(home, SECOND, "training.seed=5")
     history = Lineage.open(home)
     child = history.generation(outcome.generation)

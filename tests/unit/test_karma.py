@@ -9,6 +9,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -132,6 +134,22 @@ def test_the_book_is_private_from_the_moment_it_is_there(home: Home, monkeypatch
     with pytest.raises(GermlineError):
         Book(home)
     assert seen == [0o600]
+
+
+def test_of_many_that_open_a_new_book_at_once_each_can_write(tmp_path: Path) -> None:
+    together = threading.Barrier(4)
+
+    def write(number: int, round: int) -> int:
+        together.wait()
+        book = Book(Home(tmp_path / f"{round}"))
+        made = book.add(1, reason="", source="a", key=f"{number}")
+        book.close()
+        return made.sequence
+
+    with ThreadPoolExecutor(4) as pool:
+        for round in range(12):
+            (tmp_path / f"{round}").mkdir()
+            assert sorted(pool.map(write, range(4), [round] * 4)) == [1, 2, 3, 4]
 
 
 POSTING = """

@@ -87,6 +87,24 @@ def test_a_reply_in_the_history_is_learned_only_where_it_was_liked_itself(home: 
     ]  # fmt: skip
 
 
+def test_what_was_answered_alike_twice_is_learned_once(home: Home) -> None:
+    book = Book(home)
+    for message, text in (("a", "Thirty metres."), ("b", "Thirty metres."), ("c", "Of steel.")):
+        liked(book, message, text)
+    book.close()
+    assert harvested(home, KEEPS) == named(["Thirty metres.", "Of steel."])
+
+
+def test_no_module_is_taken_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = lighthouse(tmp_path / "home")
+    for name in ("click", "json", "germline"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(99)\n", encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path)
+        ended = aging._evolve(home, KEEPS, lambda event: None, ())
+    assert (ended.code, "no sources" in ended.message) == (1, True), ended
+
+
 def test_half_an_answer_is_learned_only_as_it_was_corrected(home: Home) -> None:
     book = Book(home)
     for message, correction in (("liked", ""), ("corrected", "Thirty metres.")):

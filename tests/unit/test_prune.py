@@ -168,7 +168,13 @@ def test_a_run_that_can_go_on_stays_with_what_its_attempts_cost(home: Home) -> N
     assert runs == ["runs/g3", "runs/g5"]
     assert sorted(path.name for path in home.runs.iterdir()) == ["g4", "g4.spent.json"]
     (home.runs / "g4" / "run.json").unlink()
+    (home.runs / "g4-before").mkdir()
+    (home.runs / "g4-before" / "run.json").write_bytes(b"{}")  # a restart had set it aside, and was killed
     assert [item.path for item in prune(home)] == ["runs/g4"]
+    assert [path.name for path in home.runs.iterdir() if path.is_dir()] == ["g4-before"]
+    (home.runs / "g4").mkdir()
+    (home.runs / "g4" / "run.json").write_bytes(b"{}")  # the restart took its place
+    assert [item.path for item in prune(home)] == ["runs/g4-before"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
@@ -245,7 +251,9 @@ def test_cut_short_anywhere_nothing_is_lost_and_the_rest_goes_next_time(
         assert tree(home).keys() == kept
 
 
-@pytest.mark.parametrize("damage", ["manifest missing", "manifest edited", "entry edited", "entry missing", "HEAD"])
+@pytest.mark.parametrize(
+    "damage", ["manifest missing", "manifest edited", "entry edited", "entry missing", "end missing", "HEAD"]
+)
 def test_nothing_is_removed_from_a_lineage_that_cannot_be_read(home: Home, damage: str) -> None:
     refused = generations.manifest_path(home, Lineage.open(home).resolve("g3").digest)
     entry = ledger.entry_path(home, 2)
@@ -255,6 +263,9 @@ def test_nothing_is_removed_from_a_lineage_that_cannot_be_read(home: Home, damag
         generations.manifest_path(home, Lineage.open(home).head.digest).unlink()
     elif damage == "entry missing":
         entry.unlink()
+    elif damage == "end missing":  # what is left is whole in itself, and less than this machine has seen
+        for sequence in (3, 4):
+            ledger.entry_path(home, sequence).unlink()
     else:
         path = refused if "manifest" in damage else entry
         path.chmod(0o644)

@@ -112,6 +112,19 @@ def test_exit_codes_and_words(home: Home, tmp_path: Path) -> None:
     assert found.stdout.startswith("ledger/000001.json was edited")
 
 
+def test_a_folder_of_the_owner_s_beside_the_runs_hides_nothing(home: Home, tmp_path: Path) -> None:
+    copy = Home(Path(shutil.copytree(home.root, tmp_path / "copy")))
+    stray = objects.put(copy, b"named by nothing").digest[7:]
+    for folder in ("lost+found", "g4 of old"):
+        (copy.runs / folder).mkdir()
+        found = run(copy.root)
+        first, *_ = found.stdout.splitlines()
+        assert (found.returncode, first) == (1, f"objects/{stray[:2]}/{stray} is named by nothing")
+        assert [stray in problem.path for problem in verify(copy).problems] == [True]
+    (copy.runs / "g4").mkdir()  # a run that may have put it there
+    assert run(copy.root).returncode == 0 and verify(copy).problems == ()
+
+
 def test_a_checkpoint_tells_what_the_lineage_cannot(home: Home, tmp_path: Path) -> None:
     line = witness.checkpoint(home, ledger.entries(home))
     assert run(home.root, "--checkpoint", line).returncode == 0

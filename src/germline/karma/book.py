@@ -14,6 +14,7 @@ import math
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,14 +31,14 @@ FORMAT = 1
 LONGEST = 20_000
 """Characters of a correction."""
 _DISK_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
-_TABLES = """
-CREATE TABLE messages (id TEXT PRIMARY KEY, generation TEXT NOT NULL, time TEXT NOT NULL, exchange TEXT) STRICT;
-CREATE TABLE events (sequence INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, time TEXT NOT NULL,
+_TABLES = (
+    "CREATE TABLE messages (id TEXT PRIMARY KEY, generation TEXT NOT NULL, time TEXT NOT NULL, exchange TEXT) STRICT",
+    """CREATE TABLE events (sequence INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, time TEXT NOT NULL,
     kind TEXT NOT NULL, source TEXT NOT NULL, points REAL NOT NULL, message TEXT REFERENCES messages (id),
-    correction TEXT NOT NULL, reason TEXT NOT NULL) STRICT;
-CREATE TABLE attempts (number INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, through INTEGER NOT NULL,
-    entries INTEGER NOT NULL, outcome TEXT NOT NULL, ended TEXT NOT NULL) STRICT;
-"""
+    correction TEXT NOT NULL, reason TEXT NOT NULL) STRICT""",
+    """CREATE TABLE attempts (number INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, through INTEGER NOT NULL,
+    entries INTEGER NOT NULL, outcome TEXT NOT NULL, ended TEXT NOT NULL) STRICT""",
+)
 
 
 class Unknown(GermlineError):
@@ -86,7 +87,7 @@ class Book:
         try:
             _keep_private(self.path)
             self._base = sqlite3.connect(self.path, timeout=patience, isolation_level=None, check_same_thread=False)
-            self._base.execute("PRAGMA journal_mode = WAL")
+            self._write_ahead()
             self._base.execute("PRAGMA synchronous = FULL")
             self._base.execute("PRAGMA foreign_keys = ON")
             self._prepare()
@@ -176,16 +177,21 @@ class Book:
                 if _which(self.path) != self._opened:  # what is written now, nobody would find again
                     raise GermlineError(f"{self.path} was moved, or another was put in its place, while it was in use",
                                         hint="start what uses it again")  # fmt: skip
-                self._base.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._base
-                    self._base.execute("COMMIT")
-                except BaseException:
-                    if self._base.in_transaction:
-                        self._base.execute("ROLLBACK")
-                    raise
+                with self._transaction() as base:
+                    yield base
             except sqlite3.Error as error:
                 raise _explained(self.path, error) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._base.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._base
+            self._base.execute("COMMIT")
+        except BaseException:
+            if self._base.in_transaction:
+                self._base.execute("ROLLBACK")
+            raise
 
     def _read(self, query: str) -> list[tuple[object, ...]]:
         with self._lock:
@@ -194,12 +200,32 @@ class Book:
             except sqlite3.Error as error:
                 raise _explained(self.path, error) from error
 
+    def _write_ahead(self) -> None:
+        """Turn a new file to WAL. That takes the file for itself and asks no busy timeout: who meets another that does
+        the same tries again, for as long as one would wait."""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                self._base.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+            time.sleep(0.01)
+
     def _prepare(self) -> None:
-        (version,) = self._base.execute("PRAGMA user_version").fetchone()
-        if version > FORMAT:
-            raise GermlineError(f"{self.path} was written by a newer germline", hint="update germline")
-        if version < FORMAT:
-            self._base.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+        """Make the tables of a new file, once, however many processes open it first."""
+        if self._version() == FORMAT:
+            return
+        with self._transaction() as base:
+            version = self._version()
+            if version > FORMAT:
+                raise GermlineError(f"{self.path} was written by a newer germline", hint="update germline")
+            for statement in (*_TABLES, f"PRAGMA user_version = {FORMAT}") if version < FORMAT else ():
+                base.execute(statement)
+
+    def _version(self) -> int:
+        return int(self._base.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _keep_private(path: Path) -> None:

@@ -60,7 +60,8 @@ def _since(before: Exchange, good: Set[str]) -> list[Mapping[str, str]]:
 def write(root: Path, found: Sequence[bytes], most: int) -> int:
     """Put at most `most` that are not there yet into the folder of the home at `root`; how many."""
     folder = root / FOLDER
-    new = [(name, lesson) for lesson in found if not (name := folder / _name(lesson)).exists()][:most]
+    distinct = dict.fromkeys(found)  # two may have been answered alike
+    new = [(name, lesson) for lesson in distinct if not (name := folder / _name(lesson)).exists()][:most]
     if new:
         disk.make_directory(folder)
     for name, lesson in new:

@@ -42,6 +42,14 @@ def entries(home: Home) -> tuple[Entry, ...]:
     return _read(home)[0]
 
 
+def witnessed(home: Home) -> tuple[Entry, ...]:
+    """`entries`, and StoreDamaged also where they are behind what this machine has seen of them."""
+    seen = witness.mark(home)
+    found = entries(home)
+    witness.observe(home, seen, found)
+    return found
+
+
 def length(home: Home) -> int:
     """How many entries there are, by their files' names alone: enough to see that something was appended."""
     return len(_listed(home))

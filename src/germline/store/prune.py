@@ -44,8 +44,8 @@ def prune(home: Home, *, keep_weights: int = KEEP_WEIGHTS, dry_run: bool = False
     archive left HEAD out. Generations go before what they are made of, so that nothing half there is ever named.
     A process that reads a file goes on reading it (POSIX) or keeps it (Windows: `in_use`); one that is just about
     to open cached weights, or is making them, fails and succeeds when it is run again. StoreDamaged, before
-    anything is removed, if the ledger or a manifest that it reaches is not whole: what cannot be read may reach
-    anything.
+    anything is removed, if the ledger or a manifest that it reaches is not whole, or less than this machine has seen:
+    what cannot be read may reach anything.
     """
     with lock.hold(home):
         found = list(_expendable(home, keep_weights))
@@ -58,7 +58,7 @@ def sweep(home: Home) -> None:
     The caller holds the lock, and removes the run's directory after it: while that is there, `verify` takes what
     nothing names for the run's own. Raises as `prune` does.
     """
-    entries = ledger.entries(home)
+    entries = ledger.witnessed(home)
     if entries:
         reached = _reached(home, entries)
         for path, _ in [*_unreached(home, reached), *_cached(home, keep=reached)]:
@@ -73,12 +73,12 @@ def size_of(path: Path) -> int:
 
 
 def _expendable(home: Home, keep_weights: int) -> Iterator[Item]:
-    entries = ledger.entries(home)
+    entries = ledger.witnessed(home)
     head = ledger.head(entries)  # a lineage that was never founded has nothing that can go
     reached = _reached(home, entries)
     line = ledger.ancestors(home, head) if generations.is_held(home, head) else []
     kept = {generations.load(home, one).weights.digest for one in line[::-1][:keep_weights]}
-    going_on = home.runs / f"g{1 + max(entry.number for entry in entries)}"
+    going_on = _going_on(home, 1 + max(entry.number for entry in entries))
 
     def item(path: Path, what: str) -> Item:
         return Item(path=path.relative_to(home.root).as_posix(), size=size_of(path), what=what)
@@ -86,12 +86,19 @@ def _expendable(home: Home, keep_weights: int) -> Iterator[Item]:
     for path, what in (*_unreached(home, reached), *_cached(home, keep=kept)):
         yield item(path, what)
     for path in home.run_directories():
-        if path != going_on or not (path / "run.json").exists():
+        if path != going_on:
             yield item(path, "a run that was given up")
     folders = [home.objects, home.generations, home.ledger, home.cache, home.runs]
     for path in [child for folder in folders for inner in (folder, *_fans(folder)) for child in _children(inner)]:
         if disk.is_temporary(path.name) and _is_file(path):
             yield item(path, "left by an interrupted write")
+
+
+def _going_on(home: Home, number: int) -> Path | None:
+    """The run that the next evolve goes on with: that of its number, or the one that a restart had set aside and was
+    stopped before it could take its place."""
+    run = home.runs / f"g{number}"
+    return next((one for one in (run, run.with_name(f"{run.name}-before")) if (one / "run.json").exists()), None)
 
 
 def _unreached(home: Home, reached: Collection[Digest]) -> Iterator[tuple[Path, str]]:
