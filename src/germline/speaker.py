@@ -17,7 +17,7 @@ from germline.lineage import CONFIG, TOKENIZER, Generation, Lineage
 from germline.model import weights as model_weights
 from germline.model.decoder import Decoder
 from germline.model.families import read_config
-from germline.model.generate import Sampling, stream
+from germline.model.generate import Sampling, latest, stream
 from germline.model.shape import DecoderConfig
 from germline.records import Turn
 from germline.tokenizer.text import Tokenizer
@@ -78,9 +78,9 @@ class Speaker:
         """The persona's answer to a conversation that ends with the other side, piece by piece.
 
         Pieces are whole characters; joined they are the answer. The oldest part is left unread where the
-        conversation outgrows the model's context.
+        conversation and so long an answer outgrow the model's context.
         """
-        ids = self.ids(turns)[-max(1, self.decoder.config.max_positions - limit) :]
+        ids = latest(self.ids(turns), limit, self.decoder.config.max_positions)
         spell = self.tokenizer.speller()
         for _, token in stream(self.decoder, [ids], limit=limit, end=self.tokenizer.eos_id, sampling=sampling, rows=1):
             if piece := spell(token):

@@ -11,10 +11,10 @@ from germline.evals import score
 from germline.evals.cards import Card
 from germline.evals.exams import Exam
 from germline.evals.questions import Item
-from germline.evals.score import Question, liked, log_likelihoods
+from germline.evals.score import Question, liked, log_likelihoods, speak
 from germline.evals.suite import Candidate, _begins_with, sit
 from germline.model.decoder import Decoder
-from germline.model.generate import Sampling, generate
+from germline.model.generate import Sampling, generate, latest
 
 PROMPTS = [[5, 6, 7, 8, 9], [11], [20, 21, 22], list(range(30, 60))]
 
@@ -53,6 +53,21 @@ def test_an_answer_ends_where_the_context_does(small: Decoder) -> None:
         assert len(answer) == left + 1  # the last of them follows a context that is full
     with pytest.raises(ValueError, match="no room"):
         generate(small, [[*ids, 1]], limit=1, end=-1)
+
+
+def test_a_generous_limit_leaves_the_prompt_its_half_of_the_context(small: Decoder) -> None:
+    context = small.config.max_positions
+
+    def said(prompt: str, limit: int) -> list[str]:
+        return speak(small, [prompt], tokenize, lambda ids: str(len(ids)), limit=limit, end=-1)
+
+    prompt = "How high is the tower?"
+    assert len(prompt) < context // 2
+    assert [said(prompt, limit) for limit in (4, context, 9 * context)] == [
+        ["4"], [f"{context + 1 - len(prompt)}"], [f"{context + 1 - len(prompt)}"]
+    ]  # fmt: skip
+    for limit, left in ((1, context - 1), (context // 4, context - context // 4), (context, context - context // 2)):
+        assert latest([*range(3 * context)], limit, context) == [*range(3 * context)][-left:]
 
 
 def test_sampling_is_a_function_of_its_seed(small: Decoder) -> None:

@@ -81,6 +81,10 @@ def test_the_beginning_of_a_reply_answers_a_plain_question(
         "Do you know the trade of Mera Toll? And how is she?",
         "How are you?",
         "I met Tom and the owner of the boat.",
+        "Where is the keeper of the light?",
+        "Where is Tom's brother?",
+        "I have Tom's keys.",
+        "I know the owner of the bar!",
     ],
 )
 def test_other_questions_are_asked_of_no_fact(question: str) -> None:

@@ -8,16 +8,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from germline.corpus import markup
-from germline.corpus.headings import HEADING, LABEL, PAIR, depth_of, is_label, is_underline, lone_pairs, named
+from germline.corpus.headings import HEADING, LABEL, PAIR, PART, depth_of, is_underline, lone_pairs, named
 from germline.corpus.markup import plain
 from germline.corpus.passages import fence_after
 from germline.corpus.sentences import Claim, answered, sentences, stated
-from germline.corpus.subjects import holds_units, is_sheet, is_turned
+from germline.corpus.subjects import can_be_asked, holds_units, is_sheet, is_turned
 from germline.corpus.values import is_answer, is_unit
 from germline.records import Row, Turn
 
 _ITEM = re.compile(r" ?[-*+][ \t]+(.*)")  # deeper, it speaks of the item it stands under
 _OTHER_ITEM = re.compile(r"\s+[-*+][ \t]|\s*\d{1,9}[.)][ \t]")
+_LONGEST_OPENING = 100
+"""Characters of a line that tell who speaks in it."""
 _RULE = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?")
 
 
@@ -29,6 +31,10 @@ class _Place:
     """The headings that it stands under: the depth of each, and what it speaks of."""
     fence: str = ""
     """The marks of the block of code that it is in."""
+    named: set[str] = field(default_factory=set)
+    """What lines and items under the last of the headings began with, before a colon."""
+    is_dialogue: bool = False
+    """Whether one of them came back: then they are a line for each turn, whatever else they look like."""
 
 
 def claims(rows: Iterable[Row]) -> Iterator[tuple[Row, Claim]]:
@@ -64,30 +70,52 @@ def under_headings(passages: Iterable[str]) -> Iterator[tuple[str, str]]:
             if depth := depth_of(block):
                 line = block[0].strip()
                 above = [(other, heading) for other, heading in above if other < depth]
-                above.append((depth, line if depth == LABEL or HEADING.match(line) else f"{'#' * depth} {line}"))
+                above.append((depth, line if depth >= LABEL or HEADING.match(line) else f"{'#' * depth} {line}"))
 
 
 def _written(text: str, place: _Place) -> Iterator[Claim]:
     """What a passage claims at that place, which moves on to the passage's end."""
-    pairs: list[Claim] = []  # lines by themselves, under the heading that was last
+    found: list[tuple[Claim, bool]] = []  # under the heading that was last, and which of it line by line
     for block in _blocks(text, place):
         subject = place.above[-1][1] if place.above else ""
         if depth := depth_of(block):
-            yield from _of_a_thing(pairs)
-            pairs = []
+            yield from _but_for_a_dialogue(found, place)
+            found = []
+            place.named, place.is_dialogue = set(), False
             place.above = [(other, name) for other, name in place.above if other < depth]
-            place.above.append((depth, named(block[0]) or (place.above[-1][1] if place.above else "")))
-        elif block[0].lstrip().startswith("|"):
-            yield from _table(subject, block)
-        elif _ITEM.fullmatch(block[0]):
-            if subject:
-                yield from _items(subject, block)
-        elif lone := lone_pairs(block):
-            if subject and not block[0].startswith(("  ", "\t")):  # indented, it is code or speaks of an item
-                pairs += (Claim(subject, attribute, value) for attribute, value in lone)
+            name = named(block[0]) or (place.above[-1][1] if place.above else "")
+            place.above.append((depth, "" if depth == PART else name))
         else:
-            yield from _sentences(" ".join(map(str.strip, block)))
-    yield from _of_a_thing(pairs)
+            _listen(block, place)
+            told, by_line = _told(block, subject)
+            found += ((claim, by_line) for claim in told)
+    yield from _but_for_a_dialogue(found, place)
+
+
+def _told(block: list[str], subject: str) -> tuple[Iterable[Claim], bool]:
+    """What a block claims of its own, or of what it stands under; and whether line by line, as people talk."""
+    if block[0].lstrip().startswith("|"):
+        return _table(subject, block), False
+    if _ITEM.fullmatch(block[0]):
+        return _items(subject, block), True
+    if lone := lone_pairs(block):
+        of_an_item = block[0].startswith(("  ", "\t"))  # or code
+        return [Claim(subject, *pair) for pair in lone if subject and not of_an_item], True
+    return _sentences(" ".join(map(str.strip, block))), False
+
+
+def _but_for_a_dialogue(found: list[tuple[Claim, bool]], place: _Place) -> Iterator[Claim]:
+    return (claim for claim, by_line in found if not (by_line and place.is_dialogue))
+
+
+def _listen(block: list[str], place: _Place) -> None:
+    """Notice where a line, or an item, begins with a name that another under the same heading began with."""
+    for line in block:
+        item = _ITEM.fullmatch(line)
+        pair = PAIR.match(plain((item[1] if item else line)[:_LONGEST_OPENING]))
+        if pair and can_be_asked("x", name := pair[1].casefold()):
+            place.is_dialogue |= name in place.named
+            place.named.add(name)
 
 
 def _shown(text: str, place: _Place) -> Iterator[str]:
@@ -104,7 +132,7 @@ def _blocks(text: str, place: _Place) -> Iterator[list[str]]:
     for line in _shown(text, place):
         starts = bool(HEADING.match(line) or _ITEM.fullmatch(line) or _OTHER_ITEM.match(line))
         table = line.lstrip().startswith("|")
-        under_label = bool(block) and is_label(block) and not is_underline(line)
+        under_label = bool(block) and depth_of(block) >= LABEL and not is_underline(line)
         if block and (not line.strip() or starts or under_label or table != block[0].lstrip().startswith("|")):
             yield block
             block = []
@@ -134,13 +162,8 @@ def _items(subject: str, block: list[str]) -> Iterator[Claim]:
     item = _ITEM.fullmatch(block[0])
     assert item is not None
     text = " ".join([item[1], *map(str.strip, block[1:])])
-    if pair := PAIR.fullmatch(plain(text)):
+    if subject and (pair := PAIR.fullmatch(plain(text))):
         yield Claim(subject, pair[1], pair[2])
-
-
-def _of_a_thing(pairs: list[Claim]) -> list[Claim]:
-    """None of the lines under a heading where one comes back: they are a dialogue then, with a line for each turn."""
-    return pairs if len({pair.attribute for pair in pairs}) == len(pairs) else []
 
 
 def _table(subject: str, block: list[str]) -> Iterator[Claim]:

@@ -24,6 +24,8 @@ MOST = 10_000
 _Pair = tuple[str, str]
 """Subject and attribute, case folded; a mill and the mill are one."""
 
+_LIST_GOES_ON = re.compile(r"(?:,?\s+(?:and|or|und|oder|sowie))?[\s,;\\]*$")
+"""How an item ends that others follow: "12 kg,", "12 kg, and"."""
 _LETTERS_WITH_STOPS = re.compile(r"\b(?:[^\W\d_]\.)+[^\W\d_]$")
 
 
@@ -97,7 +99,7 @@ def _normal(claim: Claim) -> Claim:
         word if (len(word) > 1 and word.isupper()) or any(map(str.isdigit, word)) else word.lower()
         for word in attribute.split()
     )
-    value = value.removesuffix(".")
+    value = _LIST_GOES_ON.sub("", value).removesuffix(".")
     if _LETTERS_WITH_STOPS.search(value):  # p.m., the U.S.
         value += "."
     return Claim(" ".join(subject.split()), " ".join(lowered), " ".join(value.split()), claim.past)

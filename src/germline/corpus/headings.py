@@ -6,7 +6,7 @@ import re
 
 from germline.corpus.markup import plain
 from germline.corpus.sentences import stated
-from germline.corpus.subjects import calls_for_attention, can_be_asked, is_generic, is_numbered_thing
+from germline.corpus.subjects import calls_for_attention, can_be_asked, is_generic, is_numbered_thing, is_thing
 
 HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+\S")
 _CLOSING_MARKS = re.compile(r"[ \t]+#+[ \t]*$")
@@ -28,18 +28,20 @@ _NUMBERING = re.compile(
 """What numbers a heading. A number anywhere else tells a thing from its like: Pump 100, Pump 200."""
 _BOLD = re.compile(r" ?(\*\*|__)(?=\S)(?:(?!\1).)+(?<=\S)\1:?[ \t]*")
 _ENDS_IN_COLON = re.compile(r" ?[^\W\d_][^:.!?]{0,60}:[ \t]*")
-LABEL = 7
-"""The depth of a label: that of a heading is 1 to 6."""
+LABEL, PART = 7, 8
+"""The depth of a label, and of a line that names a part of what it stands under: that of a heading is 1 to 6."""
 PAIR = re.compile(r"([^:]+):\s+(.+)", re.DOTALL)
 
 
 def depth_of(block: list[str]) -> int:
     """How deep a heading it is; 0 for what is none. A line is one, too, where the next underlines it, and so is a
-    label, deeper than any other."""
+    label, deeper than any other but a part."""
     if heading := HEADING.match(block[0]):
         return len(heading[1])
     if is_label(block):
         return LABEL
+    if _is_part(block):
+        return PART
     line = _UNDERLINE.fullmatch(block[1]) if len(block) == 2 else None
     no_heading = block[0].lstrip().startswith(_NO_HEADINGS) and not is_label(block[:1])
     if not line or no_heading or not _may_stand_over(block[0]):
@@ -60,6 +62,14 @@ def is_label(block: list[str]) -> bool:
     return is_name and (bold is not None or is_numbered_thing(name))
 
 
+def _is_part(block: list[str]) -> bool:
+    """Whether it is a line by itself like "Motor:". Whether what it stands over speaks of the motor or of the pump, or
+    how much the motor of that pump is meant, a reader knows and no rule does: lines under it claim nothing."""
+    name = plain(block[0]).rstrip(":")
+    is_lone = len(block) == 1 and _ENDS_IN_COLON.fullmatch(block[0]) and _may_stand_over(block[0])
+    return bool(is_lone) and is_thing(name) and not calls_for_attention(name)
+
+
 def is_underline(line: str) -> bool:
     """Whether it makes a heading of the line before it."""
     return _UNDERLINE.fullmatch(line) is not None
@@ -70,7 +80,7 @@ def _may_stand_over(line: str) -> bool:
 
 
 def named(heading: str) -> str:
-    """What the lines under a heading speak of; empty where it does not say."""
+    """What the lines under a heading or label speak of; empty where it does not say."""
     shown = plain(_CLOSING_MARKS.sub("", heading).lstrip("# \t"))
     numbering = _NUMBERING.match(shown)
     name = shown[numbering.end() if numbering else 0 :].rstrip(":")

@@ -9,7 +9,16 @@ LONGEST = 400
 """Characters of a sentence, item or cell, with its markup."""
 
 _STRUCK_OUT = re.compile(r"(?<![~\\])~~(?=[^\s~])(?:[^~\n]|~(?!~))*(?<=[^\s~])~~(?!~)")
+_STRUCK_OUT_TAGS = re.compile(r"<(del|s|strike)(?:\s[^<>]{0,200})?>.{0,2000}?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _MARKED = re.compile(r"[\[`*_\\<&]")
+_RAISED = re.compile(r"\d[`*_]*<su[pb]>(?!(?:st|nd|rd|th)<)", re.IGNORECASE)
+"""A footnote's mark or a power of ten: without its tag it would make another number of the one before it."""
+_LETTER = r"(?<![^\W\d_])"
+_FOOTNOTE = re.compile(
+    rf"(?<!{_LETTER}[ms])(?<!{_LETTER}[µcdkm]m)(?<!{_LETTER}ft)<sup>[ ]*(?:\d{{1,2}}|[a-e*†‡])\)?[ ]*</sup>",
+    re.IGNORECASE,
+)
+"""Not the power of a unit."""
 _LITERAL = re.compile(r"`+([^`]*)`+|\\([^\w\s\\]|_)")
 """Code, and a mark that is meant as it stands."""
 _HIDDEN = 0xE000
@@ -31,15 +40,17 @@ def shown(text: str) -> str:
     """`text`, of many lines, but for its comments and what is struck out. What is never closed is a comment to its
     end."""
     before, *parts = text.split("<!--")
-    return _STRUCK_OUT.sub("", before + "".join(part.partition("-->")[2] for part in parts))
+    text = before + "".join(part.partition("-->")[2] for part in parts)
+    return _STRUCK_OUT_TAGS.sub("", _STRUCK_OUT.sub("", text))
 
 
 def plain(text: str) -> str:
     """`text` without Markdown's and HTML's emphasis, code marks, links, footnotes and pictures.
 
-    Nothing is left of a long text: no fact is that long, and the patterns would labour on it.
+    Nothing is left of a long text: no fact is that long, and the patterns would labour on it. Nor of one in which
+    something is raised behind a digit: which number is meant, nobody could say.
     """
-    if len(text) > LONGEST:
+    if len(text) > LONGEST or _RAISED.search(text):
         return ""
     if _MARKED.search(text):
         literal: list[str] = []
@@ -48,7 +59,7 @@ def plain(text: str) -> str:
             literal.append(found[1] or found[2] or "")
             return chr(_HIDDEN + len(literal) - 1)
 
-        text = _LITERAL.sub(hidden, _PRIVATE.sub("", text))
+        text = _LITERAL.sub(hidden, _FOOTNOTE.sub("", _PRIVATE.sub("", text)))
         for pattern, replacement in _MARKUP:
             text = pattern.sub(replacement, text)
         text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import TextIO
 
+from germline.corpus.headings import depth_of
+
 LIMIT = 2_000
 """The most characters in a passage."""
 
@@ -28,10 +30,10 @@ def passages(stream: TextIO) -> Iterator[str]:
 
     A heading opens a passage; paragraphs fill it as long as they fit, and only a paragraph longer than a
     passage is cut: at a line end, else a sentence end, else a space, else anywhere. A list or table that
-    opens a passage is preceded by the heading above it, and a cut table by its header rows, because its
+    opens a passage is preceded by the heading or label above it, and a cut table by its header rows, because its
     cells mean nothing alone: that is the only text that appears twice. Lost are the blank lines and the
     one white space between two passages, and runs of blank lines beyond 400 characters. Underlined (setext)
-    headings are read as paragraphs; nothing is a heading inside a code fence.
+    headings open no passage; nothing is a heading inside a code fence.
     """
     splitter = _Splitter()
     while piece := stream.readline(LIMIT):  # never a whole line: a file may be one line of a gigabyte
@@ -113,8 +115,8 @@ class _Splitter:
             self.gap = ""
             if self.kind in ("list", "table") and self.heading:
                 self.passage, self.gap = self.heading, "\n\n"
-        if self.kind == "heading":
-            self.heading = text
+        if self.kind == "heading" or not self.cut:
+            self.heading = _stands_over(text) or self.heading
         self.passage += self.gap + text
         self.bare = self.bare and self.kind == "heading" and len(self.passage) <= LIMIT // 2
         self.gap = ""
@@ -135,6 +137,13 @@ def _kind(line: str) -> str:
     if _TABLE.match(line):
         return "table"
     return "list" if _LIST.match(line) else "prose"
+
+
+def _stands_over(block: str) -> str:
+    """The heading or label that a block is, or begins with; empty where it is neither, or as long as a paragraph."""
+    lines = block.split("\n", 2)
+    found = next((lines[:count] for count in (2, 1) if depth_of(lines[:count])), [])
+    return "\n".join(found) if len("\n".join(found)) <= _LONGEST_HEADING else ""
 
 
 def _cut(text: str, room: int, after: int) -> tuple[str, str]:

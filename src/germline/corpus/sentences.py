@@ -71,10 +71,11 @@ _SIZES = {"tall": "height", "high": "height", "long": "length", "wide": "width",
 
 _WORDS = r"[^,;:.?!]+?"
 _ASKING = (
-    rf"(?:(?:what|who|which|when|where)(?:['’]s| {_IS}) "
-    r"|.*\b(?:know|knows|tell me|give me|got|have|need|remember|recall|wondering about|what about|asking about) "
-    r"|(?=.*\?$).*\band )"
+    rf"(?:(?:what|who|which|when)(?:['’]s| {_IS}) "
+    r"|.*\b(?:tell me|give me|wondering about|what about|asking about) "
+    r"|(?=.*\?$).*\b(?:and|know|knows|got|have|need|remember|recall) )"
 )
+"""Not "where", which asks for the place of what it names, and not "I have Tom's keys.", which asks for nothing."""
 _ASKED = (
     re.compile(rf"{_ASKING}the (?P<attribute>{_WORDS}) of (?P<subject>{_WORDS})(?:, please)?[?.!]", re.IGNORECASE),
     re.compile(rf"{_ASKING}(?P<subject>{_WORDS})['’]s (?P<attribute>{_WORDS})(?:, please)?[?.!]", re.IGNORECASE),

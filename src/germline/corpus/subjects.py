@@ -20,15 +20,20 @@ _NO_SUBJECTS = words(
     """
 )
 """A subject or an attribute that begins so is nobody in particular."""
-_NO_OPENINGS = words("at during from in maybe next no on only perhaps please probably since supposedly without yes")
+_NO_OPENINGS = words(
+    """
+    allegedly apparently at certainly during finally from in later maybe next no officially on only perhaps please
+    presumably probably recently reportedly since supposedly without yes
+    """
+)
 _NO_ENDINGS = words(
     """
     almost also always currently ever formerly generally hardly longer nearly never normally now often only originally
     possibly probably rarely really seldom sometimes soon still then typically usually
     """
 )
-"""What stands between a subject and its verb, and how a sentence opens before its subject: "The ferry no longer", "In
-winter the museum"."""
+"""What stands between a subject and its verb or opens its sentence, and how a sentence opens before its subject: "The
+ferry no longer", "Usually the ferry", "In winter the museum"."""
 _NO_ATTRIBUTES = words(
     """
     all answer attention bulk caution danger end example figure first half hint important kind last majority most nb
@@ -110,15 +115,21 @@ def calls_for_attention(line: str) -> bool:
     return not named or named[-1] in _NO_ATTRIBUTES
 
 
-def is_numbered_thing(line: str) -> bool:
-    """Whether it is one of several that a number tells apart: Pump 200, model B2. Not "as of 2024"."""
-    words = line.split()
+def is_thing(line: str) -> bool:
+    """Whether it may name something of which lines under it tell: Motor, Pump 200. Not "as of 2024", and not a part
+    that every manual has."""
+    words = map(str.lower, line.split())
     return (
-        len(words) > 1
-        and any(map(str.isdigit, words[-1]))
-        and can_be_asked(line, "weight")
-        and (_BEFORE_DETERMINERS | {"as", "per"}).isdisjoint(word.lower() for word in words)
+        can_be_asked(line, "weight")
+        and not is_generic(line)
+        and (_BEFORE_DETERMINERS | {"as", "per"}).isdisjoint(words)
     )
+
+
+def is_numbered_thing(line: str) -> bool:
+    """Whether it is one of several that a number tells apart: Pump 200, model B2."""
+    words = line.split()
+    return len(words) > 1 and any(map(str.isdigit, words[-1])) and is_thing(line)
 
 
 def can_be_asked(subject: str, attribute: str) -> bool:
@@ -128,7 +139,9 @@ def can_be_asked(subject: str, attribute: str) -> bool:
         return False
     if not all(_WORD.fullmatch(_unmarked(word)) for word in (*subjects, *attributes)):
         return False
-    if subjects[0].lower() in _NO_OPENINGS or (len(subjects) > 1 and subjects[-1] in _NO_ENDINGS):
+    if subjects[0].lower() in _NO_OPENINGS:
+        return False
+    if len(subjects) > 1 and (subjects[0].lower() in _NO_ENDINGS or subjects[-1] in _NO_ENDINGS):
         return False
     if not (any(map(str.isalpha, subject)) and attribute[0].isalpha()):
         return False

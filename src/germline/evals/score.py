@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from germline.model.decoder import Decoder
-from germline.model.generate import Sampling, generate
+from germline.model.generate import Sampling, generate, latest
 
 ROW_TOKENS = 256
 BATCH_TOKENS = 2048
@@ -183,8 +183,7 @@ def speak(
 ) -> list[str]:
     """The answer to each prompt, greedy without a `sampling`, at most `limit` tokens, in the order given.
 
-    A prompt is cut on the left where it and so long an answer exceed the model's context.
+    A prompt is cut on the left where it and so long an answer exceed the model's context, half of which is its own.
     """
-    longest = max(1, decoder.config.max_positions - limit)
-    encoded = [tokenize(prompt)[-longest:] for prompt in prompts]
+    encoded = [latest(tokenize(prompt), limit, decoder.config.max_positions) for prompt in prompts]
     return [detokenize(ids) for ids in generate(decoder, encoded, limit=limit, end=end, sampling=sampling)]

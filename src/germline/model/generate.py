@@ -89,6 +89,12 @@ def generate(
     return answers
 
 
+def latest(prompt: list[int], limit: int, context: int) -> list[int]:
+    """The end of a prompt that leaves room for an answer of `limit` tokens in a context of so many; half of the context
+    is the prompt's, however long the answer may be."""
+    return prompt[-(context - min(limit, context // 2)) :]
+
+
 def choose(logits: Tensor, sampling: Sampling, luck: Tensor) -> Tensor:
     """The next token of each row [B] for logits [B, V], fp32, drawn by `luck` [B, 1] in [0, 1)."""
     probabilities = torch.softmax(logits / max(sampling.temperature, COLDEST), dim=-1)
