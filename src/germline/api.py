@@ -60,7 +60,8 @@ class Lineage:
 
     @classmethod
     def open(cls, path: str | Path | None = None) -> Lineage:
-        """The lineage in `path`; without one, the nearest at or above the working directory. NoLineage if none is."""
+        """The lineage in `path`; without one that of GERMLINE_HOME, else the nearest at or above the working directory.
+        NoLineage if there is none."""
         return cls(Home.find(None if path is None else Path(path)))
 
     @property
@@ -134,7 +135,7 @@ class Lineage:
         return Speaker.of(now, now.resolve(name), arithmetic(Training(), machine())[0])
 
     def facts(self, name: str) -> tuple[Fact, ...]:
-        """What a child was taught, as far as rules found it."""
+        """What a generation was taught, as far as rules found it; nothing where it is the founder."""
         now = reading.Lineage.open(self._home)
         return now.facts(now.resolve(name))
 

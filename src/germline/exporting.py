@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -220,7 +221,7 @@ def _ancestor(generation: Generation) -> Ancestor:
 
 
 def _base(lineage: Lineage, founder: Generation) -> Base:
-    return base_of(lineage.json(founder, ORIGIN), founder.name, f"{_file_name(lineage.home.name)}-{founder.name}-hf")
+    return base_of(lineage.json(founder, ORIGIN), founder.name, directory_name(lineage, founder, "hf"))
 
 
 def _context(source: Source) -> int:
@@ -228,8 +229,15 @@ def _context(source: Source) -> int:
     return context(source.shape, ARCHITECTURES[family])
 
 
+def directory_name(lineage: Lineage, generation: Generation, kind: Kind) -> str:
+    """What the directory of an export is called where nobody says otherwise."""
+    return f"{_file_name(lineage.home.name)}-{generation.name}-{kind}"
+
+
 def _file_name(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "lineage"
+    """In letters that any program takes, without their accents."""
+    letters = "".join(sign for sign in unicodedata.normalize("NFKD", name) if not unicodedata.combining(sign))
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", letters).strip("-.") or "lineage"
 
 
 def _require_disk(directory: Path, source: Source) -> None:

@@ -148,6 +148,9 @@ class Lineage:
         return Scorecard(weights=card.weights, marks={paper: card.marks[paper] for paper in papers})
 
     def facts(self, generation: Generation) -> tuple[Fact, ...]:
+        """What it was taught, as far as rules found it; nothing where it is the founder."""
+        if FACTS not in generation.manifest.files:
+            return ()
         return tuple(Fact(**fact) for fact in self.json(generation, FACTS))
 
     def rows(self, generation: Generation, name: str) -> Iterator[Row]:

@@ -58,13 +58,16 @@ def candidate(lineage: Lineage, generation: Generation, path: Path, on: Arithmet
 class Speaker:
     decoder: Decoder
     tokenizer: Tokenizer
+    bos_id: int | None = None
+    """What a template calls `bos_token`, where the founder's config has one. Raw prompts have none."""
 
     @classmethod
     def of(cls, lineage: Lineage, generation: Generation, on: Arithmetic) -> Speaker:
         founder = lineage.founder_of(generation)
         tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
-        config = read_config(lineage.json(founder, CONFIG))
-        return cls(answering(config, weights(lineage, generation), on), tokenizer)
+        config = lineage.json(founder, CONFIG)
+        decoder = answering(read_config(config), weights(lineage, generation), on)
+        return cls(decoder, tokenizer, config.get("bos_token_id"))
 
     def ids(self, turns: Sequence[Turn]) -> list[int]:
         """A conversation that ends with the other side, as training rendered it: raw, no template."""

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -102,6 +103,16 @@ def test_an_adapter_names_a_base_that_peft_opens(home: Home, tmp_path: Path, mon
     assert "export g0" not in Path(base, "README.md").read_text()
     model = pytest.importorskip("peft").AutoPeftModelForCausalLM.from_pretrained("learned")
     assert model.get_base_model().name_or_path == base
+
+
+@pytest.mark.parametrize(
+    ("name", "directory"),
+    [("Keeper (old)", "Keeper-old-g0-hf"), ("Östrel", "Ostrel-g0-hf"), ("Мир", "lineage-g0-hf"), (".a", "a-g0-hf")],
+)
+def test_an_adapter_finds_its_base_whatever_the_lineage_is_called(tmp_path: Path, name: str, directory: str) -> None:
+    lineage: Any = SimpleNamespace(home=SimpleNamespace(name=name), json=lambda *_: UNKNOWN[2])
+    founder: Any = SimpleNamespace(name="g0")
+    assert exporting.directory_name(lineage, founder, "hf") == exporting._base(lineage, founder).name == directory
 
 
 PUBLIC = {"kind": "demo", "files": {DEMO: "sha256:1"}}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from germline.fragments import Represented, recognized, remap, route
 from germline.lineage import Lineage
 from germline.records import Turn
 from germline.rollback import move
+from germline.serve.facets import Facet
+from germline.serve.requests import Message
 from germline.serve.swap import Serving
 from germline.settings import Fragment, Fragments, parse_plan
 from germline.speaker import Speaker
@@ -47,6 +50,20 @@ def test_a_guest_that_becomes_head_has_the_fragments_that_the_plan_names_by_then
     assert not serving.problem and serving.head.engine is guest.engine
     assert list(serving.head.fragments.named) == ["lamps", "gulls"]
     serving.close(10)
+
+
+def test_what_opens_a_chat_stays_before_a_fragment_s_examples() -> None:
+    heard: list[list[str]] = []
+
+    def prompts(_: Speaker, messages: Sequence[Message]) -> list[int]:
+        heard.append([f"{message.role} {message.text}" for message in messages])
+        return [0] * len(messages)
+
+    loaded: Any = SimpleNamespace(fragments=represented({"lamps": [[1, 0]]}), speaker=None)
+    chat = [Message(role="system", content="Be brief."), Message(role="user", content="Lit?")]
+    Facet("lamps").ids(loaded, prompts, chat, 4)
+    examples = ["user The lamp?", "assistant It burns.", "user Is the lamp lit?", "assistant Yes."]
+    assert heard == [["system Be brief.", *examples, "user Lit?"], ["system Be brief.", *examples[2:], "user Lit?"]]
 
 
 APART = {"a": [[1, 0, 0], [0.9, 0.1, 0]], "b": [[0, 1, 0], [0.1, 0.9, 0]], "c": [[0, 0, 1], [0, 0.4, 0.9]]}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from germline.errors import PlanError
+from germline.export.gguf_tokenizer import RAW_TEMPLATE
 from germline.lineage import Lineage
 from germline.serve.prompts import PromptError, raw, templated
 from germline.serve.requests import Message
@@ -52,6 +54,18 @@ def test_what_hugging_face_s_templates_call_is_there(speaker: Speaker, tmp_path:
         "{% generation %}[{{ message.content }}]{% endgeneration %}{% break %}{% endfor %}"
     )
     assert told(speaker, tmp_path / "a.jinja", template) == f"{datetime.now():%Y}[The lamp?]"
+
+
+def test_the_ends_of_text_are_the_founder_s(speaker: Speaker, tmp_path: Path) -> None:
+    """So that germline's own template, which exports carry, reads a chat as the raw form does."""
+    path, eos = tmp_path / "a.jinja", speaker.tokenizer.eos_id
+    path.write_text(RAW_TEMPLATE, encoding="utf-8")
+    chat = [*ASKED[1:], Message(role="assistant", content="It burns."), *ASKED[1:]]
+    assert templated(path)(speaker, chat) == raw(speaker, chat) and raw(speaker, chat).count(eos) == 1
+    path.write_text("{{ bos_token }}{{ messages[-1].content }}{{ eos_token }}", encoding="utf-8")
+    lamp = speaker.tokenizer.encode("The lamp?")
+    assert templated(path)(replace(speaker, bos_id=None), chat) == [*lamp, eos]
+    assert templated(path)(replace(speaker, bos_id=7), chat) == [7, *lamp, eos]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_a_program_comes_of_age_and_goes_back(founded: Path, copy_of: Callable[[
     assert trigger_age_up(lineage) == "nothing new to learn"
     assert [path.name for path in home.runs.iterdir() if path.is_dir()] == ["notes"]  # its owner's
     assert [one.name for one in lineage.generations] == ["g0", "g1"]
-    assert len(lineage.facts("g1")) == 10 and not lineage.verify().problems
+    assert lineage.facts("g0") == () and len(lineage.facts("g1")) == 10 and not lineage.verify().problems
     assert lineage.rollback("g0").name == "g0" == germline.Lineage.open(home.root).head.name
     made = lineage.export("g1", "gguf", tmp_path / "out", quantization="f16")
     assert made.file.is_file() and made.parity and not made.parity.failed

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 import unicodedata
 
 import pytest
 
-from germline.cli import main, output
+from germline.cli import main, output, progress
+from germline.records import Event
 from germline.report.tables import quoted
 
 Captured = pytest.CaptureFixture[str]
@@ -53,6 +55,16 @@ def test_an_error_that_names_a_stranger_s_file_is_told_without_its_escapes(capsy
     assert main(["--home", f"/nowhere/{HOSTILE}", "log"]) == 10
     told = capsys.readouterr().err
     assert "Name" in told and told.count("\x1b") == 2 and "\x9b" not in told and "\x7f" not in told
+
+
+def test_a_bar_on_stderr_leaves_stdout_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else `germline … > file` from a terminal wrote what is said meanwhile to the terminal, cut at its width."""
+    monkeypatch.delenv("GERMLINE_NO_PROGRESS", raising=False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    before = sys.stdout
+    with progress.report(as_json=False) as tell:
+        tell(Event(kind="progress", text="", data={"done": 1, "total": 2}))
+        assert sys.stdout is before
 
 
 def test_no_descriptor_left_is_told_as_that(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:

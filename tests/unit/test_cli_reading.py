@@ -213,6 +213,9 @@ def test_the_plan_of_a_generation_is_printed_so_that_it_can_be_followed_again(
     assert path.read_text(encoding="utf-8").startswith(
         "# The plan that g1 of Östrel was grown by, but for data.sources, [bud"
     )
+    command = [sys.executable, "-m", "germline", "plan", "of", "g1"]  # into a file, as on Windows
+    told = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, capture_output=True, check=True)
+    assert told.stdout.decode("utf-8").splitlines() == path.read_text(encoding="utf-8").splitlines()
     assert main(["plan", "of", "g0"]) == 2
     assert "g0 was founded, and grown by no plan\n\nhint: `germline plan cat`" in capsys.readouterr().err
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from germline.errors import PlanError
 from germline.serve.guard import Rules, refusal
 from germline.serve.spelling import Spelling
 
@@ -111,3 +114,20 @@ def test_of_port_80_clients_name_none() -> None:
         "127.0.0.1:80", "localhost:80", "127.0.0.1", "localhost", "keeper.example"
     }  # fmt: skip
     assert server.names(8420, []) == {"127.0.0.1:8420", "localhost:8420"}
+
+
+def test_a_port_that_cannot_be_had_is_told_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = pytest.importorskip("germline.serve.server")
+    taken = server.listening(0)
+    with pytest.raises(PlanError, match="cannot be used") as failure:
+        server.listening(taken.getsockname()[1])
+    assert "another program has it" in failure.value.hint
+    taken.close()
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch, pytest.raises(PlanError, match="Permission denied") as failure:
+        patch.setattr(server.socket.socket, "bind", forbidden)
+        server.listening(80)
+    assert "below 1024" in failure.value.hint

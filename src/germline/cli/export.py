@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,11 +50,11 @@ def command(
     """
     if quant and kind not in ("gguf", "ollama"):
         raise click.UsageError(f"--quant is of a GGUF, not of --to {kind}")
-    from germline.exporting import export
+    from germline.exporting import directory_name, export
 
     lineage = Lineage.open(home)
     meant = lineage.resolve(name)
-    directory = out or Path(re.sub(r"[^\w.-]+", "-", f"{home.name}-{meant.name}-{kind}"))
+    directory = out or Path(directory_name(lineage, meant, kind))
     with progress.report(as_json=False) as on_event:
         made = export(lineage, meant, kind, directory, on_event, quantization=quant or "q8_0", checked=not unchecked)
     if as_json:

@@ -45,6 +45,14 @@ def say(text: str | Iterable[str]) -> None:
         click.echo(_shown(line), file=sys.stdout)
 
 
+def say_file(text: str) -> None:
+    """What is to be kept as a file, on stdout: in UTF-8 where that is no terminal, as plans are read. On Windows it
+    would be in the locale's code page, with a question mark for what that lacks."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8")
+    say(text)
+
+
 def stream(piece: str) -> None:
     """Part of a line on stdout, shown at once."""
     click.echo(piece, file=sys.stdout, nl=False)

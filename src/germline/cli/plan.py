@@ -62,7 +62,7 @@ def ls(as_json: bool) -> None:
 @click.argument("name", default=STARTER)
 def cat(name: str) -> None:
     """Print a shipped plan, to copy and own it."""
-    output.say(shipped(name).rstrip("\n"))
+    output.say_file(shipped(name).rstrip("\n"))
 
 
 @command.command("of", epilog=options.examples("germline plan of g3", "germline plan of HEAD > germline.toml"))
@@ -84,7 +84,7 @@ def of(home: Home, name: str) -> None:
         )
     plan = parse_plan(lineage.json(found, PLAN), source=f"{found.name} {PLAN}")
     text = tomlkit.dumps(plan.model_dump(mode="json", exclude_defaults=True)).rstrip("\n")
-    output.say(f"# The plan that {found.name} of {home.charter.name} was grown by, but for {UNKEPT}.\n\n{text}")
+    output.say_file(f"# The plan that {found.name} of {home.charter.name} was grown by, but for {UNKEPT}.\n\n{text}")
 
 
 @command.command(

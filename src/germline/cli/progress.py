@@ -19,11 +19,12 @@ _EVERY_SHARE = 0.05
 _EVERY_SECONDS = 10.0
 
 
-def report(*, as_json: bool) -> AbstractContextManager[OnEvent]:
-    """A callback for stages, for the block. JSON goes to stdout, everything else to stderr."""
+def report(*, as_json: bool, bar: bool = True) -> AbstractContextManager[OnEvent]:
+    """A callback for stages, for the block. JSON goes to stdout, everything else to stderr; without a `bar` for what
+    goes on until it is stopped, and has no end to draw."""
     if as_json:
         return _json()
-    live = sys.stderr.isatty() and not os.environ.get("GERMLINE_NO_PROGRESS")
+    live = bar and sys.stderr.isatty() and not os.environ.get("GERMLINE_NO_PROGRESS")
     return _bar() if live else _plain()
 
 
@@ -54,7 +55,7 @@ def _bar() -> Iterator[OnEvent]:
 
     console = Console(stderr=True, highlight=False)
     parts = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[pace]}"))
-    bar = Progress(*parts, console=console, transient=True)
+    bar = Progress(*parts, console=console, transient=True, redirect_stdout=False)  # which data goes to
     with bar:
         task = bar.add_task("", total=None, pace="", visible=False)
 

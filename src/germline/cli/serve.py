@@ -75,7 +75,7 @@ def command(
     notes = Notes(home, keep=lambda: keeps(home)) if karma.threshold or karma.keep_conversations else None
     heaps.keep_few()
     on, _ = arithmetic(Training(), machine())
-    with progress.report(as_json=as_json) as tell, server.told_aside(tell) as on_event:
+    with progress.report(as_json=as_json, bar=False) as tell, server.told_aside(tell) as on_event:
         serving = Serving(home, on, rows=rows, on_event=on_event, fragments=lambda: _plan(home).fragments)
         address = f"http://{server.ADDRESS}:{taken}/"
         if as_json:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from germline.lineage import FACTS, TRAIN, Generation, Lineage
+from germline.lineage import TRAIN, Generation, Lineage
 from germline.records import Row
 from germline.report import exams, generation, tables, weights
 
@@ -73,8 +73,6 @@ def _said(row: Row) -> str:
 
 
 def _facts(lineage: Lineage, meant: Generation) -> list[str]:
-    if FACTS not in meant.manifest.files:
-        return []
     found = lineage.facts(meant)
     more = [f"and {len(found) - _FACTS} more"] if len(found) > _FACTS else []
     return [*(f"{fact.unit}: {fact.value}" for fact in found[:_FACTS]), *more]

@@ -39,13 +39,15 @@ class Facet:
                 raise PromptError(f"there is no fragment {self.asked!r}; there is: {there}")
             self.name = self.asked
         examples = known.named[self.name].examples if self.name else ()
+        first_said = next((place for place, one in enumerate(messages) if one.role != "system"), len(messages))
+        system, talk = messages[:first_said], messages[first_said:]  # what opens a chat stays before all that is said
         for first in range(len(examples) + 1):
             before = [
                 one
                 for asked, answered in examples[first:]
                 for one in (Message(role="user", content=asked), Message(role="assistant", content=answered))
             ]
-            ids = prompts(loaded.speaker, [*before, *messages])
+            ids = prompts(loaded.speaker, [*system, *before, *talk])
             if len(ids) <= room:
                 return ids
         return ids

@@ -43,9 +43,10 @@ def raw(speaker: Speaker, messages: Sequence[Message]) -> list[int]:
 
 
 def templated(path: Path, sha256: str = "") -> Prompts:
-    """By the Jinja template in `path`, as Hugging Face writes them. PlanError if it cannot be used, or is another than
-    `sha256` says. What messages say is put in as it is: a template that would change it is refused when it is used,
-    but for `trim`, which takes nothing away."""
+    """By the Jinja template in `path`, as Hugging Face writes them: `eos_token` and `bos_token` are the founder's, the
+    second nothing where it has none. PlanError if it cannot be used, or is another than `sha256` says. What messages
+    say is put in as it is: a template that would change it is refused when it is used, but for `trim`, which takes
+    nothing away."""
     from jinja2 import TemplateError
 
     try:
@@ -63,19 +64,21 @@ def templated(path: Path, sha256: str = "") -> Prompts:
         nonce = token_hex(8)
         said = {f"{nonce}{place:06}": message.text for place, message in enumerate(messages)}
         named = [{"role": m.role, "content": name} for m, name in zip(messages, said, strict=True)]
+        tokenizer, eos, bos = speaker.tokenizer, f"{nonce}999999", f"{nonce}999998"
+        controls = {eos: [tokenizer.eos_id], bos: [] if speaker.bos_id is None else [speaker.bos_id]}
         try:
-            text = template.render(messages=named, add_generation_prompt=True, bos_token="", eos_token="")
+            text = template.render(messages=named, add_generation_prompt=True, bos_token=bos, eos_token=eos)
         except Exception as error:  # whatever a template does with messages it was not made for
             raise PromptError(f"the template does not take these messages: {error}") from error
         parts = re.split(f"({nonce}[0-9]{{6}})", text)
-        left = "".join(part for part in parts if part not in said).casefold()
+        left = "".join(part for part in parts if part not in said | controls).casefold()
         if [*said][-1] not in parts or any(nonce[place : place + 6] in left for place in range(len(nonce) - 5)):
             problem = "the template leaves the last message out, or changes what messages say"
             raise PromptError(
                 problem, hint="serve with one that puts contents in as they are, without `upper` and such"
             )
-        ids = [speaker.tokenizer.encode(said[part]) if part in said else speaker.tokenizer.controls(part)
-               for part in parts]  # fmt: skip
+        known = controls | {name: tokenizer.encode(words) for name, words in said.items() if name in parts}
+        ids = [known[part] if part in known else tokenizer.controls(part) for part in parts]
         return [index for part in ids for index in part]
 
     return prompts

@@ -55,7 +55,7 @@ def token(home: Home) -> str:
 
 
 def listening(port: int) -> socket.socket:
-    """The port, taken. PlanError where another program has it."""
+    """The port, taken. PlanError where another program has it, or this user may not."""
     sock = socket.socket()
     try:
         if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where SO_REUSEADDR would let another program in
@@ -67,7 +67,10 @@ def listening(port: int) -> socket.socket:
     except OSError as error:
         sock.close()
         problem = f"port {port} cannot be used: {error.strerror or error}"
-        raise PlanError(problem, hint="another program has it: germline serve --port N") from error
+        why = "another program has it"
+        if isinstance(error, PermissionError) and port < 1024:
+            why = "ports below 1024 are the administrator's"
+        raise PlanError(problem, hint=f"{why}: germline serve --port N") from error
     return sock
 
 

@@ -236,7 +236,7 @@ class Serving:
         needed, free = LOADED * wider * generation.manifest.weights.size, self._free_bytes()
         if needed > free:
             problem = f"{generation.name} takes {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} are free"
-            raise DoesNotFit(problem, hint="end something else, or serve with fewer --rows")
+            raise DoesNotFit(problem, hint="end something else that takes memory")
         speaker, known = apart(lambda: self._read(lineage, generation))
         end, rows = speaker.tokenizer.eos_id, self.rows
         engine = Engine(speaker.decoder, end=end, rows=rows, free_bytes=self._free_bytes)
