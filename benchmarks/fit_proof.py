@@ -39,6 +39,8 @@ ROWS: list[dict[str, Any]] = [
         ("nf4", 30, 2048),
     )
 ] + [
+    {"shape": "SmolLM2-135M", "row": 512, "micro": 512, "recompute": 0, "bits": None}
+    | {"embeddings": True, "anchor": 128},
     {"shape": "SmolLM2-135M", "row": 128, "micro": 384, "recompute": 0, "bits": None},
     {"shape": "SmolLM2-135M", "row": 2048, "micro": 2048, "recompute": 0, "bits": None},
     {"shape": "SmolLM2-135M", "row": 512, "micro": 1024, "recompute": 0, "bits": None, "rank": 64},

@@ -36,13 +36,16 @@ def germline_child(case: dict[str, Any]) -> dict[str, Any]:
     cuts = range(0, len(texts), size)
     batches = _Batches(pack([[text] for text in texts[i : i + size]], case["row_tokens"]) for i in cuts)
     config, training = read_config(json.loads((model / "config.json").read_bytes())), _training(case)
+    here = machine(training.device)
     tokens = size * case["row_tokens"]
     chosen = fit(
-        config, training, row_tokens=case["row_tokens"], batch_tokens=tokens, here=machine("cpu"),
+        config, training, row_tokens=case["row_tokens"], batch_tokens=tokens, here=here,
         memory_gb=case.get("memory_gb", 0.0),
     )  # fmt: skip
     torch.set_num_threads(chosen.threads)
-    decoder = weights.load(config, model / "model.safetensors", chosen.on.dtype, bits=chosen.setting.bits)
+    decoder = weights.load(
+        config, model / "model.safetensors", chosen.on.dtype, bits=chosen.setting.bits, device=chosen.on.device
+    )
     ends = [time.perf_counter()]
 
     def on_event(event: Event) -> None:
@@ -68,7 +71,7 @@ def _training(case: Mapping[str, Any]) -> Training:
     from germline.settings import Training
 
     return Training(
-        **case["plan"], warmup=0.0, device="cpu", dtype=case["arithmetic"],
+        **case["plan"], warmup=0.0, device=case.get("device", "cpu"), dtype=case["arithmetic"],
         quantize="nf4" if case["weights"] == "nf4" else "none", recompute="all" if case["recompute"] else "none",
         compile="on" if case.get("compiled") else "off",
     )  # fmt: skip

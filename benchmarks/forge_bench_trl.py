@@ -22,7 +22,9 @@ def trl_child(case: dict[str, Any]) -> dict[str, Any]:
 
     Raises RuntimeError when the trainer's own loader would not bring the rows of `case` in their order.
     """
-    os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", CUDA_VISIBLE_DEVICES="")
+    os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
+    if case.get("device") != "cuda":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import torch
     import transformers
     from peft import LoraConfig
@@ -75,7 +77,8 @@ def _arguments(case: dict[str, Any], folder: str) -> Any:
     if case.get("attention"):
         loading["attn_implementation"] = case["attention"]
     return SFTConfig(
-        output_dir=folder, use_cpu=True, bf16=case["arithmetic"] == "bf16", gradient_checkpointing=case["recompute"],
+        output_dir=folder, use_cpu=case.get("device") != "cuda", bf16=case["arithmetic"] == "bf16",
+        gradient_checkpointing=case["recompute"],
         model_init_kwargs=loading, per_device_train_batch_size=case["batch"], max_steps=case["steps"],
         max_length=case["row_tokens"], packing=True, packing_strategy="wrapped",
         train_sampling_strategy="sequential", learning_rate=plan["learning_rate"], adam_beta1=0.9, adam_beta2=0.99,

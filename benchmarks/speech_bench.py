@@ -44,7 +44,7 @@ def ours(directory: Path, streams: int) -> float:
     from germline.store.home import Home
 
     lineage = Lineage.open(Home.open(directory / "home"))
-    on, _ = arithmetic(Training(), machine())
+    on, _ = arithmetic(Training(), machine("cpu"))
     speaker = apart(lambda: Speaker.of(lineage, lineage.head, on))  # as the server does
     engine = Engine(speaker.decoder, end=-1, rows=streams)
 
@@ -62,7 +62,7 @@ def ours(directory: Path, streams: int) -> float:
 def theirs(directory: Path, streams: int) -> float:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    on, _ = arithmetic(Training(), machine())
+    on, _ = arithmetic(Training(), machine("cpu"))
     tokenizer = AutoTokenizer.from_pretrained(directory / "hf", padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(directory / "hf", dtype=on.dtype).eval()
     texts = prompts(lambda text: tokenizer(text, add_special_tokens=False)["input_ids"])[:streams]

@@ -56,10 +56,11 @@ def _in_a_process(folder: Path, size: int) -> dict[str, Any]:
 
 def measure(root: Path) -> dict[str, Any]:
     """Peak memory and seconds after each stage of `evolve.age_up`, as far as its batches; nothing is trained."""
-    from germline import evolve, examination
+    from germline import examination
     from germline import run as runs
     from germline.corpus.facts import facts as find_facts
     from germline.corpus.split import Rows
+    from germline.lesson import batches_of
     from germline.lineage import EXAM, Lineage
     from germline.settings import load_plan
     from germline.store.home import Home
@@ -82,7 +83,7 @@ def measure(root: Path) -> dict[str, Any]:
     exam = timed("exam", lambda: examination.fixed(
         run.directory / EXAM, plan.exams, home.root, train, heldout, facts, [], lambda event: None, laws=()
     ))  # fmt: skip
-    batches = timed("tokens, order, rows", lambda: evolve.batches_of(
+    batches = timed("tokens, order, rows", lambda: batches_of(
         lineage, run, train, facts, row_tokens=plan.curriculum.row_tokens
     ))  # fmt: skip
     dice = random.Random(0)

@@ -15,6 +15,7 @@ from germline.model.founder_directory import INDEX
 from germline.model.founder_source import read_founder
 from germline.model.gguf_import_tokenizer import tokenizer_json
 from germline.records import canonical_json
+from germline.tokenizer.text import Tokenizer
 from tests.model.founder_files import byte_level_metadata
 
 TOKENIZER = tokenizer_json(byte_level_metadata(), None)
@@ -151,6 +152,25 @@ def test_an_id_without_a_row_is_no_token(tmp_path, value):
     edit(tmp_path / "config.json", lambda config: config.update(bos_token_id=value, pad_token_id=1))
     config = read_founder(str(tmp_path)).config
     assert "bos_token_id" not in config and (config["pad_token_id"], config["eos_token_id"]) == (1, 2)
+
+
+def test_a_control_token_without_a_row_is_left_out_and_a_word_is_not(tmp_path):
+    """Gemma 3's text models have one for images, one past their last row: no text is encoded to it."""
+    save(tmp_path)
+    extra = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+
+    def add(special):
+        token = {"id": ROWS, "content": "<image_soft_token>", **extra, "special": special}
+        (tmp_path / "tokenizer.json").write_bytes(TOKENIZER)
+        edit(tmp_path / "tokenizer.json", lambda told: told["added_tokens"].append(token))
+
+    add(special=True)
+    founder = read_founder(str(tmp_path))
+    assert json.loads(founder.tokenizer_json) == json.loads(TOKENIZER)
+    tokenizer = Tokenizer.from_json(founder.tokenizer_json, eos_id=2)
+    assert tokenizer.vocab_size <= ROWS and max(tokenizer.encode("an <image_soft_token> in")) < ROWS
+    add(special=False)
+    assert f"ids up to {ROWS}" in refusal(tmp_path).message
 
 
 def test_a_missing_shard_and_a_lying_index(tmp_path):

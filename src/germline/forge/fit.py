@@ -55,10 +55,10 @@ class Fit:
     @classmethod
     def recorded(cls, fingerprint: Mapping[str, Any], seconds: float) -> Fit:
         """The fit that a fingerprint was made of, as far as this machine can follow it: compare with its own."""
-        cuda, here = torch.cuda.is_available(), machine("cpu")
-        on = Arithmetic(getattr(torch, fingerprint["dtype"]), fingerprint["device"] if cuda else "cpu")
+        here = machine("auto" if fingerprint["device"] == "cuda" else "cpu")
+        on = Arithmetic(getattr(torch, fingerprint["dtype"]), here.device)
         return cls(
-            on=on, threads=fingerprint["threads"], compiled=fingerprint["compiled"] and (here.compiler or cuda),
+            on=on, threads=fingerprint["threads"], compiled=fingerprint["compiled"] and here.compiler,
             setting=Setting(**{field.name: fingerprint[field.name] for field in fields(Setting)}),
             peak_bytes=0, seconds=seconds, reasons=(),
         )  # fmt: skip

@@ -18,6 +18,7 @@ import torch
 from germline import __version__
 from germline.errors import PlanError
 from germline.forge import allowance
+from germline.ops.pointwise import has_triton
 from germline.settings import Training
 
 MATRIX = 1024
@@ -62,7 +63,7 @@ def machine(device: str = "auto") -> Machine:
         return Machine(
             cores=cores, total_bytes=total, free_bytes=free,
             native_bf16=torch.cuda.is_bf16_supported(including_emulation=False),
-            units="tensor cores", gpu=torch.cuda.get_device_name(), compiler=True,
+            units="tensor cores", gpu=torch.cuda.get_device_name(), compiler=has_triton(),
         )  # fmt: skip
     return Machine(
         cores=cores, total_bytes=allowance.total_bytes(), free_bytes=allowance.available_bytes(),

@@ -65,8 +65,9 @@ def peak_bytes(config: DecoderConfig, training: Training, on: Arithmetic, settin
     once = tokens * size * (layer * (recomputed > 0) + _passing(config))
     logits = CHUNK_ROWS * config.vocabulary * size * (3 if aside else 2) + 2 * tokens * config.hidden * size
     unpacked = 2 * size * config.hidden * config.intermediate if setting.bits or full else 0
-    if full or training.embeddings:  # the vocabulary's matrix in the arithmetic's dtype, and a second gradient
-        unpacked += config.vocabulary * config.hidden * (size + 4)
+    if full or training.embeddings:  # beside that: what it is scaled to and added in, one more for the anchor's, ...
+        waiting = setting.parts - (training.anchor > 0) > 1  # ... and what an earlier part of the lesson left
+        unpacked += config.vocabulary * config.hidden * 4 * (2 + (aside > 0) + waiting)
     held = frozen + state + (_anchored(config, on) if training.anchor else 0)
     return int(BASE[on.device] + SLACK * (held + crest + max(once, logits) + unpacked))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def find_demo() -> Path:
 
 def _checked(founder: Founder, source: Path) -> Founder:
     """`founder`, once its tokenizer loads and fits its embeddings. Its config has `eos_token_id`, filled in if absent,
-    and loses ids of other tokens that the model has no row for: -1 is how old conversions say "none"."""
+    and loses ids of other tokens that the model has no row for: -1 is how old conversions say "none". Its tokenizer
+    loses control tokens without a row, which no text is encoded to: Gemma 3's text models have one for images."""
     try:
         canonical_json([founder.config, founder.origin])
     except (ValueError, RecursionError) as error:
@@ -67,8 +69,9 @@ def _checked(founder: Founder, source: Path) -> Founder:
     first = next(iter(eos), None) if isinstance(eos, list) else eos
     if first is not None and not _is_id(first, rows):
         raise ModelError(f"{source}: eos_token_id {first!r} is not an id below {rows}")
+    tokenizer_json = _without_rowless_controls(founder.tokenizer_json, rows)
     try:
-        tokenizer = Tokenizer.from_json(founder.tokenizer_json, eos_id=first)
+        tokenizer = Tokenizer.from_json(tokenizer_json, eos_id=first)
     except ModelError as error:
         raise ModelError(f"{source}: {error.message}", hint=error.hint) from error
     if tokenizer.vocab_size > rows:
@@ -80,7 +83,19 @@ def _checked(founder: Founder, source: Path) -> Founder:
     }  # fmt: skip
     if first is None:
         config["eos_token_id"] = tokenizer.eos_id
-    return replace(founder, config=dict(sorted(config.items())))
+    return replace(founder, config=dict(sorted(config.items())), tokenizer_json=tokenizer_json)
+
+
+def _without_rowless_controls(tokenizer_json: bytes, rows: int) -> bytes:
+    """The same bytes where there is none, or where they are not to be read: that is told by who reads them."""
+    try:
+        told = json.loads(tokenizer_json)
+        kept = [token for token in told["added_tokens"] if token["id"] < rows or not token["special"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return tokenizer_json
+    if len(kept) == len(told["added_tokens"]):
+        return tokenizer_json
+    return json.dumps({**told, "added_tokens": kept}, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 
 def _is_id(value: object, rows: int) -> bool:

@@ -4,8 +4,8 @@ Norms, rotations and the softmax compute in fp32; gates in the inputs' dtype, as
 not depend on each other, so a body whose intermediates would leave the cache is run on blocks of rows: the
 softmax over 49,152 words took 113 ms whole and 13 so (LOG.md). `compiled()` makes one loop of each body: it
 needs a C++ compiler and about half a minute at its first use. On a GPU each body is one Triton kernel
-(`triton_kernels`, under the body's name) where Triton is installed and one was written, and else run whole.
-All of these agree up to the rounding of the inputs' dtype.
+(`triton_kernels`, under the body's name) where Triton is installed and one was written, and else run on blocks that
+are longer. All of these agree up to the rounding of the inputs' dtype.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ WHOLE_ELEMENTS = 1 << 22
 
 BLOCK_ELEMENTS = 1 << 19
 """Elements of the widest argument per block beyond that: 2 MB in fp32, about two cores' second-level caches."""
+
+GPU_ELEMENTS = 1 << 22
+"""Elements per block on a GPU: what `divergence` holds in between, some 36 bytes an element, is then 150 MB, however
+many rows there are; whole it was 590 MB for 127 rows of Llama 3's vocabulary."""
 
 Body = Callable[..., tuple[Tensor, ...]]
 
@@ -59,11 +63,11 @@ def kernels(on: bool = True) -> Iterator[None]:
 
 def by_kernel(tensor: Tensor) -> bool:
     """Whether a Triton kernel does what is done to `tensor`: on a GPU, where Triton is installed."""
-    return (tensor.is_cuda and _has_triton()) if _kernels is None else _kernels
+    return (tensor.is_cuda and has_triton()) if _kernels is None else _kernels
 
 
 @functools.cache
-def _has_triton() -> bool:
+def has_triton() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
@@ -71,8 +75,8 @@ def by_rows(body: Body) -> Body:
     """Run `body(*rows, **whole)` on blocks along the first axis of `rows`, or compiled, or as its kernel.
 
     Tensors given by position are cut into blocks, everything given by name is passed whole. The body
-    returns tensors whose first axis is that of its block. On a GPU nothing is cut: there is no cache to
-    stay in, and starting a kernel costs more than a pass.
+    returns tensors whose first axis is that of its block. On a GPU blocks are long: there is no cache to
+    stay in, starting a kernel costs more than a pass, and only memory is to be saved.
     """
 
     @functools.cache
@@ -85,14 +89,15 @@ def by_rows(body: Body) -> Body:
         if by_kernel(rows[0]):
             from germline.ops import triton_kernels
 
-            kernel: Body = getattr(triton_kernels, body.__name__, body)
-            return kernel(*rows, **whole)
-        if _compiled.get():
+            kernel: Body | None = getattr(triton_kernels, body.__name__, None)
+            if kernel:
+                return kernel(*rows, **whole)
+        elif _compiled.get():
             return fused()(*rows, **whole)
         count, widest = rows[0].shape[0], max(tensor.numel() for tensor in rows)
-        if widest <= WHOLE_ELEMENTS or rows[0].is_cuda:
+        if widest <= WHOLE_ELEMENTS:
             return body(*rows, **whole)
-        size = max(1, BLOCK_ELEMENTS * count // widest)
+        size = max(1, (GPU_ELEMENTS if rows[0].is_cuda else BLOCK_ELEMENTS) * count // widest)
         outputs: tuple[Tensor, ...] = ()
         for start in range(0, count, size):
             block = slice(start, start + size)
