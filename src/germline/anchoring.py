@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 from germline import foreign
@@ -46,20 +47,20 @@ def anchor(lineage: Lineage, run: Run, ids: Ids, training: Training, on: Arithme
     if not ids:
         return None
     founder = Speaker.of(lineage, lineage.founder_of(run.parent), on)
-    return anchored(
-        founder.decoder, dealt(ids, run.number), batch_tokens=training.anchor_tokens, weight=training.anchor,
-        steps=steps,
-    )  # fmt: skip
+    dealt_out = dealt(ids, run.number, founder.decoder.config.opening)
+    batch, weight = training.anchor_tokens, training.anchor
+    return anchored(founder.decoder, dealt_out, batch_tokens=batch, weight=weight, steps=steps)
 
 
-def dealt(texts: Ids, generation: int) -> Ids:
+def dealt(texts: Ids, generation: int, opening: Sequence[int] = ()) -> Ids:
     """In an order of that generation's own: what one does not come to in its steps, another meets.
 
     Every other text is cut short of the EOS that begins it. Held to its founder where a text begins with EOS alone, a
-    child drifted by 0.3% there and by 1.4% where one begins with its first word, as prompts do (LOG.md).
+    child drifted by 0.3% there and by 1.4% where one begins with its first word, as prompts do (LOG.md). Not where an
+    `opening` stands before prompts, too.
     """
     order = sorted(range(len(texts)), key=lambda place: hashlib.sha256(f"{generation}:{place}".encode()).digest())
-    cut = (texts[place][turn % 2 :][:TOKENS] for turn, place in enumerate(order))
+    cut = (texts[place][0 if opening else turn % 2 :][:TOKENS] for turn, place in enumerate(order))
     return [ids for ids in cut if len(ids) > 1]
 
 
@@ -68,8 +69,9 @@ def _spoken(lineage: Lineage, run: Run, on: Arithmetic, on_event: OnEvent) -> Id
     on_event(Event(kind="stage", text=f"{founder.name} says {NEW} things that its descendants are to go on saying"))
     speaker = Speaker.of(lineage, founder, on)
     end, sampling = speaker.tokenizer.eos_id, replace(SAMPLING, seed=TEXTS * run.number)
-    said = generate(speaker.decoder, [[end]] * NEW, limit=TOKENS, end=end, sampling=sampling, rows=AT_ONCE)
+    start = [*speaker.decoder.config.opening] or [end]
+    said = generate(speaker.decoder, [start] * NEW, limit=TOKENS, end=end, sampling=sampling, rows=AT_ONCE)
     if not any(said):
         hint = "germline evolve --restart --set training.anchor=0"
         raise TrainingError(f"{founder.name} says nothing that could be an anchor", hint=hint)
-    return [[end, *ids] for ids in said if ids]
+    return [[*start, *ids] for ids in said if ids]

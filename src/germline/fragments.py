@@ -85,12 +85,13 @@ def represent(speaker: Speaker, generation: Digest, fragments: Sequence[Fragment
 @torch.inference_mode()
 def vector(speaker: Speaker, text: str) -> Tensor:
     """A text as the model has it [D], fp32: the mean of its last hidden states. Zeros for no text."""
-    ids = speaker.tokenizer.encode(text)[:LONGEST]
-    if not ids:
-        return torch.zeros(speaker.decoder.config.hidden)
+    config, own = speaker.decoder.config, speaker.tokenizer.encode(text)[:LONGEST]
+    if not own:
+        return torch.zeros(config.hidden)
+    ids = config.opened(own)
     batch = pack([[Text(tuple(ids), (True,) * len(ids))]], len(ids))
     sight = speaker.decoder.within_texts(batch.segments, batch.positions)
-    hidden = speaker.decoder(batch.tokens, sight)[0, : len(ids)]
+    hidden = speaker.decoder(batch.tokens, sight)[0, len(config.opening) : len(ids)]
     mean: Tensor = hidden.float().mean(0).cpu().clone()
     return mean
 

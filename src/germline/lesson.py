@@ -53,6 +53,7 @@ def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence
     batches = laid_out(
         run.directory / "batches", pools, plan.model_copy(update={"row_tokens": row_tokens}), run.plan.training.seed,
         tokenize=tokenizer.encode_batch, end=tokenizer.eos_id,
+        opening=read_config(lineage.json(founder, CONFIG)).opening,
     )  # fmt: skip
     if not len(batches):
         raise PlanError(

@@ -83,7 +83,7 @@ class Speaker:
         Pieces are whole characters; joined they are the answer. The oldest part is left unread where the
         conversation and so long an answer outgrow the model's context.
         """
-        ids = latest(self.ids(turns), limit, self.decoder.config.max_positions)
+        ids = latest(self.ids(turns), limit, self.decoder.config.room)
         spell = self.tokenizer.speller()
         for _, token in stream(self.decoder, [ids], limit=limit, end=self.tokenizer.eos_id, sampling=sampling, rows=1):
             if piece := spell(token):

@@ -71,6 +71,7 @@ def test_every_other_text_begins_as_a_prompt_does() -> None:
     assert begun == [[END, *range(1, TOKENS)]] * 5
     assert bare == [[*range(1, 1 + TOKENS)]] * 4
     assert dealt([[END, 1]] * 2, 1) == [[END, 1]]
+    assert dealt(texts, 1, [END]) == [[END, *range(1, TOKENS)]] * 9  # where prompts begin so, too
 
 
 def test_the_founder_is_at_no_distance_and_its_gradient_is_that_of_plain_torch(small_weights: Path) -> None:

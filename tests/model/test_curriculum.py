@@ -345,11 +345,24 @@ def test_questions_can_lead() -> None:
 # --- what is written ----------------------------------------------------------------------------------
 
 
-def words_of(row: Row) -> tuple[Texts, list[tuple[int, bool]]]:
+def words_of(row: Row, opening: Sequence[int] = ()) -> tuple[Texts, list[tuple[int, bool]]]:
     file = io.BytesIO()
     pools = [items([row], [])]
-    texts = write(pools, file, tokenize=lambda said: [[ord(letter) for letter in s] for s in said], end=0, row_tokens=9)
+    texts = write(
+        pools, file, tokenize=lambda said: [[ord(letter) for letter in s] for s in said], end=0, row_tokens=9,
+        opening=opening,
+    )  # fmt: skip
     return texts, [(word >> 1, bool(word & 1)) for word in np.frombuffer(file.getvalue(), WORD).tolist()]
+
+
+def test_each_piece_of_a_text_begins_with_what_opens_every_text() -> None:
+    row = Row(kind="text", source="a.md", position=1, text="abcdefghijklmnop")
+    texts, words = words_of(row, [7])
+    told = [(ord(letter), True) for letter in row.text] + [(0, True)]
+    cut = [told[place : place + 8] for place in range(0, len(told), 8)]
+    assert words == [word for piece in cut for word in [(7, False), *piece]]
+    assert [*texts.starts] == [0, 9, 18, 20] and [*texts.learned] == [8, 8, 1]
+    assert words_of(row)[1] == told
 
 
 def test_a_conversation_is_read_on_one_side_and_learned_on_the_other() -> None:

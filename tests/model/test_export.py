@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from germline.errors import ModelError
 from germline.export import adapter, gguf_file, huggingface
 from germline.export.consumers import Germline, LlamaCpp, Transformers
 from germline.export.gguf_shape import ARCHITECTURES, context
+from germline.export.gguf_tokenizer import written
 from germline.export.parity import Parity, compare
 from germline.export.source import Source
 from germline.export.texts import strings
@@ -115,6 +117,17 @@ def test_a_directory_answers_alike(model: Get, variant: str, tmp_path: Path) -> 
     assert not held(given, Transformers(tmp_path / "hf", given.end), "hf").failed
 
 
+def test_what_opens_every_text_does_so_for_other_programs(model: Get, tmp_path: Path) -> None:
+    for variant, opens in (("gemma2 as released", True), ("llama", False)):
+        given, directory = source(model(variant)), tmp_path / variant
+        keys = written(given.tokenizer_json, given.shape.vocabulary, given.config, opening=given.shape.opening).keys
+        assert keys["add_bos_token"] is opens and keys["bos_token_id"] == 1
+        huggingface.write_directory(given.config, given.tokenizer_json, given.weights, directory)
+        chat = [{"role": "user", "content": "Lit?"}]
+        ids = AutoTokenizer.from_pretrained(directory).apply_chat_template(chat)["input_ids"]
+        assert ids == given.shape.opened(given.tokenizer().encode("Lit?\n")) and (ids[0] == 1) is opens
+
+
 def line(founder: Source, folder: Path) -> Path:
     """Three generations of chance, the second of which trained only some of the layers: the weights of the last.
 
@@ -176,15 +189,15 @@ def test_swapped_tensors_shifted_tokens_and_dropped_ones_are_found(model: Get, t
         "swapped": replace(given, weights=swapped),
         "shifted": replace(given, tokenizer_json=json.dumps(shifted).encode()),
     }
-    for name, written in wrong.items():
+    for name, changed in wrong.items():
         path = tmp_path / f"{name}.gguf"
         with path.open("wb") as file:
-            gguf_file.write(written, file, "f16")
+            gguf_file.write(changed, file, "f16")
         with LlamaCpp(path, 64, given.end) as theirs:
             failed = held(given, theirs, "f16").failed
         assert failed and ("nats" in failed[0] if name == "swapped" else "texts differently" in failed[0])
         directory = tmp_path / name
-        huggingface.write_directory(written.config, written.tokenizer_json, written.weights, directory / "hf")
+        huggingface.write_directory(changed.config, changed.tokenizer_json, changed.weights, directory / "hf")
         assert held(given, Transformers(directory / "hf", given.end), "hf").failed
 
 

@@ -241,7 +241,8 @@ def test_a_padded_batch_with_a_cache_says_what_transformers_says(model: Callable
     """Windows smaller than the texts, prompts on both sides of LongRoPE's turning point and across it."""
     this = model(variant)
     answers = generate(this.decoder(), PROMPTS, limit=10, end=-1)
-    for prompt, answer in zip(PROMPTS, answers, strict=True):
+    assert this.shape.opening == ((1,) if variant.startswith("gemma") else ())
+    for prompt, answer in zip(map(this.shape.opened, PROMPTS), answers, strict=True):
         ids = list(prompt)
         for _ in range(10):
             ids.append(int(expected(this.reference, torch.tensor([ids]))[0, -1].argmax()))
@@ -265,7 +266,7 @@ def test_texts_side_by_side_are_as_if_alone(model: Callable[[str], Model], varia
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_texts_that_come_and_go_are_as_if_alone(model: Callable[[str], Model], variant: str, piece: int) -> None:
     decoder = model(variant).decoder()
-    whole = {seed: tokens_of(1, seed)[0, : LENGTH - seed].tolist() for seed in range(6)}
+    whole = {seed: decoder.config.opened(tokens_of(1, seed)[0, : LENGTH - seed].tolist()) for seed in range(6)}
     alone = {seed: logits(decoder, torch.tensor([text]))[0] for seed, text in whole.items()}
     read: list[int] = []
     batch, going, waiting = Batch(decoder, 3, piece=piece), [], list(whole)

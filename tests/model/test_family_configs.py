@@ -32,6 +32,7 @@ def test_configs_as_transformers_4_wrote_them() -> None:
     assert (rope.dims, phi.turning_points) == (96, {4096})
     assert rope.scaling.attention_factor == pytest.approx(1.190238, abs=1e-6)
     assert {(kind.windowed, kind.rope and kind.rope.theta) for kind in gemma.kinds} == {(True, 1e4), (False, 1e6)}
+    assert (gemma.opening, phi.opening) == ((2,), ()) and gemma.room == gemma.max_positions - 1
     first = {**PUBLISHED["Phi-4-mini"], "rope_scaling": {**PUBLISHED["Phi-4-mini"]["rope_scaling"], "type": "su"}}
     assert read_config(first) == phi
     nope = read_config(PUBLISHED["SmolLM3"])
@@ -81,6 +82,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "1 and 1 factors for 128 rotary",
     ),
     "both ways": ({"model_type": "gemma3_text", "use_bidirectional_attention": True}, "use_bidirectional_attention"),
+    "no beginning": ({"model_type": "gemma2", "bos_token_id": -1}, "bos_token_id -1 is no id"),
     "gemma3 softcap": ({"model_type": "gemma3_text", "attn_logit_softcapping": 50.0}, "attn_logit_softcapping"),
     "chunks": ({"model_type": "qwen3", "layer_types": ["chunked_attention"] * 8}, "layer_types must be 8 times"),
     "too few types": ({"model_type": "qwen2", "layer_types": [FULL] * 7}, "layer_types must be 8 times"),

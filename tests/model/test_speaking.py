@@ -37,6 +37,27 @@ def test_a_batch_with_a_cache_says_what_each_prompt_says_alone(small: Decoder) -
         assert answer == ids[len(prompt) :]
 
 
+def test_what_opens_every_text_is_put_there_once(small: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = [[3, *prompt] for prompt in PROMPTS]
+    question, sign = Question("AB", ("CD", "C", "EFG")), chr(3 + 32)
+    said, likings = (
+        generate(small, opened, limit=12, end=96),
+        liked(small, [replace(question, prompt=f"{sign}AB")], tokenize),
+    )
+    alone = liked(small, [replace(question, prompt=sign)], tokenize)
+    monkeypatch.setattr(small, "config", replace(small.config, opening=(3,)))
+    assert generate(small, PROMPTS, limit=12, end=96) == generate(small, opened, limit=12, end=96) == said
+    assert (
+        liked(small, [question], tokenize) == liked(small, [replace(question, prompt=f"{sign}AB")], tokenize) == likings
+    )
+    assert liked(small, [replace(question, prompt="")], tokenize) == alone
+    longest = [*range(5, 96)] * small.config.max_positions
+    (answer,) = generate(small, [longest[: small.config.room]], limit=9, end=-1)
+    assert len(answer) == 1
+    with pytest.raises(ValueError, match="no room"):
+        generate(small, [longest[: small.config.room + 1]], limit=1, end=-1)
+
+
 def test_an_answer_ends_at_its_end(small: Decoder) -> None:
     free = generate(small, PROMPTS, limit=12, end=96)
     end = free[0][3]

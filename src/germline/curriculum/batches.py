@@ -7,7 +7,7 @@ runs/g4/batches/steps.bin    for each step: where its pieces begin, and the toke
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -68,8 +68,9 @@ class Batches:
 
 
 def laid_out(
-    directory: Path, pools: Iterable[Iterable[Item]], plan: Curriculum, seed: int, *, tokenize: Tokenize, end: int
-) -> Batches:
+    directory: Path, pools: Iterable[Iterable[Item]], plan: Curriculum, seed: int, *, tokenize: Tokenize, end: int,
+    opening: Sequence[int] = (),
+) -> Batches:  # fmt: skip
     """The batches in `directory`; where a run has not laid them out yet, those of `pools`: the delta's items, then
     each ancestor's. Only then are `pools` gone through, once. One plan and seed for one directory, but for the
     longest row, which a run may still change before its first step."""
@@ -78,7 +79,7 @@ def laid_out(
         for leftover in sorted(directory.iterdir(), key=lambda path: path.name != STEPS):  # it vouches for the rest
             disk.remove(leftover)
         with disk.new_file(directory / TOKENS) as file:
-            known = texts.write(pools, file, tokenize=tokenize, end=end, row_tokens=plan.row_tokens)
+            known = texts.write(pools, file, tokenize=tokenize, end=end, row_tokens=plan.row_tokens, opening=opening)
         staged = disk.temporary_path(directory)
         with disk.new_file(directory / PIECES) as pieces, disk.new_file(staged) as steps:
             _lay_out(known, plan, seed, pieces, steps)

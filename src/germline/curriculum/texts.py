@@ -100,16 +100,21 @@ def items(rows: Iterable[Row], facts: Iterable[Fact], known: Marks | None = None
         )
 
 
-def write(pools: Iterable[Iterable[Item]], file: BinaryIO, *, tokenize: Tokenize, end: int, row_tokens: int) -> Texts:
-    """Encode every wording of every item into `file`, with `end` where a span ends, in constant memory."""
+def write(
+    pools: Iterable[Iterable[Item]], file: BinaryIO, *, tokenize: Tokenize, end: int, row_tokens: int,
+    opening: Sequence[int] = (),
+) -> Texts:  # fmt: skip
+    """Encode every wording of every item into `file`, with `end` where a span ends and each piece behind the
+    `opening`, which is not learned, in constant memory."""
+    opens, step = np.array(opening, WORD) * 2, row_tokens - len(opening)
     starts, learned, pieces, questions = array("q", [0]), array("I"), array("I", [0]), bytearray()
     wordings, borders, dealt = array("I", [0]), [0], bytearray()
     for pool in pools:
         for item, texts in _encoded(pool, tokenize, end):
             for words in texts:
-                file.write(words.tobytes())
-                for start in range(0, len(words), row_tokens):
-                    piece = words[start : start + row_tokens]
+                for start in range(0, len(words), step):
+                    piece = np.concatenate([opens, words[start : start + step]])
+                    file.write(piece.tobytes())
                     starts.append(starts[-1] + len(piece))
                     learned.append(int((piece[1:] & 1).sum()))
                 pieces.append(len(learned))

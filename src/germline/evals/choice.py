@@ -32,7 +32,7 @@ def choose(decoder: Decoder, questions: Sequence[Question], tokenize: Tokenize) 
     against it, and so does a right answer without tokens. Where another is chosen whose score is not a number, which
     one is not promised; nor that what comes after the reading has stopped is a number.
     """
-    whole = [encoded(question, tokenize, decoder.config.max_positions) for question in questions]
+    whole = [encoded(question, tokenize, decoder.config) for question in questions]
     glimpses = [Encoded(prompt, _glimpses(*options)) for prompt, options in whole]
     glimpsed = read(decoder, glimpses)
     rows = [

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from germline.model.decoder import Decoder
 from germline.model.generate import Sampling, generate, latest
+from germline.model.shape import DecoderConfig
 
 ROW_TOKENS = 256
 BATCH_TOKENS = 2048
@@ -72,15 +73,15 @@ def log_likelihoods(decoder: Decoder, questions: Sequence[Question], tokenize: T
 
 def liked(decoder: Decoder, questions: Sequence[Question], tokenize: Tokenize) -> list[list[Liking]]:
     """Per question, what the model makes of each option."""
-    return read(decoder, [encoded(question, tokenize, decoder.config.max_positions) for question in questions])
+    return read(decoder, [encoded(question, tokenize, decoder.config) for question in questions])
 
 
-def encoded(question: Question, tokenize: Tokenize, context: int) -> Encoded:
-    """The question in tokens. Of a prompt that is longer than a row, or than what its longest option leaves of the
-    model's context, the end is kept."""
+def encoded(question: Question, tokenize: Tokenize, config: DecoderConfig) -> Encoded:
+    """The question in tokens, behind what opens a text. Of a prompt that is longer than a row, or than what its longest
+    option leaves of the model's context, the end is kept."""
     options = [tokenize(option) for option in question.options]
-    left = context - max(map(len, options), default=0)
-    return Encoded(tokenize(question.prompt)[-max(1, min(ROW_TOKENS, left)) :], options)
+    left = config.room - max(map(len, options), default=0)
+    return Encoded(config.opened(tokenize(question.prompt)[-max(1, min(ROW_TOKENS, left)) :]), options)
 
 
 @torch.inference_mode()
@@ -185,5 +186,5 @@ def speak(
 
     A prompt is cut on the left where it and so long an answer exceed the model's context, half of which is its own.
     """
-    encoded = [latest(tokenize(prompt), limit, decoder.config.max_positions) for prompt in prompts]
+    encoded = [latest(tokenize(prompt), limit, decoder.config.room) for prompt in prompts]
     return [detokenize(ids) for ids in generate(decoder, encoded, limit=limit, end=end, sampling=sampling)]

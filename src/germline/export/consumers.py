@@ -63,6 +63,8 @@ class Germline:
         self._tokenizer = source.tokenizer()
         self.end = self._tokenizer.eos_id
         """The id that ends an answer."""
+        self.opening = source.shape.opening
+        """What stands before every text, for any program."""
         self.added: Mapping[int, AddedToken] = source.added
         """What every other has to know of by the same names."""
         self._decoder = weights.load(source.shape, source.weights, torch.float32)

@@ -32,7 +32,7 @@ def write(source: Source, sink: BinaryIO, quantization: str) -> list[str]:
     if family not in ARCHITECTURES:
         raise ModelError(f"germline writes no GGUF of the family {family}", hint="germline export --to hf")
     quantization = known(quantization)
-    vocabulary = written(source.tokenizer_json, shape.vocabulary, source.config)
+    vocabulary = written(source.tokenizer_json, shape.vocabulary, source.config, opening=shape.opening)
     keys = {
         **_general(source, quantization), **metadata(shape, family),
         **{f"tokenizer.ggml.{key}": value for key, value in vocabulary.keys.items()},

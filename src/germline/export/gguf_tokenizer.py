@@ -2,8 +2,8 @@
 
 llama.cpp knows how to cut text into words by name only, and so does what is here: a tokenizer that cuts otherwise than
 any name says is refused. The same of normalizers: llama.cpp has none but SentencePiece's spaces, so NFC (Qwen) is left
-out and told. Nothing is added to a text (no BOS, no EOS), as germline adds nothing. That the ids really are the same is
-not believed but shown: see `parity`.
+out and told. Nothing is added to a text (no BOS, no EOS) but what opens every text here, too (Gemma). That the ids
+really are the same is not believed but shown: see `parity`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Written:
     """germline brings text into NFC first, llama.cpp does not."""
 
 
-def written(tokenizer_json: bytes, rows: int, config: Mapping[str, Any]) -> Written:
+def written(tokenizer_json: bytes, rows: int, config: Mapping[str, Any], *, opening: tuple[int, ...] = ()) -> Written:
     """The vocabulary of `rows` ids, unused ones filled up. ModelError for what llama.cpp has no name for."""
     told = json.loads(tokenizers.Tokenizer.from_str(tokenizer_json.decode()).to_str())  # older forms leave keys out
     model = told["model"]
@@ -58,7 +58,9 @@ def written(tokenizer_json: bytes, rows: int, config: Mapping[str, Any]) -> Writ
         raise _refuse(f"{len(names):,} tokens, two of one name or more than the model's {rows:,}")
     kinds = [_kind(names.get(index), added.get(index), model) for index in range(rows)]
     own = _sentencepiece(told, tokens, kinds) if model.get("byte_fallback") else _byte_level(told)
-    keys = {**own, "tokens": tokens, "token_type": kinds, "add_bos_token": False, "add_eos_token": False}
+    keys = {**own, "tokens": tokens, "token_type": kinds, "add_bos_token": bool(opening), "add_eos_token": False}
+    if opening:
+        config = {**config, "bos_token_id": opening[0]}
     return Written(keys | _special(tokens, kinds, config), normalized=_is_nfc(told["normalizer"]))
 
 

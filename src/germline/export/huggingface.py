@@ -13,6 +13,7 @@ from germline.errors import PlanError
 from germline.export.gguf_tokenizer import RAW_TEMPLATE
 from germline.model import weights as model_weights
 from germline.model.families import FAMILIES, read_config
+from germline.model.shape import DecoderConfig
 from germline.store import disk
 
 
@@ -38,17 +39,19 @@ def write_directory(config: Mapping[str, Any], tokenizer_json: bytes, weights: P
     disk.make_directory(directory)
     disk.write_new(directory / "model.safetensors", _blocks(weights))
     disk.write_new(directory / "tokenizer.json", tokenizer_json)
-    disk.write_new(directory / "tokenizer_config.json", _text(_tokenizer_config(config, tokenizer_json)))
+    disk.write_new(directory / "tokenizer_config.json", _text(_tokenizer_config(config, tokenizer_json, shape)))
     disk.write_new(directory / "generation_config.json", _text(_generation_config(config)))
     disk.write_new(directory / "config.json", _text(told))
 
 
-def _tokenizer_config(config: Mapping[str, Any], tokenizer_json: bytes) -> dict[str, str]:
-    """Told nothing, transformers 5 takes the family's usual class, which demands and adds tokens of its own."""
-    eos = _end(config).get("eos_token_id")
-    end = None if eos is None else Tokenizer.from_str(tokenizer_json.decode()).id_to_token(eos)
-    told = {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": RAW_TEMPLATE}
-    return {**told, **({} if end is None else {"eos_token": end})}
+def _tokenizer_config(config: Mapping[str, Any], tokenizer_json: bytes, shape: DecoderConfig) -> dict[str, str]:
+    """Told nothing, transformers 5 takes the family's usual class, which demands and adds tokens of its own. What opens
+    every text opens a chat, too; before any other text the tokenizer's own post-processor puts it."""
+    named = Tokenizer.from_str(tokenizer_json.decode()).id_to_token
+    ids = {"eos_token": _end(config).get("eos_token_id"), "bos_token": next(iter(shape.opening), None)}
+    names = {key: name for key, index in ids.items() if index is not None and (name := named(index)) is not None}
+    template = "{{ bos_token }}" * bool(shape.opening) + RAW_TEMPLATE
+    return {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": template, **names}
 
 
 def _generation_config(config: Mapping[str, Any]) -> dict[str, Any]:

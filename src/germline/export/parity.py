@@ -94,7 +94,8 @@ def compare(
     if mistaken:
         name, problem = next(iter(mistaken.items()))
         failed.append(f"of {len(ours.added):,} added tokens it mistakes {len(mistaken):,}, first {name!r}: {problem}")
-    prompts = _prompts(expected, prompt_count, min(PROMPT_TOKENS, context - 1))
+    longest = min(PROMPT_TOKENS, context - 1 - len(ours.opening))
+    prompts = [[*ours.opening, *ids] for ids in _prompts(expected, prompt_count, longest)]
     on_event(Event(kind="stage", text=f"{theirs.name} is asked what follows {len(prompts)} prompts"))
     pairs = list(zip(ours.predict(prompts), theirs.predict(prompts), strict=True))
     if any(len(one) != len(other) for one, other in pairs):

@@ -50,10 +50,11 @@ class Batch:
         return int(self._decoder.memory(1, 1).nbytes) * length
 
     def begin(self, ids: Sequence[int]) -> None:
-        """Let a text in, to be read as the others go on. Not empty, and within the model's context."""
-        if not (self.has_room and 0 < len(ids) <= self._decoder.config.max_positions):
-            raise ValueError(f"no room for a text of {len(ids)} tokens")
-        self._newcomers.append(list(ids))
+        """Let a text in, to be read as the others go on, behind what opens it. Not empty, and within the context."""
+        text = self._decoder.config.opened(ids)
+        if not (self.has_room and 0 < len(text) <= self._decoder.config.max_positions):
+            raise ValueError(f"no room for a text of {len(text)} tokens")
+        self._newcomers.append(text)
 
     def give_up(self, number: int) -> None:
         """Forget a newcomer; they are numbered from 0 in the order in which they began."""

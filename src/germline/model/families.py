@@ -98,12 +98,19 @@ def _gemma3(config: Config) -> DecoderConfig:
     return replace(made, kinds=tuple(replace(kind, rope=near) if kind.windowed else kind for kind in made.kinds))
 
 
+def _bos(config: Config) -> tuple[int, ...]:
+    index = config["bos_token_id"]
+    if type(index) is not int or not 0 <= index < config["vocab_size"]:
+        raise ModelError(f"bos_token_id {index!r} is no id: these models begin every text with it")
+    return (index,)
+
+
 def _gemma(config: Config) -> DecoderConfig:
     if config["use_bidirectional_attention"]:
         raise ModelError("use_bidirectional_attention is not supported: germline only predicts what comes next")
     made, biases = _plain(config, activation="hidden_activation"), bool(config["attention_bias"])
     return replace(
-        made, query_bias=biases, output_bias=biases, norm_offset=1.0, sandwich_norms=True,
+        made, query_bias=biases, output_bias=biases, norm_offset=1.0, sandwich_norms=True, opening=_bos(config),
         embedding_scale=made.hidden**0.5, attention_scale=float(config["query_pre_attn_scalar"]) ** -0.5,
         logit_softcap=float(config["final_logit_softcapping"] or 0),
     )  # fmt: skip
@@ -198,7 +205,7 @@ _QWEN = {
     "sliding_window": 4096, "use_sliding_window": False,
 }  # fmt: skip
 _GEMMA = {
-    "attn_logit_softcapping": None, "final_logit_softcapping": None, "head_dim": 256,
+    "attn_logit_softcapping": None, "bos_token_id": 2, "final_logit_softcapping": None, "head_dim": 256,
     "hidden_activation": "gelu_pytorch_tanh", "layer_types": None, "num_key_value_heads": 4,
     "query_pre_attn_scalar": 256, "sliding_window": 4096, "tie_word_embeddings": True,
     "use_bidirectional_attention": None,

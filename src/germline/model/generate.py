@@ -50,7 +50,8 @@ def stream(
     reading: list[int] = []
     going: list[int] = []
     last = [0] * len(prompts)
-    left = [min(limit, decoder.config.max_positions + 1 - len(prompt)) for prompt in prompts]
+    context = decoder.config.max_positions
+    left = [min(limit, context + 1 - len(decoder.config.opened(prompt))) for prompt in prompts]
     luck = [torch.Generator().manual_seed(sampling.seed + n) for n in range(len(prompts))] if sampling else []
     while waiting or reading or going:
         while waiting and batch.has_room:

@@ -76,7 +76,7 @@ def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) 
 
         def ids(loaded: Loaded) -> list[int]:
             longest = asked.max_completion_tokens or asked.max_tokens or DEFAULT_ANSWER
-            return facet.ids(loaded, prompts, asked.messages, loaded.speaker.decoder.config.max_positions - longest)
+            return facet.ids(loaded, prompts, asked.messages, loaded.speaker.decoder.config.room - longest)
 
         remember = notes.of([{"role": one.role, "content": one.text} for one in asked.messages]) if notes else _forget
         return await _answered(serving, asked, "chat", ids, top, request, remember, asked.max_completion_tokens, facet)

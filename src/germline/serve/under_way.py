@@ -127,7 +127,7 @@ async def _first(answer: Answer, pieces: asyncio.Queue[Piece], gone: Callable[[]
 
 
 def _limit(loaded: Loaded, prompt: list[int], longest: int | None) -> int:
-    context = loaded.speaker.decoder.config.max_positions
+    context = loaded.speaker.decoder.config.room
     if not prompt:
         raise PromptError("the prompt is empty")
     if len(prompt) + (longest or 1) > context:
