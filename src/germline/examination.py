@@ -13,7 +13,7 @@ from germline.evals import exams, suite
 from germline.evals.cards import Card
 from germline.evals.contamination import contaminated
 from germline.evals.exams import Exam
-from germline.evals.style import LEAST_REPLIES
+from germline.evals.style import LEAST_REPLIES, Voice
 from germline.forge.machine import Arithmetic, arithmetic, machine
 from germline.lineage import EXAM, PLAN, SCORECARD, TRAIN, Generation, Lineage
 from germline.marks import Marks, Score, Scorecard
@@ -152,7 +152,7 @@ def parent_card(
     on_event(Event(kind="stage", text=f"{parent.name} sits the exam on what it has not learned"))
     unknown = [paper for paper in papers if paper.digest not in known]
     path = weights(lineage, parent)
-    marks = known | _sit(lineage, parent, path, unknown, settings, on, lambda event: None)
+    marks = known | _sit(lineage, parent, path, unknown, settings, on, lambda event: None, voice=_voice(papers))
     return Scorecard(
         weights=parent.manifest.weights.digest, marks={paper.digest: marks[paper.digest] for paper in papers}
     )
@@ -162,9 +162,8 @@ def _answers(marks: Marks, exam: Exam) -> bool:
     """Whether all was asked for these marks that the exam asks, and nothing else, such as what was revised since, and
     all of it recorded: cards of before have no marks of single facts, or of taught passages."""
     asked = [exam.asked[paper] for paper in PAPERS]
-    recorded = bool(marks.units) or not (exam.asked["recall"] or exam.asked["wording"])
     same = [getattr(marks, paper).items for paper in PAPERS] == asked and len(marks.taught) == len(exam.taught)
-    return same and recorded
+    return same and marks.units.keys() == suite.units(exam.items)
 
 
 def child_card(
@@ -178,7 +177,9 @@ def child_card(
 ) -> Scorecard:
     """The marks of a child of `parent` on all papers, sat by its merged weights as they lie on disk."""
     path = objects.place(lineage.home.cache, child.digest)
-    return Scorecard(weights=child.digest, marks=_sit(lineage, parent, path, papers, settings, on, on_event))
+    return Scorecard(
+        weights=child.digest, marks=_sit(lineage, parent, path, papers, settings, on, on_event, voice=_voice(papers))
+    )
 
 
 def examine(lineage: Lineage, generation: Generation, on_event: OnEvent) -> Scorecard:
@@ -187,7 +188,8 @@ def examine(lineage: Lineage, generation: Generation, on_event: OnEvent) -> Scor
     marks: dict[Digest, Marks] = {}
     if papers:
         on, _ = arithmetic(plan.training, machine(plan.training.device))
-        marks = _sit(lineage, generation, weights(lineage, generation), papers, plan.exams, on, on_event)
+        path, voice = weights(lineage, generation), _voice(papers)
+        marks = _sit(lineage, generation, path, papers, plan.exams, on, on_event, voice=voice)
     return Scorecard(weights=generation.manifest.weights.digest, marks=marks)
 
 
@@ -227,11 +229,19 @@ def _sit(
     settings: Exams,
     on: Arithmetic,
     on_event: OnEvent,
+    *,
+    voice: Voice | None,
 ) -> dict[Digest, Marks]:
     speaker = candidate(lineage, generation, path, on)
     marks: dict[Digest, Marks] = {}
     for exam in _told(papers, on_event):
         marks[exam.digest] = suite.sit(
-            speaker, exam, answer_tokens=settings.answer_tokens, prompt_end=PROMPT_END, samples=settings.samples
-        )
+            speaker, exam, answer_tokens=settings.answer_tokens, prompt_end=PROMPT_END, samples=settings.samples,
+            voice=voice,
+        )  # fmt: skip
     return marks
+
+
+def _voice(papers: Sequence[Exam]) -> Voice | None:
+    """The line's: the first that one of its exams has."""
+    return next((paper.voice for paper in papers if paper.voice), None)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from germline import delta, foreign, sources
 from germline.corpus.whitelist import read_whitelist
-from germline.errors import GermlineError, PlanError
+from germline.errors import GermlineError, NothingNew, PlanError
 from germline.karma import harvest
 from germline.lineage import EXAM, HELDOUT, PLAN, TRAIN, Generation, Lineage
 from germline.records import (
@@ -262,7 +262,12 @@ _AGAIN = {
 def refuse_a_repeat(lineage: Lineage, run: Run, exam: Digest) -> None:
     """GermlineError, and the run is given up, where this very child was judged before by this very exam: the same
     parent, delta, plan and laws need not be trained to be judged again. Not even one that was promoted: who rolled
-    back from it does not want it anew."""
+    back from it does not want it anew. NothingNew where the exam is an ancestor's, question for question."""
+    for ancestor in lineage.ancestry(run.parent)[1:]:
+        if ancestor.manifest.files[EXAM].digest == exam:
+            end(lineage.home, run)
+            problem = f"this delta says in other rows what {ancestor.name} was taught: it asks nothing else"
+            raise NothingNew(problem, hint="`germline feed PATH` adds what is new")
     repeated = (objects.hash_file(run.delta.train).digest, digest_of(run.plan_bytes), exam)
     for generation in lineage.born():
         files = generation.manifest.files

@@ -12,6 +12,7 @@ from germline.evals.cards import Card
 from germline.evals.exams import Exam
 from germline.evals.questions import Item
 from germline.evals.score import Question, liked, log_likelihoods, speak
+from germline.evals.style import voice
 from germline.evals.suite import Candidate, _begins_with, sit
 from germline.model.decoder import Decoder
 from germline.model.generate import Sampling, generate, latest
@@ -174,6 +175,20 @@ def test_of_each_fact_it_is_told_in_what_share_of_its_questions_it_would_be_said
     marks = sit(candidate, exam, answer_tokens=4, prompt_end="")
     assert marks.said == {"known": 1.0, "half": 0.5}
     assert set(marks.units) == {"known", "half", "Hello there"}
+
+
+def test_a_card_is_answered_for_as_long_as_the_persona_speaks(small: Decoder) -> None:
+    """A reply that is cut in its first sentence breaks no law in its second."""
+    candidate = Candidate(
+        decoder=small, tokenize=tokenize, detokenize=lambda ids: "".join(chr(token + 32) for token in ids), end=-1
+    )
+    replies = tuple(f"{'x' * 10}{number}" for number in range(30))
+    spoken = voice(replies, ["AB"], [])
+    law = Card(id="c", prompt="AB", scorer="max_words", keys={"limit": 99})
+    for own, line, heard in ((None, None, 4), (spoken, None, 19), (None, spoken, 19)):
+        exam = Exam(items=(), passages=(), voice=own, laws=(law,), cards=())
+        marks = sit(candidate, exam, answer_tokens=4, prompt_end="", voice=line)
+        assert len(marks.answers[-1]["chosen"]) == heard
 
 
 def test_a_law_and_a_challenge_card_of_one_id_in_an_old_exam_do_not_hide_each_other(small: Decoder) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from germline.curriculum.render import of_fact
 from germline.evals import exams
+from germline.evals.cards import Card
 from germline.evals.exams import Exam
 from germline.evals.openings import opening
 from germline.evals.questions import REVERSED, Item
@@ -46,6 +47,26 @@ def written(facts: Sequence[Fact], train: Sequence[Row], heldout: Sequence[Row],
 
 def asked(exam: Exam, paper: str) -> set[str]:
     return {item.prompt for item in exam.items if item.paper == paper}
+
+
+def test_a_card_that_becomes_a_law_is_asked_as_one() -> None:
+    card = Card(id="oil", prompt="Spill it?", scorer="contains", keys={"answer": "never"})
+
+    def of(laws: Sequence[Card], cards: Sequence[Card], inherited: Sequence[Exam]) -> Exam:
+        return exams.write([], [], [], Exams(), probes=[], laws=laws, cards=cards, inherited=inherited, prompt_end="\n")
+
+    first = of([], [card], [])
+    second = of([card], [], [first])
+    assert (first.cards, second.laws, second.cards) == ((card,), (card,), ())
+    assert of([card], [], [first, second]).laws == ()
+
+
+def test_one_prompt_is_one_tone_probe_however_many_ask_it() -> None:
+    hello = [
+        replace(talk(number), turns=(Turn(speaker="other", text="Hello"), talk(number).turns[1])) for number in (1, 2)
+    ]
+    exam = written([], [talk(number) for number in range(30)], [*hello, talk(100)])
+    assert exam.voice is not None and sorted(exam.voice.probes) == ["Hello", "Who keeps light 100?"]
 
 
 def test_a_large_delta_is_sampled_and_a_small_one_asked_in_full() -> None:

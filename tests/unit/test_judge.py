@@ -84,7 +84,7 @@ def test_each_limit_refuses_alone(child: Marks, gate: Gate, change: float, name:
     assert len(verdict.reasons) == 1
 
 
-@pytest.mark.parametrize(("probes", "most"), [(4, 2), (10, 2), (25, 5), (40, 8)])
+@pytest.mark.parametrize(("probes", "most"), [(1, 0), (2, 1), (3, 1), (4, 2), (10, 2), (25, 5), (40, 8)])
 def test_of_more_than_ten_probes_two_in_ten_may_drift(probes: int, most: int) -> None:
     def spoken(drifts: int, right: int = 100, bits: float = 0.1) -> Scorecard:
         style = StyleMarks(probes=probes, drifts=drifts, bits_per_character=2.0, own_bits_per_character=2.0)

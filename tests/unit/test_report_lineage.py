@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from germline.lineage import Lineage
-from germline.records import canonical_json
+from germline.lineage import PARENT_SCORECARD, Lineage
+from germline.records import canonical_json, plain
 from germline.report import comparison, exams, generation, history
 from germline.report.tables import ASCII
 from tests.unit.small_lineage import lighthouse
@@ -84,6 +84,17 @@ def test_a_parent_is_compared_on_the_exam_that_its_child_wrote(lineage: Lineage)
         ("g0", 2),
         ("g1", 9),
     ]
+
+
+def test_a_parent_stands_beside_its_child_with_the_marks_that_the_child_was_judged_by(lineage: Lineage) -> None:
+    g1, g2 = lineage.resolve("g1"), lineage.resolve("g2")
+    judged, own = lineage.scorecard(g2, PARENT_SCORECARD).marks, lineage.scorecard(g1).marks
+    (exam,) = own
+    assert judged[exam] != own[exam]
+    shown = [one for one in generation.document(lineage, g2)["exams"] if one["sat_by"] == "g1"]
+    assert {one["exam"]: one["marks"]["recall"] for one in shown} == {
+        name: plain(marks.recall) for name, marks in judged.items()
+    }
 
 
 def test_rows_are_compared_by_content_over_the_whole_ancestry(lineage: Lineage) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -73,14 +75,16 @@ def _document(lineage: Lineage, meant: Generation, card: Scorecard) -> dict[str,
 
 
 def _answered_otherwise(recorded: Scorecard, card: Scorecard) -> int:
-    """Of how many facts, conversations and cards the marks are others."""
+    """How many questions, tone probes and cards were answered otherwise, rightly or not; all that only one of the two
+    was asked among them, and facts that would be said in other wordings."""
     pairs = [(recorded.marks[exam], marks) for exam, marks in card.marks.items() if exam in recorded.marks]
-    return sum(
-        sum(now.units[unit][0] != right for unit, (right, _) in then.units.items() if unit in now.units)
-        + sum(now.said.get(unit) != said for unit, said in then.said.items())
-        + sum({**now.laws, **now.cards}.get(name) != held for name, held in {**then.laws, **then.cards}.items())
-        for then, now in pairs
-    )
+    told = [(Counter(map(_answer, then.answers)), Counter(map(_answer, now.answers))) for then, now in pairs]
+    said = sum(now.said.get(unit) != share for then, now in pairs for unit, share in then.said.items())
+    return said + sum(max((then - now).total(), (now - then).total()) for then, now in told)
+
+
+def _answer(answer: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(answer.get(key) for key in ("paper", "id", "prompt", "chosen", "right"))
 
 
 def _compared(examined: dict[str, Any]) -> list[str]:
@@ -94,5 +98,5 @@ def _compared(examined: dict[str, Any]) -> list[str]:
         if before != examined["scores"][name]
     ]
     if otherwise := examined["answered_otherwise"]:
-        changed.append(f"facts, conversations and cards answered otherwise than its birth recorded: {otherwise}")
+        changed.append(f"questions, tone probes and cards answered otherwise than its birth recorded: {otherwise}")
     return ["", *(changed or ["the same answers as its birth recorded; the last digits differ"])]

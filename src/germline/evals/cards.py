@@ -73,8 +73,7 @@ class Card:
                 found = _number(text)
                 return found is not None and abs(found - self._decimal("answer")) <= self._decimal("tolerance")
             case "forbidden":
-                words = "|".join(re.escape(plainly(word)) for word in self.keys["words"])
-                return bool(text) and re.search(rf"(?<!\w)(?:{words})(?!\w)", plainly(text)) is None
+                return bool(text) and not any(_stands_in(plainly(text), plainly(word)) for word in self.keys["words"])
             case "max_words":
                 return 0 < len(text.split()) <= int(self.keys["limit"])
             case "json":
@@ -84,6 +83,12 @@ class Card:
     def _decimal(self, key: str) -> Decimal:
         """A key as the number that its owner wrote: 9.9 is a tenth from 9.8, which no two floats are."""
         return Decimal(str(self.keys.get(key, 0)))
+
+
+def _stands_in(text: str, word: str) -> bool:
+    """Whether a word is there, and not only as a part of another; what begins or ends with a mark, as that stands."""
+    before, after = (r"(?<!\w)" if word[0].isalnum() else "", r"(?!\w)" if word[-1].isalnum() else "")
+    return re.search(f"{before}{re.escape(word)}{after}", text) is not None
 
 
 def _number(text: str) -> Decimal | None:

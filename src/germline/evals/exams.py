@@ -130,8 +130,10 @@ def write(
     last = ([wordings[place] for wordings in asked if wordings] for place in (-2, -1))
     unspoilt, spoilt = _unspoilt([items, *last], itertools.chain(train, replayed))
     has_voice = any(exam.voice for exam in inherited)
-    known = {card for exam in inherited for card in map(_key, (*exam.laws, *exam.cards))}
-    tone = list(probes) or [row.turns[0].text for row in unseen if row.turns[0].speaker == "other"][:PROBES]
+    known_laws = {_key(card) for exam in inherited for card in exam.laws}
+    known_cards = {_key(card) for exam in inherited for card in exam.cards}
+    asked_first = (row.turns[0].text.strip() for row in unseen if row.turns[0].speaker == "other")
+    tone = list(probes) or [*dict.fromkeys(asked_first)][:PROBES]  # one prompt has one answer, however many ask it
     return Exam(
         items=unspoilt[0],
         selection=unspoilt[1],
@@ -140,8 +142,8 @@ def write(
         passages=passages,
         taught=() if any(item.paper == "recall" for item in unspoilt[0]) else _passages(train),
         voice=None if has_voice else voice(spoken, tone, settings.boilerplate),
-        laws=tuple(card for card in laws if _key(card) not in known),
-        cards=tuple(card for card in cards if _key(card) not in known),
+        laws=tuple(card for card in laws if _key(card) not in known_laws),
+        cards=tuple(card for card in cards if _key(card) not in known_cards),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from germline.evals.cards import Card
 from germline.evals.exams import Exam
 from germline.evals.questions import Item
 from germline.evals.score import Question, log_likelihoods, speak
-from germline.evals.style import LONGER, judge_answers
+from germline.evals.style import LONGER, Voice, judge_answers
 from germline.marks import Marks, Score, StyleMarks
 from germline.model.decoder import Decoder
 from germline.model.generate import Sampling
@@ -38,9 +38,14 @@ class _Chosen(NamedTuple):
     """Whether the gold answer is what the greedy one begins with."""
 
 
-def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str, samples: int = 0) -> Marks:
+def sit(
+    candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str, samples: int = 0,
+    voice: Voice | None = None,
+) -> Marks:  # fmt: skip
     """The candidate's marks on every paper of the exam. Deterministic: greedy, and samples are drawn from seeds.
 
+    `voice` is its line's: what is said to a card is heard for as long as that persona speaks, like what is said to a
+    tone probe. Cut at `answer_tokens`, a reply that would break a law in its second sentence kept it.
     A challenge card is passed when the greedy reply and each of `samples` sampled ones pass (pass^k, arXiv
     2406.12045): what holds once may be luck.
     """
@@ -51,8 +56,9 @@ def sit(candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str
     taught, _ = _passages(candidate, exam.taught)
     _, heldout = _passages(candidate, exam.passages)
     style, tone = _style(candidate, exam, answer_tokens, prompt_end)
-    laws = _cards(candidate, exam.laws, answer_tokens, prompt_end, 0)
-    cards = _cards(candidate, exam.cards, answer_tokens, prompt_end, samples)
+    heard = _heard(candidate, exam.voice or voice, answer_tokens)
+    laws = _cards(candidate, exam.laws, heard, prompt_end, 0)
+    cards = _cards(candidate, exam.cards, heard, prompt_end, samples)
     answers: list[dict[str, Any]] = [
         {
             "paper": item.paper,
@@ -134,11 +140,23 @@ def _said(items: Sequence[Item], chosen: Sequence[_Chosen]) -> dict[str, float]:
 def _by_unit(items: Sequence[Item], chosen: Sequence[_Chosen]) -> dict[str, list[tuple[Item, _Chosen]]]:
     """Of what was taught: what was held out is answered by luck for as long as nobody learns it, and what was turned
     round nearly so, which only blurs."""
-    found: dict[str, list[tuple[Item, _Chosen]]] = {}
+    found: dict[str, list[tuple[Item, _Chosen]]] = {unit: [] for unit in units(items)}
     for item, one in zip(items, chosen, strict=True):
-        if item.paper not in ("heldout", "reversed"):
-            found.setdefault(item.unit or item.prompt, []).append((item, one))
+        if item.paper not in _UNTAUGHT:
+            found[_unit(item)].append((item, one))
     return found
+
+
+_UNTAUGHT = ("heldout", "reversed")
+
+
+def units(items: Sequence[Item]) -> Set[str]:
+    """The single facts and conversations that these questions have marks of (`Marks.units`)."""
+    return dict.fromkeys(_unit(item) for item in items if item.paper not in _UNTAUGHT).keys()
+
+
+def _unit(item: Item) -> str:
+    return item.unit or item.prompt
 
 
 def _mean(marks: Sequence[float]) -> float:
@@ -178,13 +196,20 @@ def _passages(candidate: Candidate, passages: Sequence[str]) -> tuple[tuple[floa
     return tuple(bits / size for bits, size in costs), sum(bits for bits, _ in costs) / sum(size for _, size in costs)
 
 
+def _heard(candidate: Candidate, voice: Voice | None, answer_tokens: int) -> int:
+    """Tokens of an answer that are heard: cut short, none would be too long for this persona."""
+    if voice is None:
+        return answer_tokens
+    longest = len(candidate.tokenize(max(voice.replies, key=len)))
+    return max(answer_tokens, math.ceil(LONGER * longest) + 1)
+
+
 def _style(
     candidate: Candidate, exam: Exam, answer_tokens: int, prompt_end: str
 ) -> tuple[StyleMarks | None, list[dict[str, Any]]]:
     if exam.voice is None:
         return None, []
-    longest = len(candidate.tokenize(max(exam.voice.replies, key=len)))
-    limit = max(answer_tokens, math.ceil(LONGER * longest) + 1)  # cut short, no answer would be too long
+    limit = _heard(candidate, exam.voice, answer_tokens)
     answers = _speak(candidate, [probe + prompt_end for probe in exam.voice.probes], limit)
     marks, faults = judge_answers(exam.voice, answers)
     return marks, [
@@ -201,7 +226,7 @@ def _style(
 
 
 def _cards(
-    candidate: Candidate, cards: Sequence[Card], answer_tokens: int, prompt_end: str, samples: int
+    candidate: Candidate, cards: Sequence[Card], limit: int, prompt_end: str, samples: int
 ) -> dict[str, tuple[bool, dict[str, Any]]]:
     """Card id -> (passed, what was answered: of several replies the first that fails)."""
     choices = [card for card in cards if card.scorer == "choice"]
@@ -217,7 +242,7 @@ def _cards(
     spoken = [card for card in cards if card.scorer != "choice"]
     prompts = [card.prompt + prompt_end for card in spoken]
     ways = [None, *(Sampling(seed=seed) for seed in range(samples))]
-    rounds = [_speak(candidate, prompts, answer_tokens, sampling) for sampling in ways]
+    rounds = [_speak(candidate, prompts, limit, sampling) for sampling in ways]
     for card, replies in zip(spoken, zip(*rounds, strict=True), strict=True):
         failed = next((reply for reply in replies if not card.passes(reply)), None)
         results[card.id] = (failed is None, replies[0] if failed is None else failed)

@@ -9,12 +9,14 @@ from germline.settings import Gate
 
 
 def style(child: Scorecard, gate: Gate) -> list[Check]:
-    """Answers to the tone probes, one by one and all as one text; nothing where the lineage has no voice yet."""
+    """Answers to the tone probes, one by one and all as one text; nothing where the lineage has no voice yet. The limit
+    is told for ten probes; of fewer as many may drift, but never more than half."""
     marks = child.style
     if marks is None:
         return []
     said = f"{marks.drifts} of {marks.probes} tone probes drift from the persona's voice"
-    checks = [at_most("style drift", marks.drifts, gate.style_drifts * max(1.0, marks.probes / 10), said)]
+    most = max(gate.style_drifts * marks.probes / 10, min(gate.style_drifts, marks.probes // 2))
+    checks = [at_most("style drift", marks.drifts, most, said)]
     if marks.limit_bits_per_character is not None:
         bits, limit = marks.bits_per_character, marks.limit_bits_per_character
         said = f"together they cost {bits:.2f} bits per character, the persona's own text {limit:.2f} at the most"

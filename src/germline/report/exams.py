@@ -45,6 +45,13 @@ def marks_of(lineage: Lineage, generation: Generation) -> dict[Digest, Marks]:
     return found
 
 
+def beside(lineage: Lineage, generation: Generation, parent: Generation) -> dict[Digest, Marks]:
+    """The marks of its parent that a generation was judged beside, without what was revised, or pinned anew, since."""
+    if PARENT_SCORECARD not in generation.birth.files:
+        return marks_of(lineage, parent)
+    return dict(lineage.scorecard(generation, PARENT_SCORECARD).marks)
+
+
 def without_answers(marks: Marks) -> dict[str, Any]:
     table: dict[str, Any] = plain(marks)
     del table["answers"]

@@ -84,7 +84,7 @@ def _signature(one: Mapping[str, str]) -> str:
 def _sittings(lineage: Lineage, generation: Generation, parent: Generation | None) -> list[dict[str, Any]]:
     names = exams.authors(lineage)
     own = exams.at_birth(lineage, generation)
-    before = exams.marks_of(lineage, parent) if parent else {}
+    before = exams.beside(lineage, generation, parent) if parent else {}
     sittings = []
     for exam, marks in own.items():
         author = names.get(exam, exam[7:15])
