@@ -28,7 +28,7 @@ from germline.karma.policy import Due, due
 from germline.lineage import Lineage
 from germline.records import Event, OnEvent
 from germline.settings import Plan
-from germline.store import ledger
+from germline.store import ledger, lock
 from germline.store.entry import APPROVES
 from germline.store.home import Home
 
@@ -37,6 +37,8 @@ STOPPED: dict[int, type[GermlineError]] = {
 }
 """How `germline evolve` ends where nothing came of it that could be judged or has failed: the same call may be made
 again as soon as its cause is gone."""
+NOT_BEGUN = "not begun"
+"""What became of an attempt that another germline, or a plan that cannot be followed, kept from beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,14 +93,16 @@ def age_up_if_due(home: Home, plan: Plan, on_event: OnEvent, *, options: tuple[s
         found = look(home, plan, book)
         if not found.ready:
             return Aged(due=found, outcome="")
-        open_ones = [attempt for attempt in book.attempts() if not attempt.outcome]
-        count = _harvest(home, plan, book, goes_on=bool(open_ones))
-        attempt = open_ones[-1] if open_ones else book.begin(found.through, len(Lineage.open(home).entries))
+        with lock.hold(home):  # nothing is taken for an age-up that could not begin now
+            open_ones = [attempt for attempt in book.attempts() if not attempt.outcome]
+            taken = bool(open_ones) or [one.outcome for one in book.attempts()[-1:]] == [NOT_BEGUN]
+            count = _harvest(home, plan, book, goes_on=taken)
+            attempt = open_ones[-1] if open_ones else book.begin(found.through, len(Lineage.open(home).entries))
         on_event(Event(kind="stage", text=f"an age-up is due: {found.reason}; {count} conversations of feedback"))
         ended = _evolve(home, plan, on_event, options)
         if stopped := STOPPED.get(ended.code):
             if stopped in (Locked, PlanError) and not open_ones:
-                book.end(attempt, "not begun")
+                book.end(attempt, NOT_BEGUN)
             raise stopped(ended.message or "the age-up was stopped", hint=ended.hint)
         outcome = _outcome(Lineage.open(home), attempt) or "failed"
         if outcome == "failed":

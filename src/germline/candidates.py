@@ -153,6 +153,7 @@ def _selected(lineage: Lineage, run: Run, trained: Trained, papers: Sequence[Exa
         scale = lora(run.plan, trained, 1.0).scale
         model_weights.merge_file(weights(lineage, run.parent), trained.adapter, scale, file)
     asked = [item for paper in papers for item in paper.selection]
-    score = suite.choose(candidate(lineage, run.parent, staged, fit.on), asked)
-    disk.remove(staged)
-    return score
+    try:
+        return suite.choose(candidate(lineage, run.parent, staged, fit.on), asked)
+    finally:
+        disk.remove(staged)

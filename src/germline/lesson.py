@@ -108,7 +108,9 @@ def _foreseen(lineage: Lineage, run: Run, batches: Batches, anchor: Anchor | Non
     config = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
     state = memory.state_bytes(config, run.plan.training)
     merged = run.parent.manifest.weights.size * (len(run.plan.training.merge_scales) + keyframe(lineage, run))
-    room = state * (run.plan.training.keep_checkpoints + 2) * (1 + others) + merged  # each keeps its own to the end
+    kept = run.plan.training.keep_checkpoints
+    room = state * (kept + 2) * (1 + others) + merged  # each keeps its own to the end
+    room -= min(resume.bytes_kept(run.directory), state * kept)
     return Cost(
         seconds=fit.seconds * (left / len(batches) + others), steps=left + others * len(batches),
         tokens=tokens + others * whole,

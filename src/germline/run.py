@@ -106,6 +106,9 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
         if leftover != directory:
             _clear(lineage.home, leftover)
     if (directory / RUN).exists() and not restart:
+        for unfinished in directory.iterdir():  # a model that was merged to be asked, and nobody took away
+            if disk.is_temporary(unfinished.name):
+                disk.remove(unfinished)
         return _resumed(lineage, plan, directory, number, on_event)
     for entry in ledger.waiting(lineage.home, lineage.entries):
         name = f"g{entry.number}"

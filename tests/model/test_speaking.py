@@ -14,6 +14,7 @@ from germline.evals.questions import Item
 from germline.evals.score import Question, liked, log_likelihoods, speak
 from germline.evals.style import voice
 from germline.evals.suite import Candidate, _begins_with, sit
+from germline.model.batch import Batch
 from germline.model.decoder import Decoder
 from germline.model.generate import Sampling, generate, latest
 
@@ -75,6 +76,21 @@ def test_an_answer_ends_where_the_context_does(small: Decoder) -> None:
         assert len(answer) == left + 1  # the last of them follows a context that is full
     with pytest.raises(ValueError, match="no room"):
         generate(small, [[*ids, 1]], limit=1, end=-1)
+
+
+def test_a_text_whose_state_is_no_number_spoils_no_other(small: Decoder) -> None:
+    batch = Batch(small, 2)
+    for text in (PROMPTS[3], PROMPTS[0]):
+        batch.begin(text)
+    while len(batch) < 2:
+        batch.go_on([7] * len(batch))
+    with torch.inference_mode():
+        batch._state[:, :, 0].fill_(torch.nan)
+    batch.leave(0, spoilt=True)  # the shorter one takes its place
+    batch.begin(PROMPTS[2])
+    found = batch.go_on([7])
+    expected = [plain_logits(small, [*PROMPTS[0], 7])[-1], plain_logits(small, PROMPTS[2])[-1]]
+    torch.testing.assert_close(found, torch.stack(expected), atol=2e-5, rtol=1e-5)
 
 
 def test_a_generous_limit_leaves_the_prompt_its_half_of_the_context(small: Decoder) -> None:

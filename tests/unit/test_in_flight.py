@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 
 from germline import aging
 from germline.cli import watch
-from germline.errors import BudgetSpent, Locked
+from germline.errors import BudgetSpent, Locked, PlanError
 from germline.in_flight import FILE, look, shown
 from germline.records import Event, canonical_json
 from germline.settings import Plan
@@ -110,6 +111,30 @@ def test_a_watcher_whose_budget_is_spent_waits_until_another_is_given(
     assert tries == [0, 9]
     told = capsys.readouterr()
     assert (told.out.count("the budget is spent; raise it"), told.err) == (1, "")
+
+
+def test_a_watcher_whose_plan_cannot_be_followed_tries_it_again_when_it_is_another_or_an_hour_later(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try reads the sources and loads a model, and counts in what the generation has cost."""
+    looks, tries = list[float](), list[int]()
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            home.plan.write_text("[training]\nrank = 4\n", encoding="utf-8")
+        if len(looks) == 10:
+            raise KeyboardInterrupt
+
+    def age_up_if_due(*_: object) -> None:
+        tries.append(len(looks))
+        raise OSError(errno.EAGAIN, "try again") if len(tries) == 1 else PlanError("it would exceed its budget")
+
+    monkeypatch.setattr(watch, "time", type("time", (), {"sleep": staticmethod(sleep)}))
+    monkeypatch.setattr(aging, "age_up_if_due", age_up_if_due)
+    with pytest.raises(KeyboardInterrupt):
+        watch._watch(home, 1200.0, as_json=True)
+    assert tries == [0, 1, 3, 6, 9]
 
 
 def test_a_process_that_began_after_what_is_told_is_another(home: Home) -> None:

@@ -18,6 +18,7 @@ from germline.karma import harvest
 from germline.karma.book import Book
 from germline.records import Event, canonical_json, digest_of
 from germline.settings import Karma, Plan
+from germline.store import lock
 from germline.store.home import Home
 from tests.unit.small_lineage import lighthouse
 
@@ -227,6 +228,35 @@ def test_an_age_up_that_was_stopped_goes_on_or_never_was(
     assert type(stopped.value) is stop and stopped.value.hint == "germline pin"
     assert [attempt.outcome for attempt in book.attempts()] == [outcome]
     assert aging.look(home, KEEPS, book).ready
+
+
+def test_what_could_not_begin_takes_no_more_and_no_more_often(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    book, plan = Book(home), KEEPS.model_copy(update={"karma": KEEPS.karma.model_copy(update={"cap": 2})})
+    for number in range(9):
+        liked(book, f"m{number}", f"{number} metres.")
+    ended = aging.Ended(code=Locked.exit_code)
+    monkeypatch.setattr(aging, "_evolve", lambda *_: ended)
+    with lock.hold(home), pytest.raises(Locked):
+        aging.age_up_if_due(home, plan, lambda event: None)
+    assert (names(home), book.attempts()) == ([], [])
+    for _ in range(3):
+        with pytest.raises(GermlineError):
+            aging.age_up_if_due(home, plan, lambda event: None)
+        assert len(names(home)) == 2
+
+
+def test_a_lesson_that_another_look_has_written_meanwhile_is_there(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    lessons, write_new = [b"1", b"2"], harvest.disk.write_new
+
+    def late(path: Path, data: bytes) -> None:
+        if not path.exists():
+            write_new(path, data)
+        write_new(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(harvest.disk, "write_new", late)
+        assert harvest.write(home.root, lessons, 9) == 2
+    assert len(names(home)) == 2
 
 
 def test_what_the_childs_process_says_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

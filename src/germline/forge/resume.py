@@ -48,6 +48,11 @@ def steps_done(directory: Path) -> int:
     return max((int(path.stem.removeprefix("checkpoint-")) for path in _checkpoints(directory)), default=0)
 
 
+def bytes_kept(directory: Path) -> int:
+    """What the checkpoints there take."""
+    return sum(path.stat().st_size for path in _checkpoints(directory))
+
+
 def load_checkpoint(
     directory: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, on_event: OnEvent
 ) -> list[float]:

@@ -86,8 +86,11 @@ class Batch:
         return self._decoder.logits(hidden)
 
     @torch.inference_mode()
-    def leave(self, place: int) -> None:
-        """Let a text go. The last of those that go on takes its place."""
+    def leave(self, place: int, *, spoilt: bool = False) -> None:
+        """Let a text go. The last of those that go on takes its place. Of one that is `spoilt`, whose keys and values
+        are no numbers, nothing stays: a shorter text is masked there, and NaN is NaN behind a mask, too."""
+        if spoilt:
+            self._state[:, :, place].zero_()
         last = len(self) - 1
         self._move(last, place, len(self._texts[last]))
         self._texts[place] = self._texts[last]

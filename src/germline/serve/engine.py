@@ -190,17 +190,20 @@ class Engine:
         told: list[tuple[Answer, Piece]] = []
         for place, likeliest in reversed([*enumerate(logits.argmax(-1).tolist())]):
             answer = self._going[place]
-            piece = answer.go_on(logits[place], likeliest, self._end)
+            try:
+                piece = answer.go_on(logits[place], likeliest, self._end)
+            except Exception as error:  # what others have said in this pass is theirs, and has to be told
+                piece = Ended("failed", f"{type(error).__name__}: {error}")
             told.append((answer, piece))
             if isinstance(piece, Said) and len(answer.said) == answer.limit:
                 piece = Ended("length")
                 told.append((answer, piece))
             if isinstance(piece, Ended):
-                self._leave(place)
+                self._leave(place, spoilt=piece.reason == "failed")
         return told
 
-    def _leave(self, place: int) -> None:
-        self._batch.leave(place)
+    def _leave(self, place: int, *, spoilt: bool = False) -> None:
+        self._batch.leave(place, spoilt=spoilt)
         self._going[place] = self._going[-1]
         self._going.pop()
 
