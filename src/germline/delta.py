@@ -17,12 +17,14 @@ from germline.settings import Data, Plan
 
 NAMED = 3
 """Places of each reason that are named; what is more is counted."""
+UNREAD = "nothing is read of a .json file behind a record that cannot be; a .jsonl goes on with the next line"
 CURES = {
     "unknown file type": f"files are read that end in {', '.join(FILE_TYPES)}",
     "not UTF-8": "save it as UTF-8",
     "not valid text": "save it as text in UTF-8",
     "unknown shape": 'write conversations as {"messages": [{"role": "user", "content": "…"}, …]}, or in another shape '
     "that README names",
+    **dict.fromkeys(("record too long", "nested too deeply", "number too large", "broken JSON"), UNREAD),
     "unknown role": "roles are user and assistant, or names for them such as human, gpt and bot",
 }
 

@@ -16,6 +16,7 @@ import pytest
 from germline.corpus import documents
 from germline.corpus.read import read
 from germline.corpus.whitelist import SourceFile, read_whitelist
+from germline.delta import CURES
 from germline.errors import DataError, PlanError
 from germline.records import Refusal, Row
 
@@ -247,6 +248,15 @@ def test_a_json_file_is_read_record_by_record(
     found = write(tmp_path, "a.json", data)
     assert [r.text for r in found if isinstance(r, Row)] == texts
     assert [r.reason for r in found if isinstance(r, Refusal)] == reasons
+
+
+def test_what_ends_a_file_is_no_small_loss(tmp_path: Path) -> None:
+    """Behind it nothing can be read: in a strict run that is an error, and else the file is named."""
+    (tmp_path / "a.json").write_bytes(b'[{"text": "a"},\n{"n": ' + b"9" * 5_000 + b'}, {"text": "b"}]')
+    assert refusals(tmp_path, "a.json") == [("a.json", 2, "number too large")] and "number too large" in CURES
+    with pytest.raises(DataError, match=r"a\.json line 2: number too large") as failure:
+        rows(tmp_path, "a.json", strict=True)
+    assert "all that follows it" in failure.value.hint
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 64])

@@ -109,7 +109,8 @@ def test_what_was_is_told_from_what_is() -> None:
         "Keine Ahnung", "Mia :)", "Mia 😊", "Ole, no wait, Eva", "Ole. Sorry, Eva.", "Ole, or Eva", "Ole - nein, Eva",
         "Dr.", "red", "Wish I knew", "Some say it is",
         "Taller than any other tower", "12\nsorry\n13", "12 metres\n\nNo, 13 metres", "Hi Tom, 12 metres.", "Ask Tom",
-        "Dear Anna", "Captain, it is 12 metres.", "Normally, 12 metres.",
+        "Dear Anna", "Captain, it is 12 metres.", "Normally, 12 metres.", "It's 12 metres.", "That's Anna Miller.",
+        "She's Anna.", "I'd say Anna", "Let's see.", "Das ist Anna.", "It’s red.",
     ],
 )  # fmt: skip
 def test_what_only_leads_up_to_an_answer_is_none(reply: str) -> None:

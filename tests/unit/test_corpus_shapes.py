@@ -128,6 +128,15 @@ def test_what_its_owner_gave_no_weight_is_not_learned() -> None:
     assert turns(record) == [("other", "How high?\nHow high?"), ("persona", "37 metres.")]
 
 
+def test_what_was_not_wanted_is_not_learned() -> None:
+    for record in ({"prompt": "The sky is", "completion": " green."}, messages(("user", "q"), ("assistant", "bad"))):
+        assert reason({**record, "label": False}) == "marked as not wanted"
+        assert turns({**record, "label": True}) == turns(record) != []
+    said = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "bad", "weight": 0},
+            {"from": "human", "value": "q2"}, {"from": "gpt", "value": "good", "weight": 1}]  # fmt: skip
+    assert turns({"conversations": said}) == [("other", "q\nq2"), ("persona", "good")]
+
+
 def test_who_speaks_first_may_be_the_persona_and_the_last_word_is_hers() -> None:
     record = messages(("assistant", "Evening."), ("user", "Hi"), ("assistant", "Well?"), ("user", "Nothing"))
     assert turns(record) == [("persona", "Evening."), ("other", "Hi"), ("persona", "Well?")]

@@ -12,7 +12,7 @@ from germline.corpus.headings import HEADING, LABEL, PAIR, PART, depth_of, is_un
 from germline.corpus.markup import plain
 from germline.corpus.passages import fence_after
 from germline.corpus.sentences import Claim, answered, sentences, stated
-from germline.corpus.subjects import can_be_asked, holds_units, is_sheet, is_turned
+from germline.corpus.subjects import calls_for_attention, can_be_asked, holds_units, is_sheet, is_turned
 from germline.corpus.values import is_answer, is_unit
 from germline.records import Row, Turn
 
@@ -20,6 +20,9 @@ _ITEM = re.compile(r" ?[-*+][ \t]+(.*)")  # deeper, it speaks of the item it sta
 _OTHER_ITEM = re.compile(r"\s+[-*+][ \t]|\s*\d{1,9}[.)][ \t]")
 _LONGEST_OPENING = 100
 """Characters of a line that tell who speaks in it."""
+PARTED = "\ufffc"
+"""Stands where a word was parted at a line's end. What holds it is no part of a fact."""
+_PARTED = re.compile(r"[^\W\d_][-\u2010](?=\n[^\W\d_A-Z])")
 _RULE = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?")
 
 
@@ -83,8 +86,9 @@ def _written(text: str, place: _Place) -> Iterator[Claim]:
             found = []
             place.named, place.is_dialogue = set(), False
             place.above = [(other, name) for other, name in place.above if other < depth]
-            name = named(block[0]) or (place.above[-1][1] if place.above else "")
-            place.above.append((depth, "" if depth == PART else name))
+            name = named(block[0])
+            of_nothing = depth == PART or (name.isalpha() and calls_for_attention(name))  # "Example", and not "Part 9"
+            place.above.append((depth, "" if of_nothing else name or (place.above[-1][1] if place.above else "")))
         else:
             _listen(block, place)
             told, by_line = _told(block, subject)
@@ -101,7 +105,13 @@ def _told(block: list[str], subject: str) -> tuple[Iterable[Claim], bool]:
     if lone := lone_pairs(block):
         of_an_item = block[0].startswith(("  ", "\t"))  # or code
         return [Claim(subject, *pair) for pair in lone if subject and not of_an_item], True
-    return _sentences(" ".join(map(str.strip, block))), False
+    return _sentences(_joined(block)), False
+
+
+def _joined(lines: Iterable[str]) -> str:
+    """The lines of a paragraph as one. Of a word that was parted at a line's end nobody knows whether the hyphen is its
+    own: no claim holds it (`PARTED`)."""
+    return _PARTED.sub(rf"\g<0>{PARTED}", "\n".join(map(str.strip, lines))).replace("\n", " ")
 
 
 def _but_for_a_dialogue(found: list[tuple[Claim, bool]], place: _Place) -> Iterator[Claim]:
@@ -161,7 +171,7 @@ def _talked(turns: Sequence[Turn]) -> Iterator[Claim]:
 def _items(subject: str, block: list[str]) -> Iterator[Claim]:
     item = _ITEM.fullmatch(block[0])
     assert item is not None
-    text = " ".join([item[1], *map(str.strip, block[1:])])
+    text = _joined([item[1], *block[1:]])
     if subject and (pair := PAIR.fullmatch(plain(text))):
         yield Claim(subject, pair[1], pair[2])
 
@@ -172,11 +182,11 @@ def _table(subject: str, block: list[str]) -> Iterator[Claim]:
     if len(block) < 3 or not _RULE.fullmatch(block[1].strip()):
         return
     corner, *columns = _cells(block[0])
-    sheet, turned = is_sheet(corner, columns), is_turned(corner, columns)
-    for line in block[2:]:
-        first, *values = _cells(line)
-        if len(values) != len(columns):
-            continue
+    rows = [row for row in map(_cells, block[2:]) if len(row) == len(columns) + 1]
+    sheet, turned = is_sheet(corner, columns), is_turned(corner, columns, [row[1:] for row in rows])
+    if turned is None and not sheet:
+        return
+    for first, *values in rows:
         if sheet:
             if subject and is_answer(values[0]):  # before its unit makes one of "n/a"
                 with_unit = values[1:] and holds_units(columns[1]) and is_unit(values[1])

@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, TextIO
 
 LONGEST = 16 * 2**20
@@ -24,6 +24,8 @@ class Broken:
     reason: str
     line: int
     detail: str = ""
+    ends: bool = False
+    """Whether nothing can be read of its file behind it."""
 
 
 class _Decoder:
@@ -91,7 +93,7 @@ def members(stream: TextIO) -> Iterator[tuple[int, object]]:
         line = window.line + (
             error.lineno - 1 if isinstance(error, json.JSONDecodeError) else window.text.count("\n", 0, window.at)
         )
-        yield number + 1, _broken(error, line)
+        yield number + 1, replace(_broken(error, line), ends=True)
 
 
 def conversations(records: Iterator[tuple[int, object]]) -> Iterator[tuple[int, object]]:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from germline.corpus.claims import claims
+from germline.corpus.claims import PARTED, claims
 from germline.corpus.sentences import Claim
 from germline.corpus.subjects import can_be_asked
 from germline.corpus.values import is_answer, value_kind
@@ -59,7 +59,9 @@ def facts(rows: Iterable[Row], *, most: int = MOST) -> tuple[Fact, ...]:
     for row, claim in claims(rows):
         subject, attribute, value, past = _normal(claim)
         pair = (subject.casefold().removeprefix("the "), attribute.casefold())
-        if _rank(pair) > highest or not (can_be_asked(subject, attribute) and is_answer(value)):
+        if _rank(pair) > highest or PARTED in f"{subject}{attribute}{value}":
+            continue
+        if not (can_be_asked(subject, attribute) and is_answer(value)):
             continue
         if row is not last:  # a row may be a book of 16 MB, hashed whole
             last, digest = row, row.content_digest

@@ -10,7 +10,7 @@ LONGEST = 400
 
 _STRUCK_OUT = re.compile(r"(?<![~\\])~~(?=[^\s~])(?:[^~\n]|~(?!~))*(?<=[^\s~])~~(?!~)")
 _STRUCK_OUT_TAGS = re.compile(r"<(del|s|strike)(?:\s[^<>]{0,200})?>.{0,2000}?</\1\s*>", re.DOTALL | re.IGNORECASE)
-_MARKED = re.compile(r"[\[`*_\\<&]")
+_MARKED = re.compile(r"[\[`*_\\<&]|==")
 _RAISED = re.compile(r"\d[`*_]*<su[pb]>(?!(?:st|nd|rd|th)<)", re.IGNORECASE)
 """A footnote's mark or a power of ten: without its tag it would make another number of the one before it."""
 _LETTER = r"(?<![^\W\d_])"
@@ -27,12 +27,15 @@ _PRIVATE = re.compile("[\ue000-\uf8ff]")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]\w{1,30});")
 _TAG = "a|abbr|b|big|code|em|font|i|kbd|mark|small|span|strong|sub|sup|tt|u|var"
 _MARKUP = (
+    (re.compile(r"\[\[(?:[^\]|]*\|)?([^\]|]+)\]\]"), r"\1"),  # of wikis and notebooks
+    (re.compile(r"==(?=\S)(.+?)(?<=\S)=="), r"\1"),
     (re.compile(r"!\[[^\]]*\]\([^)]*\)|\[\^[^\]]+\]"), ""),
     (re.compile(r"\[([^\]]*)\](?:\((?:[^()]|\([^()]*\))*\)|\[[^\]]*\])"), r"\1"),
     (re.compile(r"<br[ ]*/?>", re.IGNORECASE), " "),
     (re.compile(rf"</?(?:{_TAG})(?:\s[^<>]*)?>", re.IGNORECASE), ""),
     (re.compile(r"(?<![\w*])(\*{1,3})(?=\S)(.+?)(?<=\S)\1(?![\w*])"), r"\2"),
     (re.compile(r"(?<![\w_])(_{1,3})(?=\S)(.+?)(?<=\S)\1(?!\w)"), r"\2"),
+    (re.compile(r"(?<=\S)[ ]?\[\d{1,3}\](?=[\s.,;]|$)"), ""),  # a citation
 )
 
 

@@ -212,10 +212,11 @@ def _documents(records: Iterator[tuple[int, object]], name: str, voice: Voice, s
     for position, record in records:
         if not isinstance(record, documents.Broken):
             yield row_of(record, source=name, position=position, voice=voice)
-        elif strict and record.reason == "broken JSON":
+        elif strict and (record.ends or record.reason == "broken JSON"):
+            lost = " and all that follows it" * record.ends
             raise DataError(
-                f"{name} line {record.line}: broken JSON: {record.detail}",
-                hint="mend or delete it, or set data.strict = false to leave it out",
+                f"{name} line {record.line}: {': '.join(filter(None, (record.reason, record.detail)))}",
+                hint=f"mend or delete it, or set data.strict = false to leave it out{lost}",
             )
         else:
             yield Refusal(source=name, position=position, reason=record.reason)

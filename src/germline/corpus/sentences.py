@@ -83,6 +83,11 @@ _ASKED = (
 _HANGING = re.compile(r"\b(?:of|from|to|in|on|at|by|for|with|about|like|called|made)$", re.IGNORECASE)
 """How something ends that is not yet a subject or an attribute: "the boards of the jetty made of"."""
 _BREAK = re.compile(r"[,;!](?=\s|$)|\s*\n\s*|\s[-–—]\s|(?<=[.…])(?=\s|$)")
+_SHORTENED = re.compile(
+    r"(?:it|that|this|he|she|they|there|here|who|what|let|i|we|you)['’]\w+\b|(?:es|das|er|sie) (?:ist|sind)\b",
+    re.IGNORECASE,
+)
+"""How a reply begins that is a sentence: "It's Anna.", "Das ist Anna"."""
 _LISTED = re.compile(r"\(?\d{1,2}[.)]\s+\S")
 _GOES_ON = re.compile(
     r"\W*(?:it|that|they)(?:['’](?:s|re)|\s+(?:is|are|was|were|costs?|weighs?))\b"
@@ -183,7 +188,7 @@ def _told(reply: str) -> str:
     if inside and (_of_a_kind(rest) or (mark == "," and _GOES_ON.match(rest))):
         return ""
     open_still = _TAKEN_BACK.match(rest) or ((inside or "\n" in mark) and _LEFT_OPEN.match(rest))
-    exclaimed = mark == "!" and rest
+    exclaimed = (mark == "!" and rest) or _SHORTENED.match(value)
     return "" if exclaimed or open_still or _leads_up(value) or not _is_definite(value) else value
 
 

@@ -32,7 +32,7 @@ def row_of(record: object, *, source: str, position: int, voice: Voice) -> Row |
     System, tool and function messages are dropped, and so are those of weight 0, which OpenAI's format keeps
     from being learned, and whatever is not text. Turns of one speaker in a row become one; words of the other
     side that the persona never answered are cut off at the end. Texts keep every character but outer white
-    space. Any other record is a Refusal; nothing here raises.
+    space. Any other record is a Refusal, and so is one whose label is false: it was not wanted. Nothing here raises.
     """
     try:
         match record:
@@ -48,6 +48,8 @@ def row_of(record: object, *, source: str, position: int, voice: Voice) -> Row |
                 raise _UnfitError("unknown shape")
             case {"text": str(text)}:
                 return Row(kind="text", source=source, position=position, text=_valid(text.strip()))
+        if isinstance(record, dict) and record.get("label") is False:  # TRL's form of what was not wanted
+            raise _UnfitError("marked as not wanted")
         turns = _turns(_messages(record), voice)
         return Row(kind="dialog", source=source, position=position, turns=turns)
     except _UnfitError as unfit:
@@ -125,8 +127,8 @@ def _message(message: object) -> _Message:
                 raise _UnfitError("unknown shape")
             # Absent where an assistant only called a tool.
             content = None if rest.get("weight") == 0 else rest.get("content")
-        case {"from": str(role), "value": content}:
-            pass
+        case {"from": str(role), "value": content, **rest}:
+            content = None if rest.get("weight") == 0 else content
         case _:
             raise _UnfitError("unknown shape")
     return (role, "") if role.lower() in _MACHINERY else (role, _speech(content))

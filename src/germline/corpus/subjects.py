@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 
-from germline.corpus.values import words
+from germline.corpus.values import value_kind, words
 
 _WORD = re.compile(r"[\w'’./&()°%-]+[#+]*")
 _NO_SUBJECTS = words(
@@ -104,9 +104,18 @@ def holds_units(column: str) -> bool:
     return column.lower() in _UNITS
 
 
-def is_turned(corner: str, columns: Sequence[str]) -> bool:
-    """Whether its columns are things that are compared, by their numbers: Property | Pump 100 | Pump 200."""
-    return corner.lower() in _PROPERTIES | {""} and all(any(map(str.isdigit, column)) for column in columns)
+def is_turned(corner: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool | None:
+    """Whether its columns are things that are compared: by their numbers, Property | Pump 100 | Pump 200, or because
+    what stands in a row is of one kind and what stands in a column is not. None where nobody could tell."""
+    if corner.lower() not in _PROPERTIES | {""}:
+        return False
+    if all(any(map(str.isdigit, column)) for column in columns):
+        return True
+    kinds = [[value_kind(value) for value in row] for row in rows]
+    by_row, by_column = (all(len(set(line)) == 1 for line in lines) for lines in (kinds, [*zip(*kinds, strict=True)]))
+    if len(columns) < 2 or not by_row or (by_column and len(rows) > 1):  # all alike: lines are things, as is usual
+        return False
+    return None if by_column else True
 
 
 def calls_for_attention(line: str) -> bool:
