@@ -59,7 +59,8 @@ class Speaker:
     decoder: Decoder
     tokenizer: Tokenizer
     bos_id: int | None = None
-    """What a template calls `bos_token`, where the founder's config has one. Raw prompts have none."""
+    """What a template calls `bos_token`, where the founder's config has one. Raw prompts have none, but what opens
+    every text (`DecoderConfig.opening`)."""
 
     @classmethod
     def of(cls, lineage: Lineage, generation: Generation, on: Arithmetic) -> Speaker:

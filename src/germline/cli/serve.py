@@ -45,7 +45,8 @@ def command(
 
     HEAD answers, wherever the ledger puts it: after `germline evolve` or `germline rollback` the new HEAD is loaded
     beside the old, takes the next questions, and the old one ends what it has begun. `model` may name any generation.
-    Every request needs the token; the page at the printed address has it already. Ctrl-C ends it.
+    Every request but those for the page's own files needs the token; the page at the printed address has it already.
+    Ctrl-C ends it.
     """
     if template_sha256 and not template:
         raise click.UsageError("--template-sha256 is of a --template")

@@ -80,7 +80,7 @@ def card(name: str, about: Mapping[str, str], line: Sequence[Ancestor], base: Ba
         "Recall is the lowest over the exams of all ancestors, each written before the generation was trained.", "",
         "## Where it comes from", "", *([base.told(), ""] if "base" in about else []),
         *(f"- {key}: `{value}`" for key, value in sorted(about.items()) if value), "",
-        "`germline.json` holds the signed ledger entries of the line and the hash of every file here; "
+        "`germline.json` holds the signed ledger entries of the line and the hash of every other file; "
         "`python -I verify_lineage.py .` checks them with Python alone. `parity.json` tells which program opened it, "
         "and how near its answers were to germline's own.", "",
     ])  # fmt: skip

@@ -87,10 +87,8 @@ def train(
             if due or interrupted.is_set():
                 save_checkpoint(scratch, parameters, optimizer, curve, training.keep_checkpoints)
             if interrupted.is_set():
-                raise Interrupted(
-                    f"stopped after step {step + 1} of {len(batches)}; nothing is lost",
-                    hint="the same command goes on from here",
-                )
+                stopped = f"stopped after step {step + 1} of {len(batches)}; nothing is lost"
+                raise Interrupted(stopped, hint="the same command goes on from here")
     extra = anchor.tokens(0, len(batches)) if anchor else 0
     return _finish(decoder, trainable, curve, batches, extra, scratch)
 

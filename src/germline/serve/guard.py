@@ -2,8 +2,8 @@
 
 A server on loopback is reachable by every page that the owner's browser opens. So a page of another site must not be
 able to ask (Origin, Sec-Fetch-Site, and a token that it cannot know), nor one that gave its own name this address (DNS
-rebinding: the exact Host), nor a form (JSON alone). The token is asked for always, also on loopback: other users and
-programs of the machine are there, too.
+rebinding: the exact Host), nor a form (JSON alone). The token is asked for always, but by the page's own files, also on
+loopback: other users and programs of the machine are there, too.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class Generate(Request):
 
 class Completion(Generate):
     prompt: Text | Annotated[list[Id], Field(min_length=1, max_length=1 << 20)]
-    """Text as it stands, or ids; nothing is added."""
+    """Text as it stands, or ids; nothing is added but what opens every text of a model (Gemma)."""
     logprobs: int | None = Field(default=None, ge=0, le=20)
     """How many of the likeliest words to tell for each place."""
     echo: Literal[False] | None = False
