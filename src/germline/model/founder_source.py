@@ -87,13 +87,15 @@ def _checked(founder: Founder, source: Path) -> Founder:
 
 
 def _without_rowless_controls(tokenizer_json: bytes, rows: int) -> bytes:
-    """The same bytes where there is none, or where they are not to be read: that is told by who reads them."""
+    """The same bytes where none follows on the last row, or where they are not to be read: that is told by who reads
+    them, and so is an id from anywhere else."""
     try:
         told = json.loads(tokenizer_json)
-        kept = [token for token in told["added_tokens"] if token["id"] < rows or not token["special"]]
+        beyond = {token["id"]: token["special"] for token in told["added_tokens"] if token["id"] >= rows}
+        kept = [token for token in told["added_tokens"] if token["id"] < rows]
     except (ValueError, LookupError, TypeError, RecursionError):
         return tokenizer_json
-    if len(kept) == len(told["added_tokens"]):
+    if not beyond or not all(beyond.values()) or sorted(beyond) != [*range(rows, rows + len(beyond))]:
         return tokenizer_json
     return json.dumps({**told, "added_tokens": kept}, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
