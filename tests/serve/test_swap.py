@@ -272,7 +272,7 @@ from germline.speaker import Speaker
 of = Speaker.of
 
 def slowly(lineage, generation, on):
-    if generation.name != "g3":
+    if generation.name != sys.argv[2]:
         print("loading", flush=True)
         time.sleep(600)
     return of(lineage, generation, on)
@@ -285,11 +285,17 @@ sys.exit(main(["serve", "--port", "0", "--home", sys.argv[1]]))
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT can be sent there")
 def test_ctrl_c_waits_for_no_generation_that_is_loaded(home: Home) -> None:
-    command = [sys.executable, "-c", SLOW, str(home.root)]
+    command = [sys.executable, "-c", SLOW, str(home.root), "g3"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         assert server.stdout and "g3 answers at" in server.stdout.readline()
         move(home, "g1")
         assert server.stdout.readline() == "loading\n"
+        server.send_signal(signal.SIGINT)
+        _, said = server.communicate(timeout=300)
+        assert server.returncode == 130 and "Traceback" not in said, said
+    command = [sys.executable, "-c", SLOW, str(home.root), "none"]  # nor for the first
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout and server.stdout.readline() == "loading\n"
         server.send_signal(signal.SIGINT)
         _, said = server.communicate(timeout=300)
         assert server.returncode == 130 and "Traceback" not in said, said

@@ -77,7 +77,10 @@ def command(
     heaps.keep_few()
     on, _ = arithmetic(Training(), machine())
     with progress.report(as_json=as_json, bar=False) as tell, server.told_aside(tell) as on_event:
-        serving = Serving(home, on, rows=rows, on_event=on_event, fragments=lambda: _plan(home).fragments)
+        try:
+            serving = Serving(home, on, rows=rows, on_event=on_event, fragments=lambda: _plan(home).fragments)
+        except KeyboardInterrupt:
+            _end_at_once()
         address = f"http://{server.ADDRESS}:{taken}/"
         if as_json:
             output.say(output.json_line({"event": "serving", "url": address, "token_file": server.token_path(home),
@@ -89,13 +92,14 @@ def command(
         finally:
             if notes:
                 notes.close()
-            if serving.is_loading:
+            if serving.is_loading or not serving.has_ended:
                 _end_at_once()
     return None
 
 
 def _end_at_once() -> NoReturn:
-    """Without waiting for the thread that loads a generation: Python would abort with it in the midst of torch."""
+    """Without waiting for a thread that loads a generation, or answers: Python would abort with it in the midst of
+    torch."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()

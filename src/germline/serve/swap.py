@@ -169,6 +169,11 @@ class Serving:
             loaded.engine.drain()
             loaded.engine.join(seconds)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether no engine goes on, of those that were handed over either."""
+        return all(engine.join(0.0) for engine in (*self._leaving, *(loaded.engine for loaded in self._loaded())))
+
     def _loaded(self) -> list[Loaded]:
         guest = self._guest
         return [self.head, guest] if guest else [self.head]
