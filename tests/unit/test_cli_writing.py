@@ -395,6 +395,17 @@ def test_evolve_that_does_not_end(
     assert "\n\nhint: " in capsys.readouterr().err
 
 
+def test_what_goes_on_until_ctrl_c_ends_with_it(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("germline.cli.watch._watch", interrupted)
+    assert main(["watch"]) == 130
+    assert capsys.readouterr().err.strip() == "stopped"
+    assert main(["watch", "--json"]) == 130
+    assert json.loads(capsys.readouterr().err)["message"] == "interrupted"
+
+
 def test_evolve_on_a_terminal_shows_stages_and_a_bar(
     home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:

@@ -24,6 +24,8 @@ from germline.errors import GermlineError
 __all__ = ["main"]
 
 _INTERRUPTED = 130
+_UNTIL_INTERRUPTED = {"serve", "watch"}
+"""What Ctrl-C ends as it should be ended: no error."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,6 +92,10 @@ def _interruptible(given: Sequence[str]) -> Iterator[None]:
 
 
 def _interrupted(given: Sequence[str]) -> int:
+    if not _UNTIL_INTERRUPTED.isdisjoint(given) and "--json" not in given:
+        with suppress(OSError):
+            output.note("stopped")
+        return _INTERRUPTED
     again = "; the same command goes on where it stopped" if "evolve" in given else ""
     return _fail(_INTERRUPTED, "interrupted", f"nothing is lost{again}", "--json" in given)
 
