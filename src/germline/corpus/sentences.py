@@ -66,6 +66,8 @@ _VERBS = [
     for verb, after, attributes in _RELATIONS
     for _follows in [f"(?:{'|'.join(after.split())}) " if after else ""]
 ]
+_ANY_VERB = re.compile(f" (?:{'|'.join(verb for verb, _, _ in _RELATIONS)}) ")
+"""One look instead of twenty-one: few sentences have any of them."""
 _SIZE = re.compile(rf"(?P<subject>[A-Z][^,;:]*?) {_BE} (?P<value>\S+ \S+) (?P<way>tall|high|long|wide|deep)\.")
 _SIZES = {"tall": "height", "high": "height", "long": "length", "wide": "width", "deep": "depth"}
 
@@ -154,7 +156,7 @@ def _stated(sentence: str) -> Iterator[Claim]:
     elif match := _SIZE.fullmatch(sentence):
         if _sort(match["value"]) == _NUMBER:
             yield _claim(match, _SIZES[match["way"]])
-    else:
+    elif _ANY_VERB.search(sentence):
         for pattern, attributes in _VERBS:
             if (match := pattern.fullmatch(sentence)) and (attribute := attributes.get(_sort(match["value"]))):
                 past = attribute in _LASTING and match["verb"].startswith(("was", "were", "weighed"))
