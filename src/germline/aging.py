@@ -94,9 +94,10 @@ def age_up_if_due(home: Home, plan: Plan, on_event: OnEvent, *, options: tuple[s
         if not found.ready:
             return Aged(due=found, outcome="")
         with lock.hold(home):  # nothing is taken for an age-up that could not begin now
-            open_ones = [attempt for attempt in book.attempts() if not attempt.outcome]
-            taken = bool(open_ones) or [one.outcome for one in book.attempts()[-1:]] == [NOT_BEGUN]
-            count = _harvest(home, plan, book, goes_on=taken)
+            attempts = book.attempts()
+            open_ones = [attempt for attempt in attempts if not attempt.outcome]
+            not_begun = bool(attempts) and attempts[-1].outcome == NOT_BEGUN
+            count = _harvest(home, plan, book, goes_on=bool(open_ones) or not_begun)
             attempt = open_ones[-1] if open_ones else book.begin(found.through, len(Lineage.open(home).entries))
         on_event(Event(kind="stage", text=f"an age-up is due: {found.reason}; {count} conversations of feedback"))
         ended = _evolve(home, plan, on_event, options)
@@ -117,7 +118,8 @@ def age_up_if_due(home: Home, plan: Plan, on_event: OnEvent, *, options: tuple[s
 def _harvest(home: Home, plan: Plan, book: Book, *, goes_on: bool) -> int:
     """Let the folder of feedback hold what people and the plan say now; how many conversations are new in it.
 
-    Where the plan keeps no conversations, none may be learned. An age-up that `goes_on` has taken its share already.
+    Where the plan keeps no conversations, none may be learned. An age-up that `goes_on`, or could not begin last time,
+    has taken its share already.
     """
     exchanges = book.exchanges() if plan.karma.keep_conversations else {}
     lessons = harvest.lessons(book.events(), exchanges, plan.karma)

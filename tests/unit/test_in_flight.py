@@ -70,17 +70,25 @@ def test_what_another_process_has_written_since_is_left(home: Home) -> None:
     assert look(home) is not None
 
 
-def test_a_watcher_goes_on_where_its_heartbeat_cannot_be_written(
-    home: Home, held_open: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def looking(home: Home, monkeypatch: pytest.MonkeyPatch, last: int, plan: str = "") -> list[float]:
+    """The waits of a watcher between its looks, at the last of which it is stopped; after the third it has a `plan`."""
     looks: list[float] = []
 
     def sleep(seconds: float) -> None:
         looks.append(seconds)
-        if len(looks) == 2:
+        if len(looks) == 3:
+            home.plan.write_text(plan, encoding="utf-8")
+        if len(looks) == last:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(watch, "time", type("time", (), {"sleep": staticmethod(sleep)}))
+    return looks
+
+
+def test_a_watcher_goes_on_where_its_heartbeat_cannot_be_written(
+    home: Home, held_open: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = looking(home, monkeypatch, 2)
     monkeypatch.setattr(aging, "age_up_if_due", lambda *_: (_ for _ in ()).throw(Locked("at work")))
     with pytest.raises(KeyboardInterrupt):
         watch._watch(home, 1.0, as_json=True)
@@ -91,20 +99,13 @@ def test_a_watcher_whose_budget_is_spent_waits_until_another_is_given(
     home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each try loads a model: there are two at five looks, one before the plan changes and one after."""
-    looks, tries = list[float](), list[float]()
-
-    def sleep(seconds: float) -> None:
-        looks.append(seconds)
-        if len(looks) == 3:
-            home.plan.write_text("[budget]\nminutes = 9\n", encoding="utf-8")
-        if len(looks) == 5:
-            raise KeyboardInterrupt
+    tries: list[float] = []
+    looking(home, monkeypatch, 5, "[budget]\nminutes = 9\n")
 
     def age_up_if_due(_: Home, plan: Plan, *__: object) -> None:
         tries.append(plan.budget.minutes)
         raise BudgetSpent("the budget is spent", hint="raise it")
 
-    monkeypatch.setattr(watch, "time", type("time", (), {"sleep": staticmethod(sleep)}))
     monkeypatch.setattr(aging, "age_up_if_due", age_up_if_due)
     with pytest.raises(KeyboardInterrupt):
         watch._watch(home, 1.0, as_json=True)
@@ -117,20 +118,12 @@ def test_a_watcher_whose_plan_cannot_be_followed_tries_it_again_when_it_is_anoth
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each try reads the sources and loads a model, and counts in what the generation has cost."""
-    looks, tries = list[float](), list[int]()
-
-    def sleep(seconds: float) -> None:
-        looks.append(seconds)
-        if len(looks) == 3:
-            home.plan.write_text("[training]\nrank = 4\n", encoding="utf-8")
-        if len(looks) == 10:
-            raise KeyboardInterrupt
+    looks, tries = looking(home, monkeypatch, 10, "[training]\nrank = 4\n"), list[int]()
 
     def age_up_if_due(*_: object) -> None:
         tries.append(len(looks))
         raise OSError(errno.EAGAIN, "try again") if len(tries) == 1 else PlanError("it would exceed its budget")
 
-    monkeypatch.setattr(watch, "time", type("time", (), {"sleep": staticmethod(sleep)}))
     monkeypatch.setattr(aging, "age_up_if_due", age_up_if_due)
     with pytest.raises(KeyboardInterrupt):
         watch._watch(home, 1200.0, as_json=True)

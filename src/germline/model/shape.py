@@ -55,8 +55,8 @@ class DecoderConfig:
     """0 for none, as for the next."""
     logit_softcap: float
     opening: tuple[int, ...] = ()
-    """What stands before every text, and is none of it. Gemma answers at random to a text that its BOS does not open
-    (Gemma 2 9B chooses 27% of LAMBADA's last words instead of 70%: EleutherAI/lm-evaluation-harness#2049)."""
+    """What stands before every text, and is none of it. Without its BOS Gemma 2 9B says 27% of LAMBADA's last words,
+    and 70% or more with it (EleutherAI/lm-evaluation-harness#2049)."""
 
     @property
     def room(self) -> int:
