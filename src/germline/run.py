@@ -13,7 +13,6 @@ runs/g4-before/       the run that a restart takes the place of, until the delta
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from germline import delta, foreign, sources
 from germline.corpus.whitelist import read_whitelist
-from germline.errors import GermlineError, NothingNew, PlanError
+from germline.errors import GermlineError, NothingNew, PlanError, shell_word
 from germline.karma import harvest
 from germline.lineage import EXAM, HELDOUT, PLAN, TRAIN, Generation, Lineage
 from germline.records import (
@@ -248,7 +247,8 @@ def _require_unchanged(begun: Plan, plan: Plan, name: str) -> None:
     ]
     if changed:
         key, was, found = changed[0]
-        again = " ".join(f"--set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value, _ in changed)
+        said = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value, _ in changed]
+        again = " ".join(f"--set {shell_word(one)}" for one in said)
         raise PlanError(
             f"the plan changed since {name} was begun: {key} was {was!r} and is {found!r}",
             hint=f"`germline evolve {again}` goes on with it; with `--restart` it is given up and begun anew",

@@ -39,7 +39,7 @@ class Section(BaseModel):
 
 class Data(Section):
     sources: tuple[str, ...] = ()
-    """Directories, globs or files to learn from, relative to the home. Nothing else is ever read."""
+    """Directories, globs or files to learn from, relative to the home. No others are."""
     voice: Literal["assistant", "user"] = "assistant"
     """Which side of a conversation is the persona, whose words are learned."""
     heldout: float = Field(default=0.1, ge=0.0, le=0.5)
@@ -296,7 +296,9 @@ def load_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
     except UnicodeDecodeError:
         raise PlanError(f"{path}: not UTF-8", hint="save it as UTF-8; Windows PowerShell's `>` writes UTF-16") from None
     except (ValueError, RecursionError) as error:  # also a number of 5,000 digits, and lists 1,000 deep
-        raise PlanError(f"{path}: not a TOML file: {error}") from None
+        backslash = 'a backslash in "…" begins an escape: write a path with / or in single quotes'
+        hint = backslash if b"\\" in foreign.read(path) else ""
+        raise PlanError(f"{path}: not a TOML file: {error}", hint=hint) from None
     return parse_plan(tables, source=str(path), overrides=overrides)
 
 

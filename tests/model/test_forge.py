@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 from pathlib import Path
 
@@ -88,7 +87,7 @@ def test_stopped_and_resumed_ends_with_the_same_bytes(
         nonlocal seen
         seen += event.kind == "step"
         if seen == stop:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(Interrupted, match=f"after step {stop} of 8"):
         run("cut", interrupt)
@@ -140,7 +139,7 @@ def test_a_checkpoint_with_a_flipped_bit_is_passed_over_and_costs_no_byte(small_
 
     def stop(event: Event) -> None:
         if event.kind == "step" and event.data["step"] == 7:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(Interrupted):
         train(load(small_weights), scratch, on_event=stop)

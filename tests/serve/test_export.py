@@ -192,4 +192,4 @@ def test_a_program_that_is_not_there_is_named(home: Home, tmp_path: Path, monkey
     lineage = Lineage.open(home)
     with pytest.raises(PlanError, match="xllamacpp, which would open this export, is not installed") as raised:
         export(lineage, lineage.head, "gguf", tmp_path / "out", lambda event: None)
-    assert "germline[export]" in raised.value.hint and not (tmp_path / "out").exists()
+    assert ".[export]" in raised.value.hint and not (tmp_path / "out").exists()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -300,7 +299,7 @@ def test_ctrl_c_is_resumable_and_says_how(founded: Path, copy_of: Callable[[Path
 
     def interrupt(event: Event) -> None:
         if event.kind == "step" and event.data["step"] == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(Interrupted) as stopped:
         age_up(home, load_plan(home.plan), interrupt)
@@ -318,7 +317,7 @@ def test_a_delta_that_changed_under_a_run_is_refused(founded: Path, copy_of: Cal
 
     def interrupt(event: Event) -> None:
         if event.kind == "step" and event.data["step"] == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(Interrupted):
         age_up(home, load_plan(home.plan), interrupt)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import tempfile
@@ -128,7 +127,7 @@ def test_ctrl_c_leaves_nothing(grown: Path) -> None:
 
     def interrupt(event: Event) -> None:
         if event.kind == "step" and event.data["step"] == 2:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(Interrupted, match="the replay of g1 was stopped"):
         replay(lineage, meant, fit_of(meant)[0], interrupt)

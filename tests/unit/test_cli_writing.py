@@ -499,7 +499,7 @@ def test_chat_once(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 def test_ctrl_c_amid_an_import_ends_the_process(tmp_path: Path, command: str) -> None:
     """What an import does in C swallows exceptions, as this one does in Python."""
     (tmp_path / "deaf.py").write_text(
-        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    sum(range(9))\n"
+        "import os, signal\ntry:\n    signal.raise_signal(signal.SIGINT)\n    sum(range(9))\n"
         "except BaseException:\n    print('swallowed')\n"
     )
     program = (
@@ -516,7 +516,7 @@ def test_ctrl_c_elsewhere_is_an_exception() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt), _interruptible(["evolve"]):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             sum(range(9))
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -136,7 +135,7 @@ sys.exit(130)
 
     def interrupt(event: Event) -> None:
         if event.kind == "stage":
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & has it ignored
     try:

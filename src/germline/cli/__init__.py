@@ -19,7 +19,7 @@ import click
 
 from germline.cli import output
 from germline.cli.commands import germline
-from germline.errors import GermlineError
+from germline.errors import GermlineError, is_closed_pipe
 
 __all__ = ["main"]
 
@@ -46,10 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error.exit_code, _lowered(error.format_message()), _usage_hint(error), as_json)
     except (KeyboardInterrupt, click.Abort):
         return _interrupted(given)
-    except BrokenPipeError:
-        _close_stdout()
-        return 1
     except OSError as error:  # a file that the owner named and the system does not give us
+        if is_closed_pipe(error):
+            _close_stdout()
+            return 1
         if error.filename is None:
             hint = "where the output goes is full or gone, or the folder that this was started in is"
             return _fail(1, str(error.strerror or error), hint, as_json)

@@ -41,7 +41,7 @@ def command(paths: tuple[str, ...], drop: bool, home: Home, as_json: bool) -> No
     with _alone(home) if paths else nullcontext():
         before = list(dict.fromkeys(load_plan(home.plan).data.sources))  # one that is listed twice is one
         after = list(before)
-        for path in paths:
+        for path in map(os.path.expanduser, paths):  # cmd.exe hands on ~ as it stands
             _drop(home, after, path) if drop else _add(home, after, path)
         if after != before:
             _write(home, after)
@@ -106,7 +106,8 @@ def _stored(home: Home, path: Path) -> str:
     if whole.exists():
         return named.as_posix()
     # Of a pattern the folders that are there are no part, whatever they are called: `a [b]/*.md`.
-    pattern = len(whole.parts) - len(next(above for above in whole.parents if above.exists()).parts)
+    there = next((above for above in whole.parents if above.exists()), Path(whole.anchor))  # a drive may be gone
+    pattern = len(whole.parts) - len(there.parts)
     return Path(*map(glob.escape, named.parts[:-pattern]), *named.parts[-pattern:]).as_posix()
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
 from germline.cli import options, output, plan, progress
+from germline.errors import shell_word
 from germline.store import keys
 
 
@@ -67,7 +67,7 @@ def command(
             texts=texts, arbiter=second, plan=plan.starter(scratch=source == "scratch"), on_event=on_event,
         )  # fmt: skip
     home, founder = lineage.home, lineage.head
-    key = keys.path_of(home.charter.keys["trainer"])
+    key = keys.shown(keys.path_of(home.charter.keys["trainer"]))
     if as_json:
         output.say(output.json_line({
             "event": "outcome", "lineage": home.name, "home": home.root.as_posix(), "id": founder.name,
@@ -80,7 +80,7 @@ def command(
         f"its key is {key}",
         "back the key up: without it nothing can be added to the lineage, and whoever has it can sign",
         "",
-        f"next: cd {shlex.quote(str(directory))}",
+        f"next: cd {shell_word(str(directory))}",
         "      germline feed PATH     what to learn from",
         "      germline evolve        grow a child and judge it",
     ])  # fmt: skip

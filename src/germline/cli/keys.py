@@ -20,7 +20,7 @@ def command(new: bool, as_json: bool) -> None:
     """
     made = keys.make() if new else None
     there, failures = keys.on_this_machine()
-    found = [{"public": public, "file": path, "new": public == made} for public, path in there]
+    found = [{"public": public, "file": keys.shown(path), "new": public == made} for public, path in there]
     if as_json:
         output.say_json({"keys": found})
     else:

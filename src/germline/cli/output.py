@@ -23,6 +23,7 @@ import click
 from germline.records import plain
 from germline.report.tables import ASCII, UNICODE, Symbols, escaped
 
+_WINDOWS = os.name == "nt"
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _PAINTED = re.compile("(\x1b\\[3[0-7]m[a-z0-9_]+:?\x1b\\[0m)")
 """One word in a colour, as `paint` gives it: nobody can say more by it than by the word."""
@@ -36,7 +37,15 @@ def prepare_streams() -> None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we run
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(encoding=_encoding(stream), errors="replace")
+
+
+def _encoding(stream: io.TextIOWrapper) -> str:
+    """As it is; but on Windows UTF-8 for a file or a pipe, which would have the locale's code page: a question of
+    another letter is misread there, and a letter that it lacks is lost."""
+    if not _WINDOWS or stream.isatty() or os.environ.get("PYTHONIOENCODING"):
+        return stream.encoding
+    return "utf-8-sig" if stream is sys.stdin else "utf-8"  # editors begin a file with a BOM
 
 
 def say(text: str | Iterable[str]) -> None:

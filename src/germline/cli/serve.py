@@ -53,7 +53,7 @@ def command(
     try:
         from germline.serve import page, server
     except ImportError as error:
-        hint = "pip install --force-reinstall germline"
+        hint = "pip install -c constraints.txt -e . in the folder germline came from"
         raise PlanError(f"{error.name}, which serving needs, is not installed", hint=hint) from error
     if token_only:
         secret = server.token(home)

@@ -10,7 +10,7 @@ import click
 from filelock import FileLock, Timeout
 
 from germline.cli import options, output, progress
-from germline.errors import BudgetSpent, GermlineError, Interrupted, Locked, PlanError
+from germline.errors import BudgetSpent, GermlineError, Interrupted, Locked, PlanError, is_closed_pipe
 from germline.lineage import Lineage
 from germline.records import canonical_json
 from germline.settings import load_plan
@@ -72,7 +72,7 @@ def _watch(home: Home, every: float, as_json: bool) -> None:
                     raise
                 seen = f"{error.message}; {error.hint}" if error.hint else error.message
             except OSError as error:  # no process can be begun just now
-                if isinstance(error, BrokenPipeError):
+                if is_closed_pipe(error):
                     raise
                 seen = f"{error.filename or home.root}: {error.strerror}"
         looked = datetime.now(UTC).isoformat(timespec="seconds")

@@ -6,6 +6,7 @@ import codecs
 import glob
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from io import BufferedReader, TextIOWrapper
@@ -25,6 +26,8 @@ _JSON = (".json", ".jsonl")
 FILE_TYPES = (*_TEXT, *_JSON)
 _CHUNK = 2**18
 _MAGIC = re.compile(r"[*?[]")
+_HIDDEN, _JUNCTION = stat.FILE_ATTRIBUTE_HIDDEN | stat.FILE_ATTRIBUTE_SYSTEM, 0xA0000003
+"""Of what Windows tells of a file: attributes, and IO_REPARSE_TAG_MOUNT_POINT."""
 _OUTSIDE = {
     "link leaves its source": "put a copy in its place, or remove it; data.strict = false leaves it out",
     "not a regular file": "move it out of the source; data.strict = false leaves it out",
@@ -58,6 +61,8 @@ def read(
         if not matches:
             there = (root / source).is_dir()
             hint = "it is a folder without files" if there else f"relative sources start at {root.as_posix()}"
+            if any(letter < " " for letter in source):
+                hint = 'in "…" a backslash begins an escape: write the path with / or in single quotes'
             raise DataError(f"source {source!r} matches no file", hint=hint)
         found.update(matches)
     for name, file in found.values():
@@ -112,17 +117,35 @@ def _find(source: str, root: Path) -> Iterator[tuple[Path, tuple[str, Path | Ref
 
 def _walk(folder: Path, home: Path) -> Iterator[Path]:
     """The files and links below `folder`, without hidden ones, those in hidden folders, and a lineage's own in its
-    `home`, of which what is named as a source is read all the same."""
+    `home`, of which what is named as a source is read all the same. No link is followed, nor is a junction."""
 
     def unreadable(error: OSError) -> None:
         raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
 
     for place, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".") and Path(place, name) != home]
-        links = [name for name in folders if Path(place, name).is_symlink()]
-        for name in (*files, *links):
-            if not name.startswith("."):
-                yield Path(place, name)
+        within = [path for name in folders if not _hidden(path := Path(place, name)) and path != home]
+        links = [path for path in within if _is_link(path)]
+        folders[:] = [path.name for path in within if path not in links]
+        yield from (path for name in files if not _hidden(path := Path(place, name)))
+        yield from links
+
+
+def _hidden(path: Path) -> bool:
+    """By its dot; on Windows by its attributes, too, as `$RECYCLE.BIN` is, or `My Music` in Documents, which nobody may
+    read."""
+    return path.name.startswith(".") or bool(getattr(_status(path), "st_file_attributes", 0) & _HIDDEN)
+
+
+def _is_link(path: Path) -> bool:
+    """Whether a folder is a link, or a junction: what is in it is another folder's."""
+    return path.is_symlink() or getattr(_status(path), "st_reparse_tag", 0) == _JUNCTION
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except OSError:  # gone since; whoever opens it says so
+        return None
 
 
 def _admit(match: Path, base: Path, root: Path) -> tuple[Path, tuple[str, Path | Refusal]] | None:

@@ -180,7 +180,7 @@ def from_bytes(data: bytes) -> Exam:
     try:
         tables = json.loads(data)
         if tables["format"] > FORMAT:
-            raise StoreDamaged("this exam was written by a newer germline", hint="upgrade germline")
+            raise StoreDamaged("this exam was written by a newer germline", hint="a newer germline is needed")
         return Exam(
             items=tuple(Item(**_tuples(item)) for item in tables["items"]),
             passages=tuple(tables["passages"]),

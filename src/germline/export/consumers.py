@@ -1,7 +1,7 @@
 """The programs that exports are for, each asked the same: the ids of a text, what comes next, how it goes on.
 
-They are extras, imported only here: `pip install 'germline[export]'`. llama.cpp is asked through its own server, which
-xllamacpp holds, on loopback.
+They are an extra, `export`, imported only here. llama.cpp is asked through its own server, which xllamacpp holds, on
+loopback.
 """
 
 from __future__ import annotations
@@ -208,5 +208,6 @@ def _needed(package: str) -> Any:
     try:
         return importlib.import_module(package)
     except ImportError:
-        hint = "pip install 'germline[export]', or --unchecked to write it without having it opened"
+        install = 'pip install -c constraints.txt -e ".[export]" in the folder germline came from'
+        hint = f"{install}, or --unchecked to write it without having it opened"
         raise PlanError(f"{package}, which would open this export, is not installed", hint=hint) from None

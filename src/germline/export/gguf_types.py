@@ -101,7 +101,7 @@ def _quantizer() -> Any:
     try:
         from xllamacpp import xllamacpp
     except ImportError:
-        hint = "pip install 'germline[export]', or --quant q8_0"
+        hint = 'pip install -c constraints.txt -e ".[export]" in the folder germline came from, or --quant q8_0'
         raise PlanError("K types are quantized by llama.cpp, which is not installed", hint=hint) from None
     try:
         function = ctypes.CDLL(xllamacpp.__file__).ggml_quantize_chunk

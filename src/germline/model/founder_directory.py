@@ -162,6 +162,6 @@ def _license(readme: Path) -> str | None:
     if not readme.is_file():
         return None
     text = _bytes(readme, LARGEST_JSON).decode("utf-8", errors="replace")
-    front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+    front = re.match(r"---\r?\n(.*?)\n---", text, re.DOTALL)
     found = re.search(r"^license:\s*(\S+)\s*$", front[1], re.MULTILINE) if front else None
     return license_named(found[1]) if found else None

@@ -15,7 +15,7 @@ from pathlib import Path
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from germline.errors import PlanError
+from germline.errors import PlanError, is_closed_pipe
 from germline.records import Event, OnEvent
 from germline.serve.guard import App, Guard, Rules
 from germline.serve.swap import Serving
@@ -87,9 +87,12 @@ def told_aside(on_event: OnEvent) -> Iterator[OnEvent]:
     waiting: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
 
     def tell() -> None:
-        with suppress(BrokenPipeError):  # nobody reads any more, and answers go on
+        try:
             while event := waiting.get():
                 on_event(event)
+        except OSError as error:
+            if not is_closed_pipe(error):  # nobody reads any more, and answers go on
+                raise
 
     thread = threading.Thread(target=tell, name="tell", daemon=True)
     thread.start()

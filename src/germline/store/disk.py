@@ -26,6 +26,7 @@ import re
 import secrets
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedWriter, FileIO
@@ -50,6 +51,9 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _NOT_SUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _WINDOWS = os.name == "nt"
+_LOOKS = 11
+"""How often Windows is asked to rename or remove what another program has open, over some 10 s: a virus scanner, an
+indexer or a cloud's client opens what was just written, for a moment, and until it is closed again both are refused."""
 
 
 def temporary_path(directory: Path) -> Path:
@@ -233,10 +237,17 @@ def flush_directory(path: Path) -> None:
 
 def _do(primitive: Callable[_Arguments, _Answer], *arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Answer:
     """Every change of the disk is made here."""
-    if watch is None:
-        return primitive(*arguments, **named)
-    answer: _Answer = watch(primitive, *arguments, **named)
-    return answer
+    patient = _WINDOWS and primitive in (os.rename, os.replace, os.unlink, os.rmdir)
+    for look in range(_LOOKS if patient else 1):
+        if look:
+            time.sleep(0.005 * 2**look)
+        try:
+            answer: _Answer = watch(primitive, *arguments, **named) if watch else primitive(*arguments, **named)
+        except PermissionError as error:
+            refused = error
+            continue
+        return answer
+    raise refused
 
 
 class _Raw(FileIO):

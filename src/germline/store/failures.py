@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from germline.errors import DoesNotFit, GermlineError, StoreDamaged
+
+_WINDOWS = os.name == "nt"
 
 
 def damaged(path: Path, what: str) -> StoreDamaged:
@@ -35,6 +38,8 @@ def explained(path: Path, needed: int = 0) -> Iterator[None]:
             raise DoesNotFit(message + amount, hint=f"nothing was lost: free space {again}") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             cure = f"check who may read and write {path.parent}"
+            if _WINDOWS:  # which refuses what another program has open as it refuses a stranger
+                cure = f"close what has it open, or {cure}"
         elif error.errno in (errno.EMFILE, errno.ENFILE):
             cure = "let processes open more files (ulimit -n)"
         else:

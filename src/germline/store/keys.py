@@ -22,6 +22,7 @@ from germline.store.failures import explained
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+_WINDOWS = os.name == "nt"
 _PUBLIC, _SIGNATURE = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{128}")
 
 
@@ -45,6 +46,12 @@ def configuration() -> Path:
 def path_of(public: str) -> Path:
     """Where the private key to a public one lies, if it is on this machine."""
     return configuration() / "keys" / f"{public[:16]}.pem"
+
+
+def shown(path: Path) -> Path:
+    """Where a key's file is to be found by other programs. What Python from Microsoft's Store writes to AppData lies in
+    that Python's own package, and is removed with it."""
+    return path.resolve() if _WINDOWS else path
 
 
 def is_public(value: object) -> bool:

@@ -72,5 +72,5 @@ def require_known_format(path: Path, found: object) -> None:
     if found > FORMAT:
         raise GermlineError(
             f"{path} is of format {found}, and this germline reads up to format {FORMAT}",
-            hint="a newer germline is needed: pip install --upgrade germline",
+            hint="a newer germline is needed",
         )
