@@ -6,13 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from germline.checkout import weights
 from germline.curriculum.render import prompt
 from germline.evals.suite import Candidate
-from germline.forge.allowance import available_bytes, total_bytes
-from germline.forge.machine import Arithmetic
+from germline.forge.allowance import total_bytes
+from germline.forge.machine import Arithmetic, free_bytes
 from germline.lineage import CONFIG, TOKENIZER, Generation, Lineage
 from germline.model import weights as model_weights
 from germline.model.decoder import Decoder
@@ -42,8 +40,8 @@ def answering(config: DecoderConfig, path: Path, on: Arithmetic) -> Decoder:
     # Of all memory, not of what is free: in fp32 another layout rounds otherwise, and one machine must not do both.
     if not on_gpu and size * LAID_OUT_SHARE <= total_bytes():
         return model_weights.load(config, path, on.dtype).lay_out()
-    free = torch.cuda.mem_get_info()[0] if on_gpu else available_bytes()
-    return model_weights.load(config, path, on.dtype, device=on.device, in_file=size + BESIDE > free)
+    in_file = size + BESIDE > free_bytes(on.device)
+    return model_weights.load(config, path, on.dtype, device=on.device, in_file=in_file)
 
 
 def candidate(lineage: Lineage, generation: Generation, path: Path, on: Arithmetic) -> Candidate:

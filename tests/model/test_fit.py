@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,17 @@ def test_the_cure_is_never_what_the_plan_has_already() -> None:
     assert refusal.value.hint == "close other programs"
 
 
+def test_a_gpu_has_no_more_than_is_free_and_nothing_to_compile() -> None:
+    card = replace(here(4), gpu="a card")
+    config = shape("Llama-3.2-1B")
+    planned = fit(config, Training(compile="on"), row_tokens=512, batch_tokens=512, here=card, memory_gb=64)
+    assert planned.peak_bytes <= 4 * GIB and planned.on.device == "cuda" and not planned.compiled
+    small = replace(here(0.5), gpu="a card")
+    with pytest.raises(DoesNotFit, match=r"0\.5 GiB are free on the GPU") as refusal:
+        fit(config, Training(), row_tokens=512, batch_tokens=512, here=small, memory_gb=64)
+    assert "--set training.device=cpu" in refusal.value.hint
+
+
 def test_the_mission_fits() -> None:
     """A 1B model in 4 GiB and a 3B model in 8 GiB, with rows of 512 (DESIGN.md, and the mission before it)."""
     assert fitted("Llama-3.2-1B", 4, batch=512).setting.row_tokens == 512
@@ -158,5 +170,5 @@ def test_this_machine_is_seen() -> None:
     assert found.cores >= 1 and found.total_bytes >= found.free_bytes > 0
     assert machines.flops_per_second(Arithmetic(torch.float32, "cpu")) > 1e8
     if not torch.cuda.is_available():
-        with pytest.raises(PlanError, match="torch sees no GPU"):
+        with pytest.raises(PlanError, match="is cuda, but "):
             machine("cuda")

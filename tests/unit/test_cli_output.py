@@ -84,3 +84,23 @@ def test_json_for_people_holds_no_control_character_and_says_the_same(capsys: Ca
     line = quoted(CONTROLS + "é")
     assert json.loads(line) == CONTROLS + "é" and set(CONTROLS).isdisjoint(line)
     assert quoted("a\u009b31m\x7f") == '"a\\u009b31m\\u007f"'
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:131] DefaultCPUAllocator: can't allocate memory: you tried"),
+        type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    ],
+)
+def test_memory_that_ran_out_is_said_with_the_cure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failure: Exception
+) -> None:
+    def fail(*arguments: object, **named: object) -> int:
+        raise failure
+
+    with monkeypatch.context() as full:
+        full.setattr("germline.cli.germline.main", fail)
+        assert main(["chat"]) == 5
+    assert "memory ran out" in (told := capsys.readouterr().err) and "close other programs" in told

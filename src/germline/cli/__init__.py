@@ -19,7 +19,7 @@ import click
 
 from germline.cli import output
 from germline.cli.commands import germline
-from germline.errors import GermlineError, is_closed_pipe
+from germline.errors import DoesNotFit, GermlineError, is_closed_pipe
 
 __all__ = ["main"]
 
@@ -56,10 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         too_many = error.errno in (errno.EMFILE, errno.ENFILE)
         hint = "let processes open more files (ulimit -n)" if too_many else "check the path and who may read it"
         return _fail(1, f"{error.filename}: {error.strerror}", hint, as_json)
-    except RuntimeError as error:  # as Python before 3.13 says it
-        if "Symlink loop" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if "Symlink loop" in str(error):  # as Python before 3.13 says it
+            return _fail(1, str(error), "a link leads to itself: check the path", as_json)
+        if not _is_out_of_memory(error):
             raise
-        return _fail(1, str(error), "a link leads to itself: check the path", as_json)
+        hint = "nothing is lost: close other programs and run it again, or `germline evolve --restart` to plan anew"
+        return _fail(DoesNotFit.exit_code, "memory ran out", hint, as_json)
     return code if isinstance(code, int) else 0
 
 
@@ -89,6 +92,12 @@ def _interruptible(given: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Also of a GPU, and as torch says it of a CPU. By name, since torch is not loaded for what needs none."""
+    said = "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or said
 
 
 def _interrupted(given: Sequence[str]) -> int:

@@ -32,8 +32,9 @@ def command(memory: float, device: str, as_json: bool) -> int:
     import torch
 
     from germline import __version__
-    from germline.forge.machine import Arithmetic, flops_per_second, machine
+    from germline.forge.machine import Arithmetic, flops_per_second, machine, no_gpu
     from germline.forge.shapes import CONFIGS
+    from germline.ops.pointwise import triton_version
 
     here = machine(device)
     torch.set_num_threads(here.cores)
@@ -44,6 +45,7 @@ def command(memory: float, device: str, as_json: bool) -> int:
     found: dict[str, Any] = {
         "germline": __version__, "torch": torch.__version__, "cores": here.cores, "units": here.units,
         "gpu": here.gpu, "total_bytes": here.total_bytes, "free_bytes": here.free_bytes, "compiler": here.compiler,
+        "no_gpu": no_gpu(), "kernels": triton_version() if here.gpu else None,
         "flops_per_second": rates, "models": [_model(name, here, memory, rates) for name in CONFIGS],
     }  # fmt: skip
     if as_json:
@@ -79,12 +81,13 @@ def _machine(found: dict[str, Any]) -> list[str]:
     rates = found["flops_per_second"]
     gib = {key: found[f"{key}_bytes"] / (1 << 30) for key in ("total", "free")}
     compiled = "yes" if found["compiler"] else "no: long runs take some 10% longer than with a C++ compiler"
+    kernels = found["kernels"] or "none: Triton, or the C compiler and Python.h that it needs, is not there"
     return tables.columns([
         ("cores", f"{found['cores']} with {found['units']}"),
-        ("gpu", found["gpu"] or "none that torch sees"),
+        ("gpu", found["gpu"] or f"none: {found['no_gpu']}"),
         ("memory", f"{gib['free']:.1f} of {gib['total']:.1f} GiB free{' on the GPU' if found['gpu'] else ''}"),
         ("matrix products", f"{rates['bf16'] / 1e12:.2f} TFLOP/s in bf16, {rates['fp32'] / 1e12:.2f} in fp32"),
-        ("compiler", compiled),
+        ("kernels", kernels) if found["gpu"] else ("compiler", compiled),
         ("versions", f"germline {found['germline']}, torch {found['torch']}"),
     ])  # fmt: skip
 

@@ -81,9 +81,10 @@ def fit(
     """The fastest setting whose predicted peak is within `memory_gb`, or what is free; DoesNotFit with the cure."""
     on, why = arithmetic(training, here)
     planned, row_tokens = row_tokens, min(row_tokens, config.max_positions)
-    budget = int(memory_gb * GIB) or int(here.free_bytes * USABLE)
-    told = f"{(memory_gb * GIB or here.free_bytes) / GIB:.1f} GiB are "
-    told += "allowed" if memory_gb else "free"
+    allowed, free = int(memory_gb * GIB), int(here.free_bytes * USABLE)
+    budget = min(allowed or free, free) if here.gpu else allowed or free  # a GPU has no swap
+    told = f"{memory_gb:.1f} GiB are allowed" if budget == allowed else f"{here.free_bytes / GIB:.1f} GiB are free"
+    told += " on the GPU" if here.gpu else ""
     chosen, peak, least = None, 0, 1 << 62
     for setting in _settings(config, training, row_tokens, batch_tokens):
         peak = peak_bytes(config, training, on, setting)
@@ -99,11 +100,12 @@ def fit(
     if chosen is None:
         raise DoesNotFit(
             f"training needs {least / GIB:.1f} GiB at the least and {told}",
-            hint=_cure(training),
+            hint=_cure(training, here),
         )
     threads = training.threads or here.cores
     return Fit(
-        on=on, threads=threads, setting=chosen, compiled=training.compile == "on", peak_bytes=peak, seconds=0.0,
+        on=on, threads=threads, setting=chosen, compiled=training.compile == "on" and not here.gpu, peak_bytes=peak,
+        seconds=0.0,
         reasons=(
             why,
             f"{threads} threads: {'as the plan says' if training.threads else 'one per core'}",
@@ -200,9 +202,11 @@ def _reasons(
         yield f"{setting.micro_tokens} tokens at once: a whole step"
 
 
-def _cure(training: Training) -> str:
+def _cure(training: Training, here: Machine) -> str:
+    close = "close other programs" + (", or --set training.device=cpu" if here.gpu else "")
     if training.method == "full":
-        return "germline evolve --restart --set training.method=lora needs far less; so does optimizer=adamw8bit"
+        less = "germline evolve --restart --set training.method=lora needs far less; so does optimizer=adamw8bit"
+        return f"{less}; {close}" if here.gpu else less
     tried = [
         f"--set training.{name}={value}"
         for name, value, now in (("quantize", "nf4", training.quantize), ("recompute", "all", training.recompute))
@@ -210,4 +214,4 @@ def _cure(training: Training) -> str:
     ]
     if training.rank > 4:
         tried.append(f"--set training.rank={training.rank // 2}")
-    return f"germline evolve --restart {' '.join(tried)}, or close other programs" if tried else "close other programs"
+    return f"germline evolve --restart {' '.join(tried)}, or {close}" if tried else close

@@ -18,7 +18,7 @@ import torch
 from germline import __version__
 from germline.errors import PlanError
 from germline.forge import allowance
-from germline.ops.pointwise import has_triton
+from germline.ops.pointwise import triton_version
 from germline.settings import Training
 
 MATRIX = 1024
@@ -45,7 +45,7 @@ class Machine:
     """The widest matrix or vector units, by the name the maker gives them."""
     gpu: str | None = None
     compiler: bool = False
-    """Whether torch.compile has what it needs."""
+    """Whether torch.compile has what it needs. On a GPU it is not called: kernels do there what it does here."""
 
     @property
     def device(self) -> str:
@@ -54,21 +54,39 @@ class Machine:
 
 def machine(device: str = "auto") -> Machine:
     """This machine, for training on `device` (`auto`, `cpu` or `cuda`). PlanError when there is no such GPU."""
-    if device == "cuda" and not torch.cuda.is_available():
+    missing = no_gpu()
+    if device == "cuda" and missing:
         hint = 'training.device = "auto" takes the CPU; `germline evolve --restart` begins an unfinished run anew'
-        raise PlanError("training.device is cuda, but torch sees no GPU", hint=hint)
+        raise PlanError(f"training.device is cuda, but {missing}", hint=hint)
     cores = allowance.cores()
-    if device != "cpu" and torch.cuda.is_available():
-        free, total = torch.cuda.mem_get_info()
+    if device != "cpu" and not missing:
         return Machine(
-            cores=cores, total_bytes=total, free_bytes=free,
+            cores=cores, total_bytes=torch.cuda.mem_get_info()[1], free_bytes=free_bytes("cuda"),
             native_bf16=torch.cuda.is_bf16_supported(including_emulation=False),
-            units="tensor cores", gpu=torch.cuda.get_device_name(), compiler=has_triton(),
+            units="tensor cores", gpu=torch.cuda.get_device_name(),
         )  # fmt: skip
     return Machine(
         cores=cores, total_bytes=allowance.total_bytes(), free_bytes=allowance.available_bytes(),
         native_bf16=_native_bf16(), units=_units(), compiler=_compiler(),
     )  # fmt: skip
+
+
+def no_gpu() -> str:
+    """Why there is no GPU to compute on; empty where there is one."""
+    if not torch.cuda.is_available():
+        return "torch sees no GPU" if torch.version.cuda or torch.version.hip else "this torch is for CPUs alone"
+    oldest = min((int(name[3:].rstrip("af")) for name in torch.cuda.get_arch_list() if name[:3] == "sm_"), default=0)
+    major, minor = torch.cuda.get_device_capability()
+    return "" if 10 * major + minor >= oldest else f"{torch.cuda.get_device_name()} is older than this torch knows"
+
+
+def free_bytes(device: str) -> int:
+    """Memory that this process could take: of the GPU, once torch's allocator has given back what it keeps for later;
+    else of the machine."""
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        return int(torch.cuda.mem_get_info()[0])
+    return allowance.available_bytes()
 
 
 def _compiler() -> bool:
@@ -121,6 +139,7 @@ def fingerprint(on: Arithmetic, threads: int, compiled: bool) -> dict[str, Any]:
         "capability": torch.backends.cpu.get_cpu_capability() if on.device == "cpu" else torch.cuda.get_device_name(),
         "native_bf16": _native_bf16(),
         "compiled": compiled,
+        **({"kernels": triton_version()} if on.device == "cuda" else {}),
         "architecture": platform.machine(),
         "system": platform.system(),
     }
@@ -137,8 +156,8 @@ def arithmetic(training: Training, here: Machine) -> tuple[Arithmetic, str]:
 
 
 def memory_bytes(device: str = "cpu") -> int:
-    """The memory this process holds now: resident, or of the GPU."""
-    return torch.cuda.memory_reserved() if device == "cuda" else int(psutil.Process().memory_info().rss)
+    """The memory this process holds now: resident, or of the GPU, without what is kept there for later."""
+    return torch.cuda.memory_allocated() if device == "cuda" else int(psutil.Process().memory_info().rss)
 
 
 def peak_memory_bytes(device: str = "cpu") -> int:

@@ -54,7 +54,7 @@ class AdamW8bit(torch.optim.Optimizer):
 
     def _update(self, parameter: Tensor, gradient: Tensor, rate: float, decay: float) -> None:
         state = self.state[parameter] or self._fresh(parameter)
-        state["step"] += 1
+        state["step"] = state["step"].cpu() + 1  # read back below: on a GPU that would wait for it, each time
         first, second = BETAS
         count = float(state["step"])
         dice = torch.Generator(parameter.device).manual_seed(int(count))

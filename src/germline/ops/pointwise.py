@@ -11,7 +11,6 @@ are longer. All of these agree up to the rounding of the inputs' dtype.
 from __future__ import annotations
 
 import functools
-import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -63,12 +62,21 @@ def kernels(on: bool = True) -> Iterator[None]:
 
 def by_kernel(tensor: Tensor) -> bool:
     """Whether a Triton kernel does what is done to `tensor`: on a GPU, where Triton is installed."""
-    return (tensor.is_cuda and has_triton()) if _kernels is None else _kernels
+    return (tensor.is_cuda and triton_version() is not None) if _kernels is None else _kernels
 
 
 @functools.cache
-def has_triton() -> bool:
-    return importlib.util.find_spec("triton") is not None
+def triton_version() -> str | None:
+    """Which Triton is there and can start kernels on this GPU. None also where what starts them, which is compiled at
+    the first, finds no C compiler or no Python.h: the bodies below do all of it then."""
+    try:
+        from triton import __version__
+        from triton.runtime import driver
+
+        driver.active.utils  # noqa: B018 - compiled and loaded by being asked for
+    except Exception:
+        return None
+    return str(__version__)
 
 
 def by_rows(body: Body) -> Body:
