@@ -59,6 +59,8 @@ class Speaker:
     bos_id: int | None = None
     """What a template calls `bos_token`, where the founder's config has one. Raw prompts have none, but what opens
     every text (`DecoderConfig.opening`)."""
+    ends: frozenset[int] = frozenset()
+    """All that the founder's config says end an answer. What a generation was taught ends with the first of them."""
 
     @classmethod
     def of(cls, lineage: Lineage, generation: Generation, on: Arithmetic) -> Speaker:
@@ -66,7 +68,9 @@ class Speaker:
         tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
         config = lineage.json(founder, CONFIG)
         decoder = answering(read_config(config), weights(lineage, generation), on)
-        return cls(decoder, tokenizer, config.get("bos_token_id"))
+        named = config["eos_token_id"]
+        ends = frozenset(named if isinstance(named, list) else [named])
+        return cls(decoder, tokenizer, config.get("bos_token_id"), ends)
 
     def ids(self, turns: Sequence[Turn]) -> list[int]:
         """A conversation that ends with the other side, as training rendered it: raw, no template."""

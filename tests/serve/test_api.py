@@ -126,7 +126,7 @@ def test_a_seed_repeats_and_another_does_not(started: Start) -> None:
         ("completions", {}, 400, "prompt: Field required"),
         ("completions", {"prompt": "a", "n": 2}, 400, "n:"),
         ("completions", {"prompt": "a", "tools": [{"type": "function"}]}, 400, "tools: Extra"),
-        ("completions", {"prompt": ["a", "b"]}, 400, "prompt"),
+        ("completions", {"prompt": ["a", "b"]}, 400, "prompt: one prompt a request"),
         ("completions", {"prompt": "a", "logit_bias": {"5": 1}}, 400, "logit_bias: Extra"),
         ("chat/completions", {"messages": HELLO, "response_format": {"type": "json_object"}}, 400, "response_format:"),
         ("completions", [], 400, "Input should be"),
@@ -140,7 +140,7 @@ def test_a_seed_repeats_and_another_does_not(started: Start) -> None:
         ("completions", {"prompt": []}, 400, "prompt: List should have at least 1 item"),
         ("completions", {"prompt": "a", "stop": ["x", ""]}, 400, "stop.1: String should have at least 1 character"),
         ("completions", {"prompt": [1 << 30]}, 400, "no token"),
-        ("completions", {"prompt": "a " * 9000}, 400, "the context of this model is"),
+        ("completions", {"prompt": "a " * 9000}, 400, "the prompt is too long: "),
         ("completions", {"prompt": "\ud800"}, 400, "valid string"),
         ("chat/completions", {"messages": [{"role": "system", "content": "Be nice"}]}, 400, "system"),
         ("chat/completions", {"messages": [{"role": "assistant", "content": "I"}]}, 400, "last message"),
@@ -154,7 +154,9 @@ def test_what_cannot_be_answered_is_told_why(started: Start, path: str, body: An
         answer = client.post(f"/v1/{path}", content=data, headers={"Content-Type": "application/json"})
         assert answer.status_code == status, answer.text
         assert words in answer.json()["error"]["message"]
-        if ": " in words:
+        if "too long" in words:
+            assert answer.json()["error"]["code"] == "context_length_exceeded"
+        elif ": " in words:
             assert answer.json()["error"]["param"] == words.partition(":")[0].partition(".")[0]
 
 
@@ -162,7 +164,9 @@ def test_what_cannot_be_answered_is_told_why(started: Start, path: str, body: An
     ("path", "body"),
     [
         ("completions", {"prompt": ["The lamp"], "suffix": None, "logit_bias": {}, "metadata": {}, "store": False}),
-        ("completions", {"prompt": [[1, 2]], "tools": None}),
+        ("completions", {"prompt": [[1, 2]], "tools": None, "top_p": 0, "metadata": {"a": "b"}}),
+        ("chat/completions", {"messages": HELLO, "safety_identifier": "u", "prompt_cache_key": "k",
+                              "service_tier": "flex"}),
         ("chat/completions", {"messages": [{"role": "user", "content": "a", "name": "Ole"}], "tools": [],
                               "response_format": {"type": "text"}, "tool_choice": None}),
         ("chat/completions", {"messages": [*HELLO, {"role": "assistant", "content": "b", "refusal": None,
@@ -173,6 +177,33 @@ def test_what_asks_for_nothing_is_no_reason_to_refuse(started: Start, path: str,
     with started().client() as client:
         answer = client.post(f"/v1/{path}", json={**body, "max_tokens": 2})
         assert answer.status_code == 200, answer.text
+
+
+def test_the_probabilities_of_a_completion_have_the_chosen_word_and_its_place(started: Start) -> None:
+    body = {"prompt": "The lamp", "logprobs": 2, "temperature": 2.0, "top_p": 1.0, "max_tokens": 24, "seed": 4}
+    with started().client() as client:
+        whole = client.post("/v1/completions", json=body).json()["choices"][0]
+        streamed = client.post("/v1/completions", json={**body, "stream": True}).text
+    told, text = whole["logprobs"], whole["text"]
+    assert len({len(told[key]) for key in ("tokens", "token_logprobs", "top_logprobs", "text_offset")}) == 1
+    for word, value, likeliest, place in zip(*(told[key] for key in told), strict=True):
+        assert likeliest[word] == value and 2 <= len(likeliest) <= 3
+        assert word.startswith("bytes:") or text.startswith(word, place) or "\ufffd" in text
+    assert any(len(likeliest) == 3 for likeliest in told["top_logprobs"])
+    events = [json.loads(line[6:]) for line in streamed.splitlines() if line.startswith("data: {")]
+    parts = [event["choices"][0]["logprobs"] for event in events if event["choices"][0]["logprobs"]]
+    assert [place for part in parts for place in part["text_offset"]] == told["text_offset"]
+
+
+def test_head_is_get_without_a_body_and_other_methods_are_told_what_is_taken(started: Start) -> None:
+    with started().client() as client:
+        for path in ("/", "/v1/models"):
+            head = client.head(path)
+            assert head.status_code == 200 and head.content == b"" and int(head.headers["content-length"]) > 0
+        assert client.get("/v1/completions").headers["allow"] == "POST"
+        for method in ("DELETE", "OPTIONS"):
+            answer = client.request(method, "/v1/models/g1")
+            assert answer.status_code == 405 and "POST" in answer.headers["allow"]
 
 
 def test_who_leaves_the_queue_keeps_no_place_in_it(started: Start) -> None:

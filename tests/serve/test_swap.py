@@ -164,6 +164,20 @@ def test_what_cannot_speak_fails_at_its_warm_up_and_tells_each_listener(home: Ho
         swap.warm_up(Loaded(lineage.head, speaker, engine, represent(speaker, lineage.head.digest, ())))
 
 
+def test_an_answer_ends_at_any_of_its_own_ends(home: Home) -> None:
+    lineage = Lineage.open(home)
+    engine = Engine(Speaker.of(lineage, lineage.head, ON).decoder, end=-1, rows=2)
+    told: queue.Queue[Piece] = queue.Queue()
+    engine.submit(Answer([1], told.put, limit=6))
+    said = [told.get(timeout=20) for _ in range(7)]
+    first, second = said[:2]
+    assert isinstance(first, Said) and isinstance(second, Said) and said[-1] == Ended("length")
+    engine.submit(Answer([1], told.put, limit=6, ends={first.token}))
+    assert told.get(timeout=20) == Ended("stop")
+    engine.drain()
+    assert engine.join(20)
+
+
 def test_a_pass_that_fails_costs_what_was_under_way_and_nothing_after_it(home: Home) -> None:
     lineage = Lineage.open(home)
     speaker = Speaker.of(lineage, lineage.head, ON)

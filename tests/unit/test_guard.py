@@ -70,6 +70,16 @@ def test_the_public_page_is_read_only_and_not_for_other_sites() -> None:
     assert asked("GET", "//", authorization=None) == 401
 
 
+def test_a_link_to_the_page_may_be_followed_from_anywhere_and_to_nothing_else() -> None:
+    link: dict[str, str | None] = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
+    document = {**link, "sec_fetch_dest": "document"}
+    assert asked("GET", "/", authorization=None, **document) == 0
+    assert asked("GET", "/", authorization=None, **{**document, "host": "evil.example"}) == 421
+    assert asked("GET", "/", authorization=None, **link, sec_fetch_dest="iframe") == 403
+    assert asked("POST", "/", authorization=None, **document) == 403
+    assert asked("GET", "/v1/models", **document) == 403
+
+
 def test_a_header_that_comes_twice_is_no_header() -> None:
     headers = [(name.encode(), value.encode()) for name, value in GOOD.items()]
     for name, value in headers:

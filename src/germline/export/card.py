@@ -57,12 +57,13 @@ class Ancestor:
     scores: Mapping[str, Any]
 
 
-def card(name: str, about: Mapping[str, str], line: Sequence[Ancestor], base: Base) -> str:
-    """README.md: front matter that the hub reads, then where the model comes from and how it was examined.
+def card(name: str, about: Mapping[str, str], line: Sequence[Ancestor], base: Base, *, library: str = "") -> str:
+    """README.md: front matter that the hub reads, then where the model comes from and how it was examined. `library`
+    is what opens it, by the hub's name.
 
     The hub takes no `base_model` but its own models' names.
     """
-    front = {"license": about.get("license", "unknown"), "library_name": "transformers", "tags": ["germline"],
+    front = {"license": about.get("license", "unknown"), "library_name": library, "tags": ["germline"],
              "pipeline_tag": "text-generation", "base_model": base.hub}  # fmt: skip
     rows = [
         f"| {one.name} | `{one.digest[7:19]}` | {one.rows or '-'} | {one.facts or '-'} | "
@@ -95,5 +96,6 @@ def modelfile(file: str, context: int, end: str) -> str:
     return "\n".join([
         f"FROM ./{file}", "", 'TEMPLATE """{{- range .Messages }}{{ .Content }}{{ if eq .Role "assistant" }}'
         f'{end}{{{{ else }}}}', '{{ end }}{{- end }}"""', "", f"PARAMETER num_ctx {context}",
-        f"PARAMETER stop {json.dumps(end)}", "",
+        f"PARAMETER stop {json.dumps(end)}",
+        "PARAMETER temperature 0", "PARAMETER repeat_penalty 1", "",  # as the exams asked; Ollama's own are 0.8 and 1.1
     ])  # fmt: skip

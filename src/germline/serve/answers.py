@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -56,9 +57,10 @@ class Form:
             return []
         return [self._event({"delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None})]
 
-    def piece(self, shown: Shown) -> bytes:
+    def piece(self, shown: Shown, start: int) -> bytes:
+        """The event of a piece that begins at character `start` of the answer."""
         content = {"delta": {"content": shown.text}} if self.kind == "chat" else {"text": shown.text}
-        return self._event({**content, "logprobs": self._probabilities(shown.tokens), "finish_reason": None})
+        return self._event({**content, "logprobs": self._probabilities(shown.tokens, start), "finish_reason": None})
 
     def closing(self, reason: str, prompt_tokens: int, tokens: int) -> list[bytes]:
         content: dict[str, Any] = {"delta": {}} if self.kind == "chat" else {"text": ""}
@@ -77,29 +79,44 @@ class Form:
             "model": self.generation, "system_fingerprint": self.digest, **self.more,
         }  # fmt: skip
 
-    def _probabilities(self, said: Sequence[Said]) -> dict[str, Any] | None:
+    def _probabilities(self, said: Sequence[Said], start: int = 0) -> dict[str, Any] | None:
         if not self.probabilities:
             return None
         if self.kind == "chat":
             return {"content": [{**self._word(s.token, s.log_probability), "top_logprobs": [
                 self._word(*pair) for pair in s.likeliest]} for s in said], "refusal": None}  # fmt: skip
+        chosen = [{self._name(s.token): s.log_probability} for s in said]
         return {
             "tokens": [self._name(s.token) for s in said],
             "token_logprobs": [s.log_probability for s in said],
-            "top_logprobs": [{self._name(token): value for token, value in s.likeliest} for s in said],
+            "top_logprobs": [
+                {self._name(token): value for token, value in s.likeliest} | own
+                for s, own in zip(said, chosen, strict=True)
+            ],
+            "text_offset": self._offsets(said, start),
         }
 
+    def _offsets(self, said: Sequence[Said], start: int) -> list[int]:
+        """The character of the answer that each token begins in."""
+        offsets, characters = [], codecs.getincrementaldecoder("utf-8")("replace")
+        for one in said:
+            offsets.append(start)
+            start += len(characters.decode(self.tokenizer.token_bytes(one.token)))
+        return offsets
+
     def _name(self, token: int) -> str:
-        """A token where there is nothing but a text to tell it by: part of a character as its bytes."""
+        """A token where there is nothing but a text to tell it by: part of a character as its bytes, and what has none
+        (the end of text, say) by its name."""
         data = self.tokenizer.token_bytes(token)
         try:
-            return data.decode()
+            return data.decode() or self.tokenizer.name(token)
         except UnicodeDecodeError:
             return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
 
     def _word(self, token: int, log_probability: float | None) -> dict[str, Any]:
         data = self.tokenizer.token_bytes(token)
-        return {"token": data.decode(errors="replace"), "logprob": log_probability, "bytes": [*data]}
+        word = data.decode(errors="replace") or self.tokenizer.name(token)
+        return {"token": word, "logprob": log_probability, "bytes": [*data]}
 
 
 def usage(prompt_tokens: int, tokens: int) -> dict[str, int]:

@@ -28,14 +28,15 @@ from germline.serve.engine import Busy, Gone
 from germline.serve.facets import Facet
 from germline.serve.guard import error_body
 from germline.serve.notes import BOOK, Notes
-from germline.serve.prompts import PromptError, Prompts
+from germline.serve.prompts import Prompt, PromptError, Prompts, TooLong
 from germline.serve.requests import DEFAULT_ANSWER, GENERATION, Chat, Completion, Feedback, Generate
 from germline.serve.swap import Loaded, Serving
 
 STATUS: tuple[tuple[type[GermlineError], int, str], ...] = (
     (Unknown, 404, "unknown_answer"), (Conflict, 409, "conflict"),
     (Busy, 429, "busy"), (Gone, 503, "gone"), (DoesNotFit, 503, "does_not_fit"), (StoreDamaged, 503, "store_damaged"),
-    (CannotMove, 409, "conflict"), (Locked, 409, "locked"), (PromptError, 400, "prompt"), (DataError, 400, "prompt"),
+    (CannotMove, 409, "conflict"), (Locked, 409, "locked"), (TooLong, 400, "context_length_exceeded"),
+    (PromptError, 400, "prompt"), (DataError, 400, "prompt"),
     (PlanError, 404, "model_not_found"), (NotHeld, 404, "model_not_found"),
 )  # fmt: skip
 """What an error is over HTTP. Any other is the server's own: 500."""
@@ -60,12 +61,13 @@ def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) 
     async def completions(asked: Completion, request: Request) -> Response:
         """Go on with a text."""
 
-        def ids(loaded: Loaded) -> list[int]:
+        def prompt(loaded: Loaded) -> Prompt:
             given = asked.prompt
-            return loaded.speaker.tokenizer.encode(given) if isinstance(given, str) else _known(loaded, given)
+            ids = loaded.speaker.tokenizer.encode(given) if isinstance(given, str) else _known(loaded, given)
+            return Prompt(ids)
 
         remember = notes.of(None) if notes else _forget
-        return await _answered(serving, asked, "completion", ids, asked.logprobs, request, remember)
+        return await _answered(serving, asked, "completion", prompt, asked.logprobs, request, remember)
 
     @app.post("/v1/chat/completions", responses=streamed)
     async def chat(asked: Chat, request: Request) -> Response:
@@ -74,12 +76,13 @@ def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) 
 
         facet = Facet(asked.fragment)
 
-        def ids(loaded: Loaded) -> list[int]:
+        def prompt(loaded: Loaded) -> Prompt:
             longest = asked.max_completion_tokens or asked.max_tokens or DEFAULT_ANSWER
-            return facet.ids(loaded, prompts, asked.messages, loaded.speaker.decoder.config.room - longest)
+            return facet.prompt(loaded, prompts, asked.messages, loaded.speaker.decoder.config.room - longest)
 
         remember = notes.of([{"role": one.role, "content": one.text} for one in asked.messages]) if notes else _forget
-        return await _answered(serving, asked, "chat", ids, top, request, remember, asked.max_completion_tokens, facet)
+        longest = asked.max_completion_tokens
+        return await _answered(serving, asked, "chat", prompt, top, request, remember, longest, facet)
 
     if notes:
 
@@ -129,7 +132,7 @@ async def _answered(
     serving: Serving,
     asked: Generate,
     kind: Kind,
-    ids: Callable[[Loaded], list[int]],
+    prompt: Callable[[Loaded], Prompt],
     top: int | None,
     request: Request,
     remember: Callable[[str, str, str, str], None],
@@ -138,7 +141,7 @@ async def _answered(
 ) -> Response:
     gone = request.is_disconnected
     try:
-        begun = await under_way.begin(serving, asked, kind, ids, top, remember, longest or asked.max_tokens, gone)
+        begun = await under_way.begin(serving, asked, kind, prompt, top, remember, longest or asked.max_tokens, gone)
     except under_way.ClientLeft:
         return under_way.to_nobody()
     headers = {"X-Germline-Generation": begun.loaded.name, "X-Germline-Digest": begun.loaded.generation.digest}
@@ -190,7 +193,10 @@ def _errors(app: FastAPI) -> None:
         path = [str(part) for part in problems[0]["loc"][1:]]
         where = ".".join(part for part in path if part.isidentifier() or part.isdigit())  # and no name of a type
         body = error_body(
-            ": ".join(filter(None, [where, problems[0]["msg"]])), "invalid", 400, param=path[0] if path else None
+            ": ".join(filter(None, [where, problems[0]["msg"].removeprefix("Value error, ")])),
+            "invalid",
+            400,
+            param=path[0] if path else None,
         )
         return JSONResponse(body, status_code=400)
 
@@ -211,4 +217,5 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(404)
     @app.exception_handler(405)
     async def unknown(request: Request, error: Any) -> JSONResponse:
-        return JSONResponse(error_body(error.detail, "unknown", error.status_code), status_code=error.status_code)
+        body = error_body(error.detail, "unknown", error.status_code)
+        return JSONResponse(body, status_code=error.status_code, headers=error.headers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,13 +60,14 @@ class Answer:
         limit: int,
         sampling: Sampling | None = None,
         log_probabilities: int | None = None,
+        ends: Collection[int] = (),
         of_anyone: bool = False,
     ) -> None:
-        """At most `limit` tokens; with the `log_probabilities` likeliest words of each place, or none. `of_anyone`:
-        while it is not begun, another generation may as well give it."""
+        """At most `limit` tokens; with the `log_probabilities` likeliest words of each place, or none. `ends`
+        end it, besides the engine's own. `of_anyone`: while it is not begun, another generation may as well give it."""
         self.prompt, self.limit, self.sampling = tuple(prompt), limit, sampling
         self.log_probabilities, self.receive = log_probabilities, receive
-        self.of_anyone = of_anyone
+        self.ends, self.of_anyone = ends, of_anyone
         self.said: list[int] = []
         self.given_up = False
         """Set by whoever no longer listens: the place is free at the next token."""
@@ -79,7 +80,7 @@ class Answer:
         token = likeliest
         if self.sampling is not None:
             token = int(choose(logits[None], self.sampling, torch.rand(1, 1, generator=self._random)))
-        if token == end:
+        if token == end or token in self.ends:
             return Ended("stop")
         self.said.append(token)
         if self.log_probabilities is None:

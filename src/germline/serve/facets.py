@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from germline.fragments import route, vector
 from germline.serve.apart import apart
-from germline.serve.prompts import PromptError, Prompts
+from germline.serve.prompts import Prompt, PromptError, Prompts
 from germline.serve.requests import Message
 from germline.serve.swap import Loaded
 
@@ -23,7 +23,7 @@ class Facet:
     similarities: dict[str, float] = field(default_factory=dict)
     """Where it was routed."""
 
-    def ids(self, loaded: Loaded, prompts: Prompts, messages: Sequence[Message], room: int) -> list[int]:
+    def prompt(self, loaded: Loaded, prompts: Prompts, messages: Sequence[Message], room: int) -> Prompt:
         """The prompt, with as many of the examples before it as fit into `room` tokens, the first left out first.
 
         PromptError for a fragment that this generation has not.
@@ -47,10 +47,10 @@ class Facet:
                 for asked, answered in examples[first:]
                 for one in (Message(role="user", content=asked), Message(role="assistant", content=answered))
             ]
-            ids = prompts(loaded.speaker, [*system, *before, *talk])
-            if len(ids) <= room:
-                return ids
-        return ids
+            prompt = prompts(loaded.speaker, [*system, *before, *talk])
+            if len(prompt.ids) <= room:
+                return prompt
+        return prompt
 
     def told(self) -> dict[str, object]:
         """What an answer says of it; nothing where nothing was asked."""

@@ -12,6 +12,7 @@ import asyncio
 import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,8 @@ class Rules:
     body_bytes: int = 1 << 20
     depth: int = 16
     body_seconds: float = 10.0
+    drain_seconds: float = 0.5
+    """How long what a refused request still sends is taken in."""
     at_once: int = 256
 
     @property
@@ -74,9 +77,11 @@ def refusal(rules: Rules, method: str, path: str, headers: list[tuple[bytes, byt
         return Refusal(421, "wrong_host", "this server does not go by that name")
     if one.get("origin", "http://" + one["host"].lower()) not in rules.origins:
         return Refusal(403, "wrong_origin", "pages of other sites may not ask")
-    if one.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    public = path in rules.public and method in ("GET", "HEAD")
+    opened = public and (one.get("sec-fetch-mode"), one.get("sec-fetch-dest")) == ("navigate", "document")
+    if one.get("sec-fetch-site", "none") not in ("none", "same-origin") and not opened:  # but a link may be followed
         return Refusal(403, "wrong_origin", "pages of other sites may not ask")
-    if path in rules.public and method in ("GET", "HEAD"):
+    if public:
         return None
     scheme, _, token = one.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), rules.token.encode()):
@@ -84,6 +89,8 @@ def refusal(rules: Rules, method: str, path: str, headers: list[tuple[bytes, byt
         return Refusal(401, "invalid_api_key", problem, {"www-authenticate": "Bearer"})
     if method in ("GET", "HEAD"):
         return None
+    if method != "POST":
+        return Refusal(405, "wrong_method", f"nothing here takes {method}", {"allow": "GET, HEAD, POST"})
     kind, _, parameter = one.get("content-type", "").lower().partition(";")
     if kind.strip() != "application/json" or parameter.strip() not in ("", "charset=utf-8"):
         return Refusal(415, "wrong_type", "Content-Type must be application/json")
@@ -113,6 +120,7 @@ class Guard:
         if not refused and self._at_once[public] >= self._rules.at_once:
             refused = Refusal(429, "busy", "too many requests at once", {"retry-after": "1"})
         if refused:
+            await _drain(scope, receive, self._rules)
             return await _answer(refused, send)
         self._at_once[public] += 1
         try:
@@ -140,7 +148,9 @@ class Guard:
                 message["headers"] = [*message.get("headers", []), *SENT]
             await send(message)
 
-        return await self._app(scope, replay, guarded)
+        # Of HEAD the server sends no body, whatever is made here.
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        return await self._app({**scope, "method": method}, replay, guarded)
 
 
 async def _body(receive: Receive, rules: Rules) -> bytes | Refusal:
@@ -161,6 +171,21 @@ async def _body(receive: Receive, rules: Rules) -> bytes | Refusal:
     if _deeper(value, rules.depth):
         return Refusal(400, "too_deep", f"the body is nested deeper than {rules.depth}")
     return bytes(whole)
+
+
+async def _drain(scope: Scope, receive: Receive, rules: Rules) -> None:
+    """Take in what a refused request is sending: closed with bytes unread, a connection is reset, and its client may
+    never see why. One that waits to be told to send (Expect) is told the refusal."""
+    if any(name.lower() == b"expect" for name, _ in scope["headers"]):
+        return
+    left = rules.body_bytes
+    with suppress(TimeoutError):
+        async with asyncio.timeout(rules.drain_seconds):
+            while left > 0:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    return
+                left -= len(message["body"])
 
 
 def _deeper(value: Any, depth: int) -> bool:

@@ -22,11 +22,13 @@ LONGEST_TEXT = 400_000
 GENERATION = Annotated[str, Field(min_length=1, max_length=80, examples=["HEAD", "g0"])]
 """HEAD, g7, HEAD~1 or the beginning of a hash."""
 NEUTRAL: dict[str, tuple[object, ...]] = {
-    "tools": ([],), "tool_calls": ([],), "functions": ([],), "logit_bias": ({},), "metadata": ({},), "store": (False,),
+    "tools": ([],), "tool_calls": ([],), "functions": ([],), "logit_bias": ({},), "store": (False,),
     "response_format": ({"type": "text"},), "suffix": ("",), "tool_choice": ("none", "auto"), "annotations": ([],),
-    "parallel_tool_calls": (True, False), "modalities": (["text"],), "service_tier": ("auto", "default"),
+    "parallel_tool_calls": (True, False), "modalities": (["text"],), "include_obfuscation": (False,),
 }  # fmt: skip
 """What OpenAI's requests and messages may hold that asks for nothing, by name."""
+IDLE = frozenset({"metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"})
+"""What changes no answer, whatever it says: whose a request is, what it costs at OpenAI, what is cached there."""
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Stop = Annotated[str, Field(min_length=1, max_length=64)]
 Id = Annotated[int, Field(ge=0, lt=2**31)]
@@ -46,7 +48,7 @@ class Request(BaseModel):
 
 
 def _is_neutral(name: str, value: object) -> bool:
-    return any(value == one and type(value) is type(one) for one in NEUTRAL.get(name, ()))
+    return name in IDLE or any(value == one and type(value) is type(one) for one in NEUTRAL.get(name, ()))
 
 
 class StreamOptions(Request):
@@ -63,8 +65,8 @@ class Generate(Request):
     """Longest answer; 256 tokens if left out, or what the context leaves."""
     temperature: float | None = Field(default=None, ge=0.0, le=2.0)
     """Higher is more varied; 0 is always the likeliest word; 0.7 if left out."""
-    top_p: float | None = Field(default=None, gt=0.0, le=1.0)
-    """Choose among the likeliest words that together are this likely; 0.95 if left out."""
+    top_p: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Choose among the likeliest words that together are this likely, 0 being the likeliest; 0.95 if left out."""
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     """The same seed, prompt and generation give the same words, as far as the arithmetic of a batch allows."""
     stop: Stop | Annotated[list[Stop], Field(max_length=8)] | None = None
@@ -109,7 +111,11 @@ class Completion(Generate):
     @classmethod
     def _of_one(cls, given: Any) -> Any:
         """A list of one prompt, as some clients always send."""
-        return given[0] if isinstance(given, list) and len(given) == 1 and isinstance(given[0], str | list) else given
+        if not (isinstance(given, list) and given and isinstance(given[0], str | list)):
+            return given
+        if len(given) > 1:
+            raise ValueError("one prompt a request")
+        return given[0]
 
 
 class TextPart(Request):

@@ -15,7 +15,7 @@ from germline.serve.answers import Form, Kind, Shown, event
 from germline.serve.engine import Answer, Ended, Piece, Said
 from germline.serve.guard import error_body
 from germline.serve.notes import BOOK
-from germline.serve.prompts import PromptError
+from germline.serve.prompts import Prompt, PromptError, TooLong
 from germline.serve.requests import DEFAULT_ANSWER, Generate
 from germline.serve.spelling import Spelling
 from germline.serve.swap import Loaded, Serving
@@ -79,14 +79,14 @@ async def begin(
     serving: Serving,
     asked: Generate,
     kind: Kind,
-    ids: Callable[[Loaded], list[int]],
+    prompt: Callable[[Loaded], Prompt],
     top: int | None,
     remember: Callable[[str, str, str, str], None],
     longest: int | None,
     gone: Callable[[], Awaitable[bool]],
 ) -> Begun:
     """Ask for an answer of at most `longest` tokens, and wait for its first piece: until then it may be passed on to
-    another generation. `ids` makes the prompt for whoever answers. ClientLeft where the client has `gone` by then."""
+    another generation. `prompt` makes it for whoever answers. ClientLeft where the client has `gone` by then."""
     loop, pieces = asyncio.get_running_loop(), asyncio.Queue[Piece]()
 
     def receive(piece: Piece) -> None:
@@ -94,10 +94,10 @@ async def begin(
             loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
     def made(loaded: Loaded) -> Answer:
-        prompt = ids(loaded)
-        limit = _limit(loaded, prompt, longest)
+        ids, ends = prompt(loaded)
+        limit = _limit(loaded, ids, longest)
         sampling = asked.sampling(secrets.randbits(31))
-        return Answer(prompt, receive, limit=limit, sampling=sampling, log_probabilities=top,
+        return Answer(ids, receive, limit=limit, sampling=sampling, log_probabilities=top, ends=ends,
                       of_anyone=asked.model == "HEAD")  # fmt: skip
 
     first: Piece = Ended("passed on")
@@ -132,7 +132,8 @@ def _limit(loaded: Loaded, prompt: list[int], longest: int | None) -> int:
         raise PromptError("the prompt is empty")
     if len(prompt) + (longest or 1) > context:
         asked = f" and the answer {longest}" if longest else ""
-        raise PromptError(f"the prompt has {len(prompt)} tokens{asked}; the context of this model is {context}")
+        told = f"it has {len(prompt)} tokens{asked}; the context of this model is {context}"
+        raise TooLong(f"the prompt is too long: {told}")
     return longest or min(DEFAULT_ANSWER, context - len(prompt))
 
 
@@ -144,8 +145,8 @@ async def events(begun: Begun) -> AsyncIterator[bytes]:
     try:
         async for piece in begun.shown():
             if isinstance(piece, Shown):
+                yield begun.form.piece(piece, len(text))
                 text += piece.text
-                yield begun.form.piece(piece)
             elif piece.reason == "failed":
                 yield event(error_body(piece.error, "failed", 500))
             else:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,6 @@ from germline.errors import DataError, ModelError
 
 EOS_NAMES = ("<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", "<|im_end|>", "<|eot_id|>")
 """What end of text is called, tried in this order when nothing else says it."""
-
-LONGEST_CHARACTER = 4
-"""Bytes of a character in UTF-8, and so the most tokens that one is spelled with."""
 
 
 class Tokenizer:
@@ -78,10 +76,19 @@ class Tokenizer:
     def controls(self, text: str) -> list[int]:
         """The ids of a text of the owner's own, in which a special token's name means the token. Never for a text
         from elsewhere."""
-        special = {t.content: index for index, t in self._backend.get_added_tokens_decoder().items() if t.special}
+        special = self._controls
         names = "|".join(map(re.escape, sorted(special, key=len, reverse=True)))
         parts = re.split(f"({names})", text) if special else [text]
         return [index for part in parts for index in ([special[part]] if part in special else self.encode(part))]
+
+    @cached_property
+    def _controls(self) -> dict[str, int]:
+        return {t.content: index for index, t in self._backend.get_added_tokens_decoder().items() if t.special}
+
+    @property
+    def control_ids(self) -> Collection[int]:
+        """Those of special tokens, which no text is encoded to."""
+        return self._controls.values()
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each of `texts`, encoded in parallel."""
@@ -102,18 +109,23 @@ class Tokenizer:
         may spell a line break before such bytes as U+FFFD, too.
         """
         ids: list[int] = []
-        given = held = 0
+        given = 0
+        characters = codecs.getincrementaldecoder("utf-8")("replace")
+        try:
+            pieces = self._pieces
+        except ModelError:
+            pieces = {}  # a kind of tokenizer that knows whole characters only
 
         def spell(index: int) -> str:
-            nonlocal given, held
+            nonlocal given
             ids.append(index)
+            characters.decode(pieces.get(index, b""))
             before, text = self.decode(ids[:given]), self.decode(ids)
-            held = held + 1 if text.endswith("\N{REPLACEMENT CHARACTER}") else 0
-            if len(text) <= len(before) or 0 < held < LONGEST_CHARACTER:
+            if len(text) <= len(before) or characters.getstate()[0]:  # amid a character
                 return ""
             # Kept as context: a first token is spelled otherwise, without the space before it.
             del ids[:given]
-            given, held = len(ids), 0
+            given = len(ids)
             return text[len(before) :]
 
         return spell
@@ -127,6 +139,10 @@ class Tokenizer:
         SentencePiece with byte fallback.
         """
         return self._pieces.get(index, b"")
+
+    def name(self, index: int) -> str:
+        """What the vocabulary calls an id; empty where it has none."""
+        return self._backend.id_to_token(index) or ""
 
     @cached_property
     def _pieces(self) -> dict[int, bytes]:
