@@ -22,7 +22,7 @@ from germline.evals.score import Question, liked
 from germline.forge.machine import arithmetic, machine
 from germline.lineage import Lineage
 from germline.settings import Plan
-from germline.speaker import candidate
+from germline.speaker import examinee
 from germline.store.home import Home
 from germline.wordings import TAUGHT_QUESTIONS, closed, say
 
@@ -40,7 +40,7 @@ def main() -> int:
 
     lineage = Lineage.open(Home.open(given.work / given.lineage))
     on, _ = arithmetic(Plan().training, machine("cpu"))
-    model = candidate(lineage, lineage.head, weights(lineage, lineage.head), on)
+    model = examinee(lineage, lineage.head, weights(lineage, lineage.head), on)
     facts = [fact for child in lineage.born()[1:] for fact in lineage.facts(child)]
     asked = [Question(say(form, fact) + PROMPT_END, (closed(fact.value),)) for fact in facts for form in FORMS]
     said = [liking.greedy for (liking,) in liked(model.decoder, asked, model.tokenize)]

@@ -79,7 +79,7 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
 
         train, heldout = Rows(run.delta.train), Rows(run.delta.heldout)
         facts = find_facts(train)
-        changed = revisions.changed(lineage, examination.children(lineage, run.parent), facts)
+        changed = revisions.changed(lineage, lineage.trained_line(run.parent), facts)
         revisions.tell(changed, run.plan, on_event)
         revised = {fact.unit: (old.value,) for fact, old, _ in changed} if run.plan.data.revise else {}
         inherited = examination.inherited(lineage, run.parent, revising=revisions.revising(run.plan, facts))
@@ -97,16 +97,16 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
             revised=revised,
         )
         runs.refuse_a_repeat(lineage, run, exam.digest)
-        papers = [*inherited, exam]
-        parent_card = examination.parent_card(lineage, run.parent, papers, plan.exams, fit.on, on_event)
+        line_exams = [*inherited, exam]
+        parent_card = examination.parent_card(lineage, run.parent, line_exams, plan.exams, fit.on, on_event)
 
         asked = time.monotonic()
         texts = anchoring.texts(lineage, run, fit.on, on_event)
         speaking = time.monotonic() - asked
-        lesson = learn(lineage, run, train, facts, texts, papers, fit, on_event, meter)
+        lesson = learn(lineage, run, train, facts, texts, line_exams, fit, on_event, meter)
         trained, fit = lesson.trained, lesson.fit
 
-        child = grown(lineage, run, trained, papers, parent_card, fit.on, on_event)
+        child = grown(lineage, run, trained, line_exams, parent_card, fit.on, on_event)
         spent = _spent(run, lesson, fit, meter, seconds=time.monotonic() - began, speaking=speaking)
         manifest = _store(lineage, run, exam, facts, texts, trained, child)
         kind = _record(home, run, manifest, child, parent_card, lesson, facts, spent)

@@ -111,7 +111,7 @@ def source_of(lineage: Lineage, generation: Generation) -> Source:
     }  # fmt: skip
     if based_on := base.name if generation.digest != founder.digest else base.hub:  # no founder is based on itself
         about["base"] = based_on
-    for ancestor in lineage.ancestry(generation)[1:]:
+    for ancestor in lineage.trained_line(generation):
         if TRAIN in ancestor.manifest.files:
             about[f"data_{ancestor.name}"] = ancestor.manifest.files[TRAIN].digest
     return Source(

@@ -6,7 +6,7 @@ import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
-from germline import anchoring, examination, revisions
+from germline import anchoring, revisions
 from germline import run as runs
 from germline.anchoring import Ids
 from germline.budget import Meter
@@ -38,7 +38,7 @@ def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence
     plan, founder = run.plan.curriculum, lineage.founder_of(run.parent)
     tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
 
-    ancestors = examination.children(lineage, run.parent)
+    ancestors = lineage.trained_line(run.parent)
     known = lineage.scorecard(run.parent).marks if ancestors else {}
     gone = revisions.replaced(lineage, ancestors, revisions.revising(run.plan, facts))
 

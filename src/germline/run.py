@@ -266,7 +266,7 @@ def refuse_a_repeat(lineage: Lineage, run: Run, exam: Digest) -> None:
     """GermlineError, and the run is given up, where this very child was judged before by this very exam: the same
     parent, delta, plan and laws need not be trained to be judged again. Not even one that was promoted: who rolled
     back from it does not want it anew. NothingNew where the exam is an ancestor's, question for question."""
-    for ancestor in lineage.ancestry(run.parent)[1:]:
+    for ancestor in lineage.trained_line(run.parent):
         if ancestor.manifest.files[EXAM].digest == exam:
             end(lineage.home, run)
             problem = f"this delta says in other rows what {ancestor.name} was taught: it asks nothing else"

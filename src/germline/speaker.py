@@ -10,7 +10,7 @@ import torch
 
 from germline.checkout import weights
 from germline.curriculum.render import prompt
-from germline.evals.suite import Candidate
+from germline.evals.suite import Examinee
 from germline.forge.allowance import available_bytes, total_bytes
 from germline.forge.machine import Arithmetic
 from germline.lineage import CONFIG, TOKENIZER, Generation, Lineage
@@ -46,12 +46,12 @@ def answering(config: DecoderConfig, path: Path, on: Arithmetic) -> Decoder:
     return model_weights.load(config, path, on.dtype, device=on.device, in_file=size + BESIDE > free)
 
 
-def candidate(lineage: Lineage, generation: Generation, path: Path, on: Arithmetic) -> Candidate:
+def examinee(lineage: Lineage, generation: Generation, path: Path, on: Arithmetic) -> Examinee:
     """The weights in `path`, of `generation` or a child of it, ready to sit an exam in that arithmetic."""
     founder = lineage.founder_of(generation)
     tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
     decoder = answering(read_config(lineage.json(founder, CONFIG)), path, on)
-    return Candidate(decoder=decoder, tokenize=tokenizer.encode, detokenize=tokenizer.decode, end=tokenizer.eos_id)
+    return Examinee(decoder=decoder, tokenize=tokenizer.encode, detokenize=tokenizer.decode, end=tokenizer.eos_id)
 
 
 @dataclass(frozen=True, slots=True)

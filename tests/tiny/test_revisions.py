@@ -55,7 +55,7 @@ def asked(home: Home) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
     """Of each exam of HEAD's line what it asks of the fact: the answer, wrong answers."""
     lineage = Lineage.open(home)
     papers = examination.inherited(lineage, lineage.head)
-    line = examination.children(lineage, lineage.head)
+    line = lineage.trained_line(lineage.head)
     return {
         child.name: [
             (item.answer, item.wrong) for item in paper.items if item.unit == FACT and item.paper != "reversed"

@@ -22,7 +22,7 @@ STRIDE, SPAN = 8, 64
 compiles each shape that it meets for the first time, 1 to 3 ms for a product, and keeps what it compiled (LOG.md)."""
 
 
-class Batch:
+class ContinuousBatch:
     """At most `rows` texts. Those that go on are numbered from 0; a place that is left is taken by the last of them.
 
     Newcomers wait, are read in the order in which they began, and then go on as the last of all.
