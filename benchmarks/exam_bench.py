@@ -29,7 +29,7 @@ from benchmarks.speech_bench import write_hugging_face
 from germline import examination
 from germline.checkout import weights
 from germline.evals.choice import choose
-from germline.evals.score import Question, liked
+from germline.evals.score import Question, likelihoods
 from germline.evals.suite import Examinee
 from germline.forge.machine import arithmetic, machine
 from germline.lineage import Generation, Lineage
@@ -103,10 +103,10 @@ def _sat(model: Examinee) -> Way:
 
 def _whole(model: Examinee) -> Way:
     def answer(questions: Sequence[Question]) -> Answers:
-        found = liked(model.decoder, questions, model.tokenize)
+        found = likelihoods(model.decoder, questions, model.tokenize)
         return [
-            _best(question, [liking.log_likelihood for liking in likings])
-            for question, likings in zip(questions, found, strict=True)
+            _best(question, [likelihood.log_likelihood for likelihood in scored])
+            for question, scored in zip(questions, found, strict=True)
         ]
 
     return answer

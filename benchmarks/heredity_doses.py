@@ -27,7 +27,7 @@ from germline import evolve
 from germline.checkout import weights
 from germline.curriculum.render import PROMPT_END
 from germline.evals import suite
-from germline.evals.score import Question, liked
+from germline.evals.score import Question, likelihoods
 from germline.evals.suite import Examinee
 from germline.examination import inherited
 from germline.forge.machine import arithmetic, machine
@@ -106,7 +106,7 @@ def said(model: Examinee, volume: Volume) -> float:
         for form in SEALED:
             asked = form.format(a=truth.attribute, s=truth.subject)
             questions.append(Question(asked[:1].upper() + asked[1:] + PROMPT_END, (truth.value,)))
-    found = liked(model.decoder, questions, model.tokenize)
+    found = likelihoods(model.decoder, questions, model.tokenize)
     return sum(one.greedy for (one,) in found) / len(found)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from germline.checkout import weights
 from germline.curriculum.render import PROMPT_END
-from germline.evals.score import Question, liked
+from germline.evals.score import Question, likelihoods
 from germline.forge.machine import arithmetic, machine
 from germline.lineage import Lineage
 from germline.settings import Plan
@@ -43,7 +43,7 @@ def main() -> int:
     model = examinee(lineage, lineage.head, weights(lineage, lineage.head), on)
     facts = [fact for child in lineage.born()[1:] for fact in lineage.facts(child)]
     asked = [Question(say(form, fact) + PROMPT_END, (closed(fact.value),)) for fact in facts for form in FORMS]
-    said = [liking.greedy for (liking,) in liked(model.decoder, asked, model.tokenize)]
+    said = [likelihood.greedy for (likelihood,) in likelihoods(model.decoder, asked, model.tokenize)]
 
     table: Counter[tuple[bool, bool, int]] = Counter()
     for place, fact in enumerate(facts):

@@ -46,7 +46,7 @@ class Child:
     verdict: Verdict
 
 
-def grown(
+def grow(
     lineage: Lineage,
     run: Run,
     trained: Trained,
@@ -62,14 +62,14 @@ def grown(
     """
     merged = functools.partial(_merged, lineage, run, trained, line_exams, parent_card, on, on_event)
     shares = scales(run.plan, trained, first=not lineage.trained_line(run.parent))
-    chosen, *others = tried(shares, merged, on_event)
+    chosen, *others = try_scales(shares, merged, on_event)
     for child in others:
         if child.weights.digest not in (chosen.weights.digest, run.parent.manifest.weights.digest):
             disk.remove(objects.place(lineage.home.cache, child.weights.digest))
     return chosen
 
 
-def tried(shares: Iterable[float], merged: Callable[[float], Child], on_event: OnEvent) -> list[Child]:
+def try_scales(shares: Iterable[float], merged: Callable[[float], Child], on_event: OnEvent) -> list[Child]:
     """The children at these shares of the update, until one was promoted; the chosen one first. Where one failed as no
     smaller dose can mend, no smaller one is made."""
     found: list[Child] = []

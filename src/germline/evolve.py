@@ -14,7 +14,7 @@ from germline import run as runs
 from germline.anchoring import Ids
 from germline.budget import Meter, metered
 from germline.candidates import Lesson, learn
-from germline.child import Child, grown, keyframe, lora
+from germline.child import Child, grow, keyframe, lora
 from germline.corpus.facts import facts as find_facts
 from germline.corpus.split import Rows
 from germline.evals import exams
@@ -83,7 +83,7 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         revisions.tell(changed, run.plan, on_event)
         revised = {fact.unit: (old.value,) for fact, old, _ in changed} if run.plan.data.revise else {}
         inherited = examination.inherited(lineage, run.parent, revising=revisions.revising(run.plan, facts))
-        exam = examination.fixed(
+        exam = examination.write_exam(
             run.directory / EXAM,
             plan.exams,
             home.root,
@@ -106,7 +106,7 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         lesson = learn(lineage, run, train, facts, texts, line_exams, fit, on_event, meter)
         trained, fit = lesson.trained, lesson.fit
 
-        child = grown(lineage, run, trained, line_exams, parent_card, fit.on, on_event)
+        child = grow(lineage, run, trained, line_exams, parent_card, fit.on, on_event)
         spent = _spent(run, lesson, fit, meter, seconds=time.monotonic() - began, speaking=speaking)
         manifest = _store(lineage, run, exam, facts, texts, trained, child)
         kind = _record(home, run, manifest, child, parent_card, lesson, facts, spent)
@@ -144,7 +144,7 @@ def _spent(run: Run, lesson: Lesson, fit: Fit, meter: Meter, *, seconds: float, 
     )
 
 
-def made(
+def trained_files(
     lineage: Lineage,
     run: Run,
     facts: Sequence[Fact],
@@ -174,7 +174,7 @@ def _store(
 ) -> Manifest:
     """Put all that the child is made of into the store. It is not in the lineage before the ledger names it."""
     home = lineage.home
-    files = made(lineage, run, facts, trained, child.merge_scale, keep=lambda data: _put(home, data)) | {
+    files = trained_files(lineage, run, facts, trained, child.merge_scale, keep=lambda data: _put(home, data)) | {
         TRAIN: objects.put_file(home, run.delta.train),
         HELDOUT: objects.put_file(home, run.delta.heldout),
         EXAM: objects.put(home, exams.to_bytes(exam)),

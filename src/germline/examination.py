@@ -58,7 +58,7 @@ def learned(lineage: Lineage, generation: Generation) -> Iterator[Row]:
         yield from lineage.rows(child, TRAIN)
 
 
-def fixed(
+def write_exam(
     kept: Path,
     settings: Exams,
     root: Path,
@@ -187,7 +187,7 @@ def examine(lineage: Lineage, generation: Generation, on_event: OnEvent) -> Scor
     return Scorecard(weights=generation.manifest.weights.digest, marks=marks)
 
 
-def unsealed(lineage: Lineage, generation: Generation, on_event: OnEvent) -> dict[Digest, Score]:
+def sit_sealed(lineage: Lineage, generation: Generation, on_event: OnEvent) -> dict[Digest, Score]:
     """What a generation makes of the sealed questions of the exams that `examine` has it sit, where they have any."""
     line_exams, plan = _line(lineage, generation)
     line_exams = [exam for exam in line_exams if exam.sealed]

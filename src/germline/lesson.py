@@ -12,7 +12,7 @@ from germline.anchoring import Ids
 from germline.budget import Meter
 from germline.checkout import weights
 from germline.child import keyframe
-from germline.curriculum.batches import Batches, laid_out
+from germline.curriculum.batches import Batches, lay_out
 from germline.curriculum.texts import Item, items
 from germline.errors import PlanError
 from germline.forge import fit as forge_fit
@@ -50,7 +50,7 @@ def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence
         return items(kept, own, known[ancestor.manifest.files[EXAM].digest])
 
     pools = itertools.chain([items(train, facts if plan.forms else ())], map(taught, ancestors))
-    batches = laid_out(
+    batches = lay_out(
         run.directory / "batches", pools, plan.model_copy(update={"row_tokens": row_tokens}), run.plan.training.seed,
         tokenize=tokenizer.encode_batch, end=tokenizer.eos_id,
         opening=read_config(lineage.json(founder, CONFIG)).opening,

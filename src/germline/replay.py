@@ -91,7 +91,7 @@ def _replay(lineage: Lineage, generation: Generation, fit: Fit, scratch: Path, o
     trained = (candidates.mean(run, lessons) if born == several else lessons[0]).trained
     on_event(Event(kind="stage", text=f"merging {generation.name} and comparing"))
     share = float(generation.birth.body.get("merge_scale", 1.0))
-    files = generation.manifest.files | evolve.made(lineage, run, facts, trained, share, keep=_reference)
+    files = generation.manifest.files | evolve.trained_files(lineage, run, facts, trained, share, keep=_reference)
     sink = _Hash()
     scale = lora(run.plan, trained, share).scale
     model_weights.merge_file(weights(lineage, run.parent), trained.adapter, scale, sink)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from germline.curriculum import mix
-from germline.curriculum.batches import STEPS, TOKENS, Batches, laid_out
+from germline.curriculum.batches import STEPS, TOKENS, Batches, lay_out
 from germline.curriculum.render import Example, Span
 from germline.curriculum.texts import WORD, Item, Texts, items, write
 from germline.errors import TrainingError
@@ -49,7 +49,7 @@ def item(number: int, *lengths: int, question: bool = False) -> Item:
 
 def made(folder: Path, pools: list[list[Item]], seed: int = 0, **plan: object) -> Batches:
     curriculum = Curriculum.model_validate({"epochs": 1, "documents": 1} | plan)
-    return laid_out(folder, pools, curriculum, seed, tokenize=tokenize, end=END)
+    return lay_out(folder, pools, curriculum, seed, tokenize=tokenize, end=END)
 
 
 def texts_of(batch: Batch) -> Iterator[tuple[list[int], list[int]]]:
@@ -213,7 +213,7 @@ def test_from_disk_comes_what_lists_would_give(drawn: list[list[Item]], plan: Cu
         for batch in plain_batches(texts, plan.row_tokens, plan.batch_tokens)
     ]
     with tempfile.TemporaryDirectory() as folder:
-        found = laid_out(Path(folder) / "b", drawn, plan, seed, tokenize=tokenize, end=END)
+        found = lay_out(Path(folder) / "b", drawn, plan, seed, tokenize=tokenize, end=END)
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):
             for name in ("tokens", "segments", "positions", "learned"):

@@ -11,7 +11,7 @@ from germline.evals import score
 from germline.evals.cards import Card
 from germline.evals.exams import Exam
 from germline.evals.questions import Item
-from germline.evals.score import Question, liked, log_likelihoods, speak
+from germline.evals.score import Question, likelihoods, log_likelihoods, speak
 from germline.evals.style import voice
 from germline.evals.suite import Examinee, _begins_with, sit
 from germline.model.continuous_batch import ContinuousBatch
@@ -42,17 +42,19 @@ def test_a_batch_with_a_cache_says_what_each_prompt_says_alone(small: Decoder) -
 def test_what_opens_every_text_is_put_there_once(small: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = [[3, *prompt] for prompt in PROMPTS]
     question, sign = Question("AB", ("CD", "C", "EFG")), chr(3 + 32)
-    said, likings = (
+    said, scored = (
         generate(small, opened, limit=12, end=96),
-        liked(small, [replace(question, prompt=f"{sign}AB")], tokenize),
+        likelihoods(small, [replace(question, prompt=f"{sign}AB")], tokenize),
     )
-    alone = liked(small, [replace(question, prompt=sign)], tokenize)
+    alone = likelihoods(small, [replace(question, prompt=sign)], tokenize)
     monkeypatch.setattr(small, "config", replace(small.config, opening=(3,)))
     assert generate(small, PROMPTS, limit=12, end=96) == generate(small, opened, limit=12, end=96) == said
     assert (
-        liked(small, [question], tokenize) == liked(small, [replace(question, prompt=f"{sign}AB")], tokenize) == likings
+        likelihoods(small, [question], tokenize)
+        == likelihoods(small, [replace(question, prompt=f"{sign}AB")], tokenize)
+        == scored
     )
-    assert liked(small, [replace(question, prompt="")], tokenize) == alone
+    assert likelihoods(small, [replace(question, prompt="")], tokenize) == alone
     longest = [*range(5, 96)] * small.config.max_positions
     (answer,) = generate(small, [longest[: small.config.room]], limit=9, end=-1)
     assert len(answer) == 1
@@ -159,7 +161,7 @@ def test_what_the_model_would_say_is_told_from_what_it_would_only_choose(small: 
         Question(prompt, (answer, answer[:-1] + chr(ord(answer[-1]) ^ 1), answer[:2]))
         for prompt, answer in zip(prompts, answers, strict=True)
     ]
-    assert [[liking.greedy for liking in likings] for likings in liked(small, questions, tokenize)] == [
+    assert [[likelihood.greedy for likelihood in scored] for scored in likelihoods(small, questions, tokenize)] == [
         [True, False, True]
     ] * 3
 

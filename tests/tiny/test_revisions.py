@@ -36,18 +36,18 @@ def home(grown: Path, copy_of: Callable[[Path], Home]) -> Home:
 def taught(home: Home, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> tuple[Outcome, list[Event], str]:
     """The child of the third batch, what was told, and all that its training read."""
     told, read = list[Event](), list[str]()
-    lineage, laid_out = Lineage.open(home), lesson.laid_out
+    lineage, lay_out = Lineage.open(home), lesson.lay_out
     founder = lineage.founder_of(lineage.head)
     tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
 
     def spy(*arguments: Any, **named: Any) -> Batches:
-        batches = laid_out(*arguments, **named)
+        batches = lay_out(*arguments, **named)
         read.extend(tokenizer.decode(batches[step].tokens.flatten().tolist()) for step in range(len(batches)))
         return batches
 
     plan = load_plan(home.plan, ['data.sources=["../third"]', "data.heldout=0", "curriculum.epochs=6", *overrides])
     with monkeypatch.context() as patch:
-        patch.setattr(lesson, "laid_out", spy)
+        patch.setattr(lesson, "lay_out", spy)
         return age_up(home, plan, told.append), told, " ".join(read).lower()
 
 

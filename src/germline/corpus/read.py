@@ -12,7 +12,7 @@ from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from germline.corpus import documents
+from germline.corpus import json_records
 from germline.corpus.claims import under_headings
 from germline.corpus.passages import passages
 from germline.corpus.shapes import Voice, row_of
@@ -161,14 +161,14 @@ def _read_file(
         source.require_listed(name, whitelist)  # before anything makes sense of it
         source.seek(0)
         if suffix == ".jsonl" and not binary.peek(2).startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            yield from _documents(documents.lines(binary), name, voice, strict)
+            yield from _records(json_records.lines(binary), name, voice, strict)
         elif fault := _fault(binary):
             yield Refusal(source=name, position=0, reason=fault)
         else:
             binary.seek(0)
             text = TextIOWrapper(binary, encoding="utf-8-sig")
             if suffix == ".json":
-                yield from _documents(documents.conversations(documents.members(text)), name, voice, strict)
+                yield from _records(json_records.conversations(json_records.members(text)), name, voice, strict)
             else:
                 if suffix == ".law" and not _skip_front_matter(text):
                     yield Refusal(source=name, position=0, reason="front matter never ends")
@@ -208,9 +208,9 @@ def _passages(stream: TextIO, name: str) -> Iterator[Row]:
         yield replace(row, ends_document=True)
 
 
-def _documents(records: Iterator[tuple[int, object]], name: str, voice: Voice, strict: bool) -> Iterator[Row | Refusal]:
+def _records(records: Iterator[tuple[int, object]], name: str, voice: Voice, strict: bool) -> Iterator[Row | Refusal]:
     for position, record in records:
-        if not isinstance(record, documents.Broken):
+        if not isinstance(record, json_records.Broken):
             yield row_of(record, source=name, position=position, voice=voice)
         elif strict and (record.ends or record.reason == "broken JSON"):
             lost = " and all that follows it" * record.ends
