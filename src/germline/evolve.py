@@ -14,6 +14,7 @@ from germline import run as runs
 from germline.anchoring import Ids
 from germline.budget import Meter, metered
 from germline.candidates import Lesson, learn
+from germline.checkout import shape_of
 from germline.child import Child, grow, keyframe, lora
 from germline.corpus.facts import facts as find_facts
 from germline.corpus.split import Rows
@@ -27,7 +28,6 @@ from germline.lineage import (
     ADAPTER,
     ADAPTER_CONFIG,
     ANCHOR,
-    CONFIG,
     EXAM,
     FACTS,
     HELDOUT,
@@ -41,7 +41,6 @@ from germline.lineage import (
     Lineage,
 )  # fmt: skip
 from germline.marks import Scorecard, Verdict
-from germline.model.families import read_config
 from germline.records import Digest, Event, Fact, OnEvent, Spent, Trained, canonical_json, finite, plain  # fmt: skip
 from germline.run import Run
 from germline.settings import Plan
@@ -121,7 +120,7 @@ def _fit(lineage: Lineage, run: Run) -> Fit:
     """What this machine holds of the plan; a resumed run keeps what it began with."""
     plan = run.plan
     return runs.load_fit(run) or forge_fit.fit(
-        read_config(lineage.json(lineage.founder_of(run.parent), CONFIG)), plan.training,
+        shape_of(lineage, run.parent), plan.training,
         row_tokens=plan.curriculum.row_tokens, batch_tokens=plan.curriculum.batch_tokens,
         here=machine(plan.training.device), memory_gb=plan.budget.memory_gb,
     )  # fmt: skip
@@ -156,10 +155,10 @@ def trained_files(
     """Those of a child's files that its run made; the others were given. `keep` takes bytes, or a file of them."""
     training = plain(trained)
     del training["adapter"]
-    shape = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
+    update = lora(run.plan, trained, merge_scale)
     return {
         ADAPTER: keep(trained.adapter),
-        ADAPTER_CONFIG: keep(canonical_json(lora(run.plan, trained, merge_scale).of(shape).peft())),
+        ADAPTER_CONFIG: keep(canonical_json(update.of(shape_of(lineage, run.parent)).peft())),
         FACTS: keep(canonical_json(list(facts))),
         TRAINING: keep(canonical_json(training)),
     }

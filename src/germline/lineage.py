@@ -149,8 +149,8 @@ class Lineage:
         """The marks that its birth recorded, in the order in which its line wrote the exams; KeyError, TypeError or
         AttributeError where they are none, or not of these exams."""
         card = scorecard_from(self.json(generation, name))
-        papers = [ancestor.manifest.files[EXAM].digest for ancestor in self.trained_line(generation)]
-        return Scorecard(weights=card.weights, marks={paper: card.marks[paper] for paper in papers})
+        exams = [ancestor.manifest.files[EXAM].digest for ancestor in self.trained_line(generation)]
+        return Scorecard(weights=card.weights, marks={exam: card.marks[exam] for exam in exams})
 
     def facts(self, generation: Generation) -> tuple[Fact, ...]:
         """What it was taught, as far as rules found it; nothing where it is the founder."""

@@ -173,7 +173,8 @@ class Trained:
     """Mean loss per learned token over the first / last tenth of the steps, nats."""
     curve: tuple[float, ...]
     parameters: tuple[dict[str, Any], ...]
-    """One row per trained group: module, count, dtype, learning rate, weight decay, changed."""
+    """One row per kind of module, trained or frozen: `group`, `tensors`, `parameters`, `dtype`, `trained`,
+    `learning_rate`, `weight_decay`, and `changed`, how many of its tensors did."""
 
 
 @dataclass(frozen=True, slots=True)

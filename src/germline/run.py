@@ -71,13 +71,9 @@ class Run:
 
     @property
     def plan_bytes(self) -> bytes:
-        return plan_bytes(self.plan)
-
-
-def plan_bytes(plan: Plan) -> bytes:
-    """What of a plan shapes the child: all but its budget, what maturity is, what karma pays for and the fragments,
-    and where the sources lie, which the snapshot stands for."""
-    return canonical_json(_shaping(plan))
+        """What of its plan shapes the child: all but its budget, what maturity is, what karma pays for and the
+        fragments, and where the sources lie, which the snapshot stands for."""
+        return canonical_json(_shaping(self.plan))
 
 
 def _shaping(plan: Plan) -> dict[str, dict[str, Any]]:

@@ -486,7 +486,7 @@ def test_sealed_questions_are_of_every_exam_and_asked_on_request_alone(grown: Pa
     history = Lineage.open(Home.open(grown / "home"))
     told: list[Event] = []
     scores = sit_sealed(history, history.head, told.append)
-    born = history.ancestry(history.head)[1:]
+    born = history.trained_line(history.head)
     assert list(scores) == [child.manifest.files[EXAM].digest for child in born] and len(told) == len(born)
     asked = [len(history.json(child, EXAM)["sealed"]) for child in born]
     assert [score.items for score in scores.values()] == asked and all(asked)

@@ -41,7 +41,7 @@ def epochs(texts: Texts, plan: Curriculum, seed: int) -> Iterator[NDArray[np.uin
         chosen = array("I")
         for item in delta:
             wordings = texts.wordings_of(item)
-            if reads or texts.questions[wordings.start]:
+            if reads or texts.every_epoch[wordings.start]:
                 chosen.extend(_turns(wordings, number, plan.forms))
         budget = int(texts.tokens(np.frombuffer(chosen, np.uint32)).sum()) * plan.replay / (1 - plan.replay)
         for index, stream in enumerate(streams):
@@ -80,7 +80,7 @@ def _ordered(texts: Texts, chosen: NDArray[np.uint32], order: str, key: str) -> 
     shuffled = chosen[_shuffled(len(chosen), key)]
     if order == "mixed":
         return shuffled
-    return shuffled[np.argsort(texts.questions[shuffled] != (order == "questions-first"), kind="stable")]
+    return shuffled[np.argsort(texts.every_epoch[shuffled] != (order == "questions-first"), kind="stable")]
 
 
 def _shuffled(count: int, key: str) -> NDArray[np.uint32]:

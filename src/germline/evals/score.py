@@ -68,9 +68,7 @@ class _Row:
 
 def log_likelihoods(decoder: Decoder, questions: Sequence[Question], tokenize: Tokenize) -> list[list[float]]:
     """Per question, log p(option | prompt) of each option, summed over its tokens, nats."""
-    return [
-        [likelihood.log_likelihood for likelihood in scored] for scored in likelihoods(decoder, questions, tokenize)
-    ]
+    return [[one.log_likelihood for one in scored] for scored in likelihoods(decoder, questions, tokenize)]
 
 
 def likelihoods(decoder: Decoder, questions: Sequence[Question], tokenize: Tokenize) -> list[list[Likelihood]]:

@@ -136,6 +136,11 @@ def arithmetic(training: Training, here: Machine) -> tuple[Arithmetic, str]:
     return Arithmetic(torch.float32, here.device), "fp32: this processor has no bf16 matrix products"
 
 
+def usual_arithmetic() -> Arithmetic:
+    """What a generation answers in on this machine where no plan says otherwise."""
+    return arithmetic(Training(), machine())[0]
+
+
 def memory_bytes(device: str = "cpu") -> int:
     """The memory this process holds now: resident, or of the GPU."""
     return torch.cuda.memory_reserved() if device == "cuda" else int(psutil.Process().memory_info().rss)

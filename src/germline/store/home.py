@@ -84,7 +84,7 @@ class Home:
         """PlanError where `path` is one that a lineage keeps for itself: what is made for others lies elsewhere."""
         whole = path.resolve()
         kept = (self.objects, self.generations, self.ledger, self.cache, self.runs)
-        own = (self.identity, self.lock, self.root / "archive.json")
+        own = (self.identity, self.lock, self.archive)
         if any(whole.is_relative_to(one.resolve()) for one in kept) or whole in [one.resolve() for one in own]:
             raise PlanError(f"{path} lies inside the lineage", hint="it belongs elsewhere: name another place")
 
