@@ -20,10 +20,9 @@ import torch
 
 from germline import candidates, examination, sources
 from germline import lineage as reading
+from germline.approval import approve
 from germline.checkout import weights
 from germline.cli import main
-from germline.cli.approve import approve
-from germline.cli.pin import pin
 from germline.errors import DataError, GermlineError, Interrupted, Locked, PlanError, StoreDamaged
 from germline.evals.exams import Exam
 from germline.evals.questions import Item
@@ -35,6 +34,7 @@ from germline.lineage import ADAPTER, ADAPTER_CONFIG, EXAM, PARENT_SCORECARD, TR
 from germline.marks import Score
 from germline.model.adapter import mean
 from germline.model.weights import read
+from germline.pinning import pin
 from germline.records import Event, Row
 from germline.replay import fit_of, replay
 from germline.settings import Exams, Plan, load_plan

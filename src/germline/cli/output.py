@@ -18,8 +18,10 @@ from pathlib import Path
 
 import click
 
+from germline.errors import PlanError
 from germline.records import finite
 from germline.report.tables import ASCII, UNICODE, Symbols, escaped
+from germline.store import disk
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _PAINTED = re.compile("(\x1b\\[3[0-7]m[a-z0-9_]+:?\x1b\\[0m)")
@@ -74,6 +76,14 @@ def say_json(value: object) -> None:
 def json_line(value: object) -> str:
     """One line of JSON. ASCII, so that it survives any encoding."""
     return json.dumps(finite(value))
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """A new file where the owner named one. PlanError if it is there: nothing is written over."""
+    try:
+        disk.write_new(path, data)
+    except FileExistsError:
+        raise PlanError(f"{path} exists already", hint="name another file, or remove that one") from None
 
 
 def symbols() -> Symbols:
