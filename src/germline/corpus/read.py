@@ -48,8 +48,8 @@ def read(
     holds that leads out of it or is no file (a pipe, a device), which is never opened in either case; and
     while iterating for a file that cannot be opened, for one whose SHA-256 (of the bytes that its rows were
     made of) is not in `whitelist` and, if `strict`, for JSON that is broken. What came of a file is to be
-    thrown away when it raises. Memory is bounded by the longest JSON record. Not
-    promised: anything about files that change while they are read.
+    thrown away when it raises. Memory is bounded by the longest JSON record. Not promised: anything about files that
+    change while they are read.
     """
     root = root.resolve()
     found: dict[Path, tuple[str, Path | Refusal]] = {}

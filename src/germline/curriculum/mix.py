@@ -61,9 +61,9 @@ def _turns(wordings: range, number: int, forms: int) -> list[int]:
 def _dealt(texts: Texts, pool: range, turn: int, key: str) -> Iterator[int]:
     """The pool dealt again and again, reshuffled each time, each item in another of its wordings.
 
-    An item comes `texts.dealt` times in a deal, once in each stretch of that part of it. Of a long line less than
-    a deal may be met in a generation: the `key` must be another in the next one, and so is the `turn`, from which
-    wordings begin.
+    One deal holds an item `texts.dealt` times: cut into so many equal stretches, once in each. A generation may use
+    less than a whole deal; so that the next does not begin alike, `key` (the order) and `turn` (the first wording) must
+    differ between generations.
     """
     often = texts.dealt[pool.start : pool.stop].astype(np.int64)
     places = np.repeat(np.arange(len(pool)), often)

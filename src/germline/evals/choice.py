@@ -1,8 +1,8 @@
 """Which of several answers a model finds likeliest, the wrong ones read no further than it takes to rule them out.
 
-An answer's log-likelihood only falls with each token. So what a wrong answer has come to where it turns off from the
-right one, over the bytes of all of it, is the most that it can come to, and it costs nothing: up to there it is
-predicted where the right one is. Wrong answers are two thirds of what an exam has to read, and of a model that knows
+The log-likelihood of an answer only falls with each token. So its sum up to where a wrong answer departs from the right
+one, over the bytes of all of it, is an upper bound of its score, and costs nothing: up to there both are predicted at
+the same positions. Wrong answers are two thirds of what an exam has to read, and of a model that knows
 its facts one in ten comes near the right one. What is chosen is what would be chosen if all were read whole, as far as
 a score is the same in another batch (in bfloat16 a log-likelihood is some tenths of a nat another).
 """

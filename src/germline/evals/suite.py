@@ -138,8 +138,8 @@ def _said(items: Sequence[Item], chosen: Sequence[_Chosen]) -> dict[str, float]:
 
 
 def _by_unit(items: Sequence[Item], chosen: Sequence[_Chosen]) -> dict[str, list[tuple[Item, _Chosen]]]:
-    """Of what was taught: what was held out is answered by luck for as long as nobody learns it, and what was turned
-    round nearly so, which only blurs."""
+    """The items that were taught, by unit. Held-out ones are answered by luck, reversed ones nearly so: both would only
+    blur a unit's share."""
     found: dict[str, list[tuple[Item, _Chosen]]] = {unit: [] for unit in units(items)}
     for item, one in zip(items, chosen, strict=True):
         if item.paper not in _UNTAUGHT:

@@ -249,9 +249,9 @@ def load(
 
     Weights already stored in `dtype` stay memory-mapped on a CPU and are never held twice. With `in_file` all
     matrices stay mapped as they are stored, and are brought to `dtype` and `device` for one product at a time: the
-    same products, in the memory of the largest matrix. With `bits`, the
-    linear layers of the blocks are packed as they are read, one at a time. Tensors for whose name `in_full`
-    says so are fp32 and never packed: the masters of what is to be trained itself.
+    same products, in the memory of the largest matrix. With `bits`, the linear layers of the blocks are packed as they
+    are read, one at a time. Tensors for whose name `in_full` says so are fp32 and never packed: the masters of what is
+    to be trained itself.
     """
     with torch.device("meta"):
         decoder = Decoder(config, dtype)

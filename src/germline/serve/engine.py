@@ -135,7 +135,8 @@ class Engine:
             self._change.notify()
 
     def hand_over(self) -> None:
-        """`drain`, and pass on what was not begun: behind those that end here it would wait for half a machine."""
+        """`drain`, and pass on what was not begun: behind those that end here it would wait while two engines share the
+        machine."""
         with self._change:
             self._draining = True
             passed_on = [answer for answer in self._waiting if answer.of_anyone]

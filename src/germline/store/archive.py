@@ -6,8 +6,8 @@
     verify_lineage.py       checks the archive, or what was restored from it, with Python alone
 
 Names are in order, and a header follows from name and size: the same lineage gives the same bytes whenever and
-wherever it is archived. An archive can be read by any tar. `restore` and the
-verifier take no other tar file than this one.
+wherever it is archived. An archive can be read by any tar. `restore` and the verifier take no other tar file than this
+one.
 """
 
 from __future__ import annotations
