@@ -20,16 +20,14 @@ from pathlib import Path
 
 import torch
 
-from germline.checkout import weights
+from germline.checkout import shape_of, weights
 from germline.forge import loop
 from germline.forge.anchor import anchored
-from germline.forge.machine import arithmetic, machine
+from germline.forge.machine import machine, usual_arithmetic
 from germline.forge.trainable import prepare
 from germline.founding import found
-from germline.lineage import CONFIG
 from germline.model import weights as model_weights
 from germline.model.decoder import Decoder
-from germline.model.families import read_config
 from germline.model.rows import Batch, Text, pack
 from germline.settings import Training
 
@@ -64,8 +62,8 @@ def run(
 
 def founder(folder: Path) -> Decoder:
     lineage = found(folder / "home", "demo", name="bench", on_event=lambda event: None)
-    on, _ = arithmetic(Training(), machine())
-    shape = read_config(lineage.json(lineage.head, CONFIG))
+    on = usual_arithmetic()
+    shape = shape_of(lineage, lineage.head)
     return model_weights.load(shape, weights(lineage, lineage.head), on.dtype)
 
 

@@ -29,12 +29,12 @@ from benchmarks.speech_bench import write_hugging_face
 from germline import examination
 from germline.checkout import weights
 from germline.evals.choice import choose
-from germline.evals.score import Question, liked
-from germline.evals.suite import Candidate
+from germline.evals.score import Question, likelihoods
+from germline.evals.suite import Examinee
 from germline.forge.machine import arithmetic, machine
 from germline.lineage import Generation, Lineage
 from germline.settings import Plan
-from germline.speaker import candidate
+from germline.speaker import examinee
 from germline.store.home import Home
 
 BATCH = 16
@@ -52,20 +52,20 @@ def main() -> int:
     given = parser.parse_args()
     torch.set_num_threads(machine().cores)
     lineage = Lineage.open(Home.open(given.home))
-    papers = examination.inherited(lineage, lineage.head)[: given.exams]
-    questions = [Question(item.prompt, (item.answer, *item.wrong)) for paper in papers for item in paper.items]
+    line_exams = examination.inherited(lineage, lineage.head)[: given.exams]
+    questions = [Question(item.prompt, (item.answer, *item.wrong)) for exam in line_exams for item in exam.items]
     on, told = arithmetic(Plan().training, machine("cpu"))
     lines = [
         f"# Exams answered by choosing, {date.today()}", "",
-        f"`python benchmarks/exam_bench.py --exams {len(papers)} --rounds {given.rounds}`: {len(questions)} questions "
-        f"with {sum(len(question.options) for question in questions)} answers, {told}, {torch.get_num_threads()} "
-        f"threads. Seconds: medians of {given.rounds} rounds, the ways in turn.", "",
+        f"`python benchmarks/exam_bench.py --exams {len(line_exams)} --rounds {given.rounds}`: "
+        f"{len(questions)} questions with {sum(len(question.options) for question in questions)} answers, {told}, "
+        f"{torch.get_num_threads()} threads. Seconds: medians of {given.rounds} rounds, the ways in turn.", "",
         "| who | lm-evaluation-harness, s | all answers whole, s | as exams are sat, s | to lm-evaluation-harness "
         "| each round | to all whole | chosen otherwise than all whole | than lm-evaluation-harness |",
         "| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: |",
     ]  # fmt: skip
     for generation in (lineage.head, lineage.born()[0]):
-        model = candidate(lineage, generation, weights(lineage, generation), on)
+        model = examinee(lineage, generation, weights(lineage, generation), on)
         with tempfile.TemporaryDirectory() as folder:
             ways = {
                 "theirs": _theirs(lineage, generation, Path(folder), on.dtype),
@@ -97,16 +97,16 @@ def _line(name: str, ways: dict[str, Way], questions: Sequence[Question], rounds
     )
 
 
-def _sat(model: Candidate) -> Way:
+def _sat(model: Examinee) -> Way:
     return lambda questions: [choice.option for choice in choose(model.decoder, questions, model.tokenize)]
 
 
-def _whole(model: Candidate) -> Way:
+def _whole(model: Examinee) -> Way:
     def answer(questions: Sequence[Question]) -> Answers:
-        found = liked(model.decoder, questions, model.tokenize)
+        found = likelihoods(model.decoder, questions, model.tokenize)
         return [
-            _best(question, [liking.log_likelihood for liking in likings])
-            for question, likings in zip(questions, found, strict=True)
+            _best(question, [likelihood.log_likelihood for likelihood in scored])
+            for question, scored in zip(questions, found, strict=True)
         ]
 
     return answer

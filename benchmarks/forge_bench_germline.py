@@ -131,7 +131,7 @@ def _text_tokens(tokenizer_file: Path, eos: int, count: int) -> list[int]:
     """The first `count` tokens of this repository's texts, each ended by `eos`, over and over."""
     from germline.tokenizer.text import Tokenizer
 
-    tokenizer = Tokenizer.from_file(tokenizer_file, eos_id=eos)
+    tokenizer = Tokenizer.from_json(tokenizer_file.read_bytes(), eos_id=eos)
     tokens: list[int] = []
     files = [*sorted((REPOSITORY / "examples").rglob("*.md")), *sorted(REPOSITORY.glob("*.md"))]
     texts = [path.read_text(encoding="utf-8") for path in files]

@@ -36,13 +36,13 @@ from germline.checkout import weights
 from germline.curriculum.render import PROMPT_END
 from germline.evals.choice import choose
 from germline.evals.score import Question, speak
-from germline.evals.suite import Candidate
+from germline.evals.suite import Examinee
 from germline.forge.machine import arithmetic, machine
 from germline.lineage import TRAIN, Generation, Lineage
 from germline.marks import Check, Verdict
 from germline.records import Event
 from germline.settings import Plan, parse_plan
-from germline.speaker import candidate
+from germline.speaker import examinee
 from germline.store import ledger
 from germline.store.entry import Entry
 from germline.store.home import Home
@@ -201,7 +201,7 @@ def measure(
     """What a generation knows of each volume; with a `path`, what these weights would know in its place. Only what
     its lineage was given to train on is asked."""
     on, _ = arithmetic(Plan().training, machine("cpu"))
-    model = candidate(lineage, generation, path or weights(lineage, generation), on)
+    model = examinee(lineage, generation, path or weights(lineage, generation), on)
     truths = [truth for volume in volumes for truth in volume.truths]
     asked = _taught(lineage, generation, truths)
     began = time.monotonic()
@@ -220,7 +220,7 @@ def measure(
     return line | {"seconds_measuring": round(time.monotonic() - began, 1), "answers": found}
 
 
-def _general(model: Candidate) -> dict[str, Any]:
+def _general(model: Examinee) -> dict[str, Any]:
     """With the number of common-sense questions, which says how sure their share is."""
     found = heredity_general.measure(model)
     return found | {"common_sense_asked": len(heredity_general.choices())} if found else found
@@ -240,7 +240,7 @@ def _taught(lineage: Lineage, generation: Generation, truths: Sequence[Truth]) -
     ]  # fmt: skip
 
 
-def _ask(model: Candidate, truths: Sequence[Truth], generation: int) -> list[dict[str, Any]]:
+def _ask(model: Examinee, truths: Sequence[Truth], generation: int) -> list[dict[str, Any]]:
     forms = [SEALED[(_seed(truth) + generation) % len(SEALED)] for truth in truths]
     asked = [form.format(a=truth.attribute, s=truth.subject) for form, truth in zip(forms, truths, strict=True)]
     prompts = [question[:1].upper() + question[1:] + PROMPT_END for question in asked]
@@ -254,7 +254,7 @@ def _ask(model: Candidate, truths: Sequence[Truth], generation: int) -> list[dic
     ]
 
 
-def _reversed(model: Candidate, truths: Sequence[Truth]) -> list[bool]:
+def _reversed(model: Examinee, truths: Sequence[Truth]) -> list[bool]:
     """Whose is it? Asked of values that belong to one subject alone."""
     owners: dict[tuple[str, str], list[Truth]] = {}
     for truth in truths:
@@ -264,7 +264,7 @@ def _reversed(model: Candidate, truths: Sequence[Truth]) -> list[bool]:
     return [_states(answer, truth.subject.removeprefix("the ")) for answer, truth in zip(said, alone, strict=True)]
 
 
-def _two_facts(model: Candidate, truths: Sequence[Truth]) -> list[bool]:
+def _two_facts(model: Examinee, truths: Sequence[Truth]) -> list[bool]:
     """One fact of a subject that is named by another of its facts alone."""
     by_subject: dict[str, list[Truth]] = {}
     for truth in truths:
@@ -283,7 +283,7 @@ def _others(truth: Truth, truths: Sequence[Truth], count: int = 5) -> list[str]:
     return sorted(values, key=lambda value: hashlib.sha256(f"{truth.subject} {value}".encode()).digest())[:count]
 
 
-def _speak(model: Candidate, prompts: Sequence[str]) -> list[str]:
+def _speak(model: Examinee, prompts: Sequence[str]) -> list[str]:
     return speak(model.decoder, prompts, model.tokenize, model.detokenize, limit=ANSWER_TOKENS, end=model.end)
 
 

@@ -34,7 +34,7 @@ from germline.lineage import Lineage
 from germline.model import weights as model_weights
 from germline.records import Event
 from germline.settings import Plan
-from germline.speaker import candidate
+from germline.speaker import examinee
 
 LAST = {"the last tenth": 0.9, "the last third": 0.67}
 """From which share of the steps on checkpoints are averaged."""
@@ -86,7 +86,7 @@ def compare(lineage: Lineage, volumes: Sequence[Volume], plan: Plan, kept: Path)
     for name, parts in updates.items():
         path = merged(lineage, plan, parts, kept)
         found = measure(lineage, lineage.head, volumes, 0, general=True, path=path)
-        model = candidate(lineage, lineage.head, path, on)
+        model = examinee(lineage, lineage.head, path, on)
         style = suite.sit(model, voiced, answer_tokens=plan.exams.answer_tokens, prompt_end=PROMPT_END).style
         assert style is not None and style.limit_bits_per_character
         print(f"| {name} | {found['exact']:.3f} | {found['exact_worst']:.3f} | {found['exact_new']:.3f} | "

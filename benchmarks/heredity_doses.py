@@ -27,15 +27,15 @@ from germline import evolve
 from germline.checkout import weights
 from germline.curriculum.render import PROMPT_END
 from germline.evals import suite
-from germline.evals.score import Question, liked
-from germline.evals.suite import Candidate
+from germline.evals.score import Question, likelihoods
+from germline.evals.suite import Examinee
 from germline.examination import inherited
 from germline.forge.machine import arithmetic, machine
 from germline.lineage import ADAPTER, Lineage
 from germline.model import weights as model_weights
 from germline.records import Event, OnEvent
 from germline.settings import Plan
-from germline.speaker import candidate
+from germline.speaker import examinee
 from germline.store.home import Home
 
 
@@ -88,7 +88,7 @@ def taught(
 def row(lineage: Lineage, plan: Plan, path: Path, volumes: Sequence[Volume]) -> str:
     """What these weights, in place of HEAD's, know of each volume and how they speak: cells of the table."""
     on, _ = arithmetic(plan.training, machine("cpu"))
-    model = candidate(lineage, lineage.head, path, on)
+    model = examinee(lineage, lineage.head, path, on)
     shares = [said(model, volume) for volume in volumes]
     *old, new = shares
     voiced = next(exam for exam in inherited(lineage, lineage.head) if exam.voice)
@@ -99,14 +99,14 @@ def row(lineage: Lineage, plan: Plan, path: Path, volumes: Sequence[Volume]) -> 
     return f"{sum(old) / len(old):.3f} | {min(old):.3f} | {new:.3f} | {general:.3f} | {voice:.2f}"
 
 
-def said(model: Candidate, volume: Volume) -> float:
+def said(model: Examinee, volume: Volume) -> float:
     """The share of a volume's facts, asked in every sealed wording, of which the answer would be said."""
     questions = []
     for truth in volume.truths:
         for form in SEALED:
             asked = form.format(a=truth.attribute, s=truth.subject)
             questions.append(Question(asked[:1].upper() + asked[1:] + PROMPT_END, (truth.value,)))
-    found = liked(model.decoder, questions, model.tokenize)
+    found = likelihoods(model.decoder, questions, model.tokenize)
     return sum(one.greedy for (one,) in found) / len(found)
 
 

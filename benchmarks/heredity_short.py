@@ -26,7 +26,7 @@ from germline.checkout import weights
 from germline.forge.machine import arithmetic, machine
 from germline.lineage import Lineage
 from germline.records import Event
-from germline.speaker import candidate
+from germline.speaker import examinee
 from germline.store.home import Home
 
 
@@ -68,7 +68,7 @@ def _grown(root: Path, folder: Path, number: int, seed: int, settings: tuple[str
     lineage = Lineage.open(home)
     on, _ = arithmetic(plan.training, machine("cpu"))
     meant = lineage.resolve(f"g{number}")
-    model = candidate(lineage, meant, weights(lineage, meant), on)
+    model = examinee(lineage, meant, weights(lineage, meant), on)
     return [said(model, volume) for volume in volumes]
 
 

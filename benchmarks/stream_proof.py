@@ -80,7 +80,7 @@ def measure(root: Path) -> dict[str, Any]:
     run = timed("read, clean, split", lambda: runs.begin(lineage, plan, lambda event: None, restart=False))
     train, heldout = Rows(run.delta.train), Rows(run.delta.heldout)
     facts = timed("facts", lambda: find_facts(train))
-    exam = timed("exam", lambda: examination.fixed(
+    exam = timed("exam", lambda: examination.write_exam(
         run.directory / EXAM, plan.exams, home.root, train, heldout, facts, [], lambda event: None, laws=()
     ))  # fmt: skip
     batches = timed("tokens, order, rows", lambda: batches_of(

@@ -35,7 +35,7 @@ from germline.evals.score import speak
 from germline.evals.style import judge_answers, voice
 from germline.forge.machine import arithmetic, machine
 from germline.settings import Exams, Plan
-from germline.speaker import candidate
+from germline.speaker import examinee
 
 VOLUMES = 10
 STRANGE = (0.0, 0.2, 0.4, 0.6, 1.0)
@@ -115,7 +115,7 @@ def founders_answers() -> list[str]:
         os.environ["GERMLINE_CONFIG"] = str(Path(folder, "config"))
         lineage = founding.found(Path(folder, "home"), "demo", name="voice", on_event=lambda event: None)
         on, _ = arithmetic(Plan().training, machine("cpu"))
-        model = candidate(lineage, lineage.head, weights(lineage, lineage.head), on)
+        model = examinee(lineage, lineage.head, weights(lineage, lineage.head), on)
         prompts = [probe + PROMPT_END for probe in PROBES]
         limit = Exams().answer_tokens
         said = speak(model.decoder, prompts, model.tokenize, model.detokenize, limit=limit, end=model.end)

@@ -127,12 +127,11 @@ class Lineage:
 
     def speaker(self, name: str = "HEAD") -> Speaker:
         """A generation that can be spoken to; its weights are checked, and loaded here and now."""
-        from germline.forge.machine import arithmetic, machine
-        from germline.settings import Training
+        from germline.forge.machine import usual_arithmetic
         from germline.speaker import Speaker
 
         now = reading.Lineage.open(self._home)
-        return Speaker.of(now, now.resolve(name), arithmetic(Training(), machine())[0])
+        return Speaker.of(now, now.resolve(name), usual_arithmetic())
 
     def facts(self, name: str) -> tuple[Fact, ...]:
         """What a generation was taught, as far as rules found it; nothing where it is the founder."""
@@ -143,7 +142,7 @@ class Lineage:
         """Every byte hashed again, every signature checked: `report.problems` is empty where all is whole."""
         from germline.store.verify import verify
 
-        return verify(self._home, lambda path, length: None)
+        return verify(self._home)
 
     def _promoted(self, kind: str, digest: str) -> None:
         if kind == "promoted":

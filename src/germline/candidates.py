@@ -28,7 +28,7 @@ from germline.model import weights as model_weights
 from germline.model.adapter import mean as average
 from germline.records import Event, Fact, OnEvent, Row, Trained
 from germline.run import Run
-from germline.speaker import candidate
+from germline.speaker import examinee
 from germline.store import disk
 
 MEAN = "mean.safetensors"
@@ -61,7 +61,7 @@ def learn(
     train: Iterable[Row],
     facts: Sequence[Fact],
     texts: Ids,
-    papers: Sequence[Exam],
+    line_exams: Sequence[Exam],
     fit: Fit,
     on_event: OnEvent,
     meter: Meter,
@@ -71,7 +71,7 @@ def learn(
     there are several and no such question."""
     training = run.plan.training
     several = training.candidates > 1
-    if several and not papers[-1].selection:
+    if several and not line_exams[-1].selection:
         one = "--set training.candidates=1" + " --set training.merge_candidates=false" * training.merge_candidates
         raise PlanError("no fact was found in this delta by which candidates could be told apart",
                         hint=f"germline evolve --restart {one}")  # fmt: skip
@@ -80,7 +80,7 @@ def learn(
 
     def ask(lesson: Lesson, name: str) -> None:
         lessons.append(lesson)
-        scores.append(_selected(lineage, run, lesson.trained, papers, lesson.fit))
+        scores.append(_selected(lineage, run, lesson.trained, line_exams, lesson.fit))
         text = f"{name} has {scores[-1].right} of {scores[-1].items} selection questions right"
         on_event(Event(kind="note", text=text))
 
@@ -147,13 +147,13 @@ def _rank(score: Score) -> tuple[int, float]:
     return score.right, -score.bits_per_byte if math.isfinite(score.bits_per_byte) else -math.inf
 
 
-def _selected(lineage: Lineage, run: Run, trained: Trained, papers: Sequence[Exam], fit: Fit) -> Score:
+def _selected(lineage: Lineage, run: Run, trained: Trained, line_exams: Sequence[Exam], fit: Fit) -> Score:
     staged = disk.temporary_path(run.directory)
     with disk.new_file(staged) as file:
         scale = lora(run.plan, trained, 1.0).scale
         model_weights.merge_file(weights(lineage, run.parent), trained.adapter, scale, file)
-    asked = [item for paper in papers for item in paper.selection]
+    asked = [item for exam in line_exams for item in exam.selection]
     try:
-        return suite.choose(candidate(lineage, run.parent, staged, fit.on), asked)
+        return suite.choose(examinee(lineage, run.parent, staged, fit.on), asked)
     finally:
         disk.remove(staged)

@@ -1,14 +1,20 @@
-"""The merged weights of a generation: checked by hash, or merged again where the cache has lost them."""
+"""The merged weights of a generation: checked by hash, or merged again where the cache has lost them.
+
+Beside them what its line shares with the founder: shape and tokenizer.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from germline.errors import StoreDamaged
-from germline.lineage import ADAPTER, ADAPTER_CONFIG, Generation, Lineage
+from germline.lineage import ADAPTER, ADAPTER_CONFIG, CONFIG, TOKENIZER, Generation, Lineage
 from germline.model.adapter import LoraConfig
+from germline.model.families import end_id, read_config
+from germline.model.shape import DecoderConfig
 from germline.model.weights import merge_file
 from germline.store import disk, objects
+from germline.tokenizer.text import Tokenizer
 
 
 def weights(lineage: Lineage, generation: Generation) -> Path:
@@ -18,6 +24,17 @@ def weights(lineage: Lineage, generation: Generation) -> Path:
     parent's and the adapter, byte for byte, and anything else than the recorded hash is StoreDamaged.
     """
     return lineage.weights_at_hand(generation) or _rebuild(lineage, generation)
+
+
+def shape_of(lineage: Lineage, generation: Generation) -> DecoderConfig:
+    """The shape that a whole line shares: its founder's."""
+    return read_config(lineage.json(lineage.founder_of(generation), CONFIG))
+
+
+def tokenizer_of(lineage: Lineage, generation: Generation) -> Tokenizer:
+    """The tokenizer that a whole line shares: its founder's."""
+    founder = lineage.founder_of(generation)
+    return Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=end_id(lineage.json(founder, CONFIG)))
 
 
 def scale_of(lineage: Lineage, generation: Generation) -> float:

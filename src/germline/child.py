@@ -46,11 +46,11 @@ class Child:
     verdict: Verdict
 
 
-def grown(
+def grow(
     lineage: Lineage,
     run: Run,
     trained: Trained,
-    papers: list[Exam],
+    line_exams: list[Exam],
     parent_card: Scorecard,
     on: Arithmetic,
     on_event: OnEvent,
@@ -60,16 +60,16 @@ def grown(
     Each scale is another look at the same exam. The looks hang together; still, what the gate
     promises of one look is not promised of the best of several.
     """
-    merged = functools.partial(_merged, lineage, run, trained, papers, parent_card, on, on_event)
-    shares = scales(run.plan, trained, first=not examination.children(lineage, run.parent))
-    chosen, *others = tried(shares, merged, on_event)
+    merged = functools.partial(_merged, lineage, run, trained, line_exams, parent_card, on, on_event)
+    shares = scales(run.plan, trained, first=not lineage.trained_line(run.parent))
+    chosen, *others = try_scales(shares, merged, on_event)
     for child in others:
         if child.weights.digest not in (chosen.weights.digest, run.parent.manifest.weights.digest):
             disk.remove(objects.place(lineage.home.cache, child.weights.digest))
     return chosen
 
 
-def tried(shares: Iterable[float], merged: Callable[[float], Child], on_event: OnEvent) -> list[Child]:
+def try_scales(shares: Iterable[float], merged: Callable[[float], Child], on_event: OnEvent) -> list[Child]:
     """The children at these shares of the update, until one was promoted; the chosen one first. Where one failed as no
     smaller dose can mend, no smaller one is made."""
     found: list[Child] = []
@@ -93,7 +93,7 @@ def _merged(
     lineage: Lineage,
     run: Run,
     trained: Trained,
-    papers: list[Exam],
+    line_exams: list[Exam],
     parent_card: Scorecard,
     on: Arithmetic,
     on_event: OnEvent,
@@ -106,8 +106,8 @@ def _merged(
         model_weights.merge_file(parent, trained.adapter, lora(run.plan, trained, scale).scale, file)
     child = objects.put_in_cache(lineage.home, staged)
     total, tensors = movement(founder, parent, objects.place(lineage.home.cache, child.digest))
-    card = examination.child_card(lineage, run.parent, child, papers, run.plan.exams, on, on_event)
-    ancestors = examination.children(lineage, run.parent)
+    card = examination.child_card(lineage, run.parent, child, line_exams, run.plan.exams, on, on_event)
+    ancestors = lineage.trained_line(run.parent)
     verdict = judge(
         parent_card, card, run.plan.gate, weight_change=total.parent,
         ancestors=[ancestor.name for ancestor in ancestors], line=[*map(lineage.scorecard, ancestors)],
@@ -143,4 +143,4 @@ def whole(trained: Trained) -> tuple[str, ...]:
 
 def keyframe(lineage: Lineage, run: Run) -> bool:
     """Whether this child's merged weights are kept as an object."""
-    return (len(examination.children(lineage, run.parent)) + 1) % KEYFRAME_EVERY == 0
+    return (len(lineage.trained_line(run.parent)) + 1) % KEYFRAME_EVERY == 0

@@ -12,9 +12,9 @@ lost to somebody else (`benchmarks/company.md`)."""
 CHOSEN = frozenset({"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"})
 """Names by which an owner says how threads wait: then nothing is said here."""
 ALONE = 0.5
-"""So many cores that others keep busy are nobody."""
+"""Others who keep fewer cores than this busy count as nobody."""
 MOMENT = 0.25
-"""Seconds for which they are looked at."""
+"""Seconds over which the load is measured."""
 
 
 def make_room() -> str:

@@ -95,7 +95,7 @@ def _learned(lineage: Lineage, head: Generation) -> Digests:
     """Content of every row that HEAD or an ancestor of it was given, held out or not."""
     return Digests(
         row.content_digest
-        for generation in lineage.ancestry(head)[1:]
+        for generation in lineage.trained_line(head)
         for name in (TRAIN, HELDOUT)
         for row in lineage.rows(generation, name)
     )

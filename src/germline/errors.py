@@ -3,8 +3,10 @@
 GermlineError            exit  1
 ├── PlanError                  2   a plan, a setting or a command line that cannot be followed
 ├── DataError                  1   a corpus that cannot be read or holds nothing
+│   └── NothingNew             1   sources that hold no row that is new
 ├── ModelError                 1   a model directory, GGUF or adapter that cannot be used
 ├── TrainingError              1   training that went wrong (a loss that is not finite)
+├── NotHeld                    1   a generation that this archive leaves out
 ├── StoreDamaged               4   bytes in the lineage that are not what their hash says
 ├── DoesNotFit                 5   a run this machine has not the memory or the disk for
 ├── NoLineage                 10   there is no lineage here
@@ -90,7 +92,7 @@ class BudgetSpent(Interrupted):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'recall'?` when one of `known` is close to `word`, else the whole list."""
+    """A hint: `did you mean 'recall'?` where one of `known` is close to `word`, else `known: ` and all of them."""
     choices = sorted(known)
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(choices)}"

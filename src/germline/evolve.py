@@ -14,7 +14,8 @@ from germline import run as runs
 from germline.anchoring import Ids
 from germline.budget import Meter, metered
 from germline.candidates import Lesson, learn
-from germline.child import Child, grown, keyframe, lora
+from germline.checkout import shape_of
+from germline.child import Child, grow, keyframe, lora
 from germline.corpus.facts import facts as find_facts
 from germline.corpus.split import Rows
 from germline.evals import exams
@@ -27,7 +28,6 @@ from germline.lineage import (
     ADAPTER,
     ADAPTER_CONFIG,
     ANCHOR,
-    CONFIG,
     EXAM,
     FACTS,
     HELDOUT,
@@ -41,7 +41,6 @@ from germline.lineage import (
     Lineage,
 )  # fmt: skip
 from germline.marks import Scorecard, Verdict
-from germline.model.families import read_config
 from germline.records import Digest, Event, Fact, OnEvent, Spent, Trained, canonical_json, finite, plain  # fmt: skip
 from germline.run import Run
 from germline.settings import Plan
@@ -79,11 +78,11 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
 
         train, heldout = Rows(run.delta.train), Rows(run.delta.heldout)
         facts = find_facts(train)
-        changed = revisions.changed(lineage, examination.children(lineage, run.parent), facts)
+        changed = revisions.changed(lineage, lineage.trained_line(run.parent), facts)
         revisions.tell(changed, run.plan, on_event)
         revised = {fact.unit: (old.value,) for fact, old, _ in changed} if run.plan.data.revise else {}
         inherited = examination.inherited(lineage, run.parent, revising=revisions.revising(run.plan, facts))
-        exam = examination.fixed(
+        exam = examination.write_exam(
             run.directory / EXAM,
             plan.exams,
             home.root,
@@ -97,16 +96,16 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
             revised=revised,
         )
         runs.refuse_a_repeat(lineage, run, exam.digest)
-        papers = [*inherited, exam]
-        parent_card = examination.parent_card(lineage, run.parent, papers, plan.exams, fit.on, on_event)
+        line_exams = [*inherited, exam]
+        parent_card = examination.parent_card(lineage, run.parent, line_exams, plan.exams, fit.on, on_event)
 
         asked = time.monotonic()
         texts = anchoring.texts(lineage, run, fit.on, on_event)
         speaking = time.monotonic() - asked
-        lesson = learn(lineage, run, train, facts, texts, papers, fit, on_event, meter)
+        lesson = learn(lineage, run, train, facts, texts, line_exams, fit, on_event, meter)
         trained, fit = lesson.trained, lesson.fit
 
-        child = grown(lineage, run, trained, papers, parent_card, fit.on, on_event)
+        child = grow(lineage, run, trained, line_exams, parent_card, fit.on, on_event)
         spent = _spent(run, lesson, fit, meter, seconds=time.monotonic() - began, speaking=speaking)
         manifest = _store(lineage, run, exam, facts, texts, trained, child)
         kind = _record(home, run, manifest, child, parent_card, lesson, facts, spent)
@@ -121,7 +120,7 @@ def _fit(lineage: Lineage, run: Run) -> Fit:
     """What this machine holds of the plan; a resumed run keeps what it began with."""
     plan = run.plan
     return runs.load_fit(run) or forge_fit.fit(
-        read_config(lineage.json(lineage.founder_of(run.parent), CONFIG)), plan.training,
+        shape_of(lineage, run.parent), plan.training,
         row_tokens=plan.curriculum.row_tokens, batch_tokens=plan.curriculum.batch_tokens,
         here=machine(plan.training.device), memory_gb=plan.budget.memory_gb,
     )  # fmt: skip
@@ -144,7 +143,7 @@ def _spent(run: Run, lesson: Lesson, fit: Fit, meter: Meter, *, seconds: float, 
     )
 
 
-def made(
+def trained_files(
     lineage: Lineage,
     run: Run,
     facts: Sequence[Fact],
@@ -156,10 +155,10 @@ def made(
     """Those of a child's files that its run made; the others were given. `keep` takes bytes, or a file of them."""
     training = plain(trained)
     del training["adapter"]
-    shape = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
+    update = lora(run.plan, trained, merge_scale)
     return {
         ADAPTER: keep(trained.adapter),
-        ADAPTER_CONFIG: keep(canonical_json(lora(run.plan, trained, merge_scale).of(shape).peft())),
+        ADAPTER_CONFIG: keep(canonical_json(update.of(shape_of(lineage, run.parent)).peft())),
         FACTS: keep(canonical_json(list(facts))),
         TRAINING: keep(canonical_json(training)),
     }
@@ -174,7 +173,7 @@ def _store(
 ) -> Manifest:
     """Put all that the child is made of into the store. It is not in the lineage before the ledger names it."""
     home = lineage.home
-    files = made(lineage, run, facts, trained, child.merge_scale, keep=lambda data: _put(home, data)) | {
+    files = trained_files(lineage, run, facts, trained, child.merge_scale, keep=lambda data: _put(home, data)) | {
         TRAIN: objects.put_file(home, run.delta.train),
         HELDOUT: objects.put_file(home, run.delta.heldout),
         EXAM: objects.put(home, exams.to_bytes(exam)),

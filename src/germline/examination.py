@@ -19,7 +19,7 @@ from germline.lineage import EXAM, PLAN, SCORECARD, TRAIN, Generation, Lineage
 from germline.marks import Marks, Score, Scorecard
 from germline.records import Digest, Event, Fact, OnEvent, Row
 from germline.settings import Exams, Plan, parse_plan
-from germline.speaker import candidate
+from germline.speaker import examinee
 from germline.store import disk, objects
 from germline.store.entry import Entry
 from germline.store.objects import FileRef
@@ -29,23 +29,18 @@ NAMED = 3
 """Questions that rows hold which are named; what is more is counted."""
 
 
-def children(lineage: Lineage, generation: Generation) -> list[Generation]:
-    """`generation` and its ancestors as far as they learned something and left an exam: all but the founder."""
-    return lineage.ancestry(generation)[1:]
-
-
 def inherited(
     lineage: Lineage, generation: Generation, at: Entry | None = None, *, revising: Sequence[Fact] = ()
 ) -> list[Exam]:
     """The exams of `generation` and its ancestors, the oldest first, under the laws in force now or when `at` was
     written: what the owner repealed or put otherwise is asked no more, nor is what a younger one of them revised, or
     a delta whose facts are `revising`."""
-    laws, line = sources.laws(lineage, at), children(lineage, generation)
-    papers = [exams.from_bytes(lineage.read(child, EXAM)).under(laws) for child in line]
+    laws, line = sources.laws(lineage, at), lineage.trained_line(generation)
+    line_exams = [exams.from_bytes(lineage.read(child, EXAM)).under(laws) for child in line]
     gone = revisions.replaced(lineage, line, revising)
     return [
-        paper.without({fact.unit for fact in stale}, set(_prompts(lineage, child, stale))) if stale else paper
-        for child, paper in zip(line, papers, strict=True)
+        exam.without({fact.unit for fact in stale}, set(_prompts(lineage, child, stale))) if stale else exam
+        for child, exam in zip(line, line_exams, strict=True)
         for stale in [gone[child.digest]]
     ]
 
@@ -59,11 +54,11 @@ def _prompts(lineage: Lineage, generation: Generation, facts: Sequence[Fact]) ->
 
 def learned(lineage: Lineage, generation: Generation) -> Iterator[Row]:
     """The rows that `generation` and its ancestors were trained on, one at a time."""
-    for child in children(lineage, generation):
+    for child in lineage.trained_line(generation):
         yield from lineage.rows(child, TRAIN)
 
 
-def fixed(
+def write_exam(
     kept: Path,
     settings: Exams,
     root: Path,
@@ -90,7 +85,7 @@ def fixed(
         cards=sources.cards(settings, root), inherited=inherited, prompt_end=PROMPT_END,
         replayed=replayed, revised=revised,
     )  # fmt: skip
-    asking = next((paper.voice.probes for paper in inherited if paper.voice), None)
+    asking = next((older.voice.probes for older in inherited if older.voice), None)
     if settings.probes and asking not in (None, sources.probes(settings, root)):
         text = "exams.probes is other than when this line's voice was taken: it is still asked by the probes of then"
         on_event(Event(kind="note", text=text))
@@ -117,24 +112,24 @@ def fixed(
     return exam
 
 
-def held_by(papers: Sequence[Exam], train: Iterable[Row]) -> list[str]:
-    """What of `papers`, of which the last is the delta's own, the delta's rows hold word for word.
+def held_by(line_exams: Sequence[Exam], train: Iterable[Row]) -> list[str]:
+    """What of `line_exams`, of which the last is the delta's own, the delta's rows hold word for word.
 
     Cards and tone probes are their owner's choice, and an older exam stays as it was: nothing of it is left out. What
     the delta's own exam asks as unseen was (`exams.write`)."""
-    asked = [(f"tone probe {probe!r}", probe) for paper in papers if paper.voice for probe in paper.voice.probes]
-    for paper in papers:
-        asked += [(f"law card {card.id}", card.prompt) for card in paper.laws]
-        asked += [(f"challenge card {card.id}", card.prompt) for card in paper.cards]
-    for paper in papers[:-1]:
-        asked += [(f"older question {item.prompt.strip()!r}", text) for item, text in exams.unseen(paper)]
+    asked = [(f"tone probe {probe!r}", probe) for exam in line_exams if exam.voice for probe in exam.voice.probes]
+    for exam in line_exams:
+        asked += [(f"law card {card.id}", card.prompt) for card in exam.laws]
+        asked += [(f"challenge card {card.id}", card.prompt) for card in exam.cards]
+    for exam in line_exams[:-1]:
+        asked += [(f"older question {item.prompt.strip()!r}", text) for item, text in exams.unseen(exam)]
     return [asked[place][0] for place in sorted(contaminated([text for _, text in asked], train))]
 
 
 def parent_card(
     lineage: Lineage,
     parent: Generation,
-    papers: Sequence[Exam],
+    line_exams: Sequence[Exam],
     settings: Exams,
     on: Arithmetic,
     on_event: OnEvent,
@@ -144,17 +139,17 @@ def parent_card(
     known: dict[Digest, Marks] = {}
     if SCORECARD in parent.birth.files:
         recorded = lineage.scorecard(parent).marks
-        for paper in papers:
-            laws = {card.id for card in paper.laws}
-            was = recorded.get(paper.digest)
-            if was and laws <= was.laws.keys() and _answers(was, paper):
-                known[paper.digest] = replace(was, laws={law: held for law, held in was.laws.items() if law in laws})
+        for exam in line_exams:
+            laws = {card.id for card in exam.laws}
+            was = recorded.get(exam.digest)
+            if was and laws <= was.laws.keys() and _answers(was, exam):
+                known[exam.digest] = replace(was, laws={law: held for law, held in was.laws.items() if law in laws})
     on_event(Event(kind="stage", text=f"{parent.name} sits the exam on what it has not learned"))
-    unknown = [paper for paper in papers if paper.digest not in known]
+    unknown = [exam for exam in line_exams if exam.digest not in known]
     path = weights(lineage, parent)
-    marks = known | _sit(lineage, parent, path, unknown, settings, on, lambda event: None, voice=_voice(papers))
+    marks = known | _sit(lineage, parent, path, unknown, settings, on, lambda event: None, voice=_voice(line_exams))
     return Scorecard(
-        weights=parent.manifest.weights.digest, marks={paper.digest: marks[paper.digest] for paper in papers}
+        weights=parent.manifest.weights.digest, marks={exam.digest: marks[exam.digest] for exam in line_exams}
     )
 
 
@@ -170,38 +165,37 @@ def child_card(
     lineage: Lineage,
     parent: Generation,
     child: FileRef,
-    papers: Sequence[Exam],
+    line_exams: Sequence[Exam],
     settings: Exams,
     on: Arithmetic,
     on_event: OnEvent,
 ) -> Scorecard:
-    """The marks of a child of `parent` on all papers, sat by its merged weights as they lie on disk."""
+    """The marks of a child of `parent` on all exams of its line, sat by its merged weights as they lie on disk."""
     path = objects.place(lineage.home.cache, child.digest)
-    return Scorecard(
-        weights=child.digest, marks=_sit(lineage, parent, path, papers, settings, on, on_event, voice=_voice(papers))
-    )
+    marks = _sit(lineage, parent, path, line_exams, settings, on, on_event, voice=_voice(line_exams))
+    return Scorecard(weights=child.digest, marks=marks)
 
 
 def examine(lineage: Lineage, generation: Generation, on_event: OnEvent) -> Scorecard:
     """Sit all exams of a generation's line again, now. The founder, who has none, sits those of HEAD's line."""
-    papers, plan = _line(lineage, generation)
+    line_exams, plan = _line(lineage, generation)
     marks: dict[Digest, Marks] = {}
-    if papers:
+    if line_exams:
         on, _ = arithmetic(plan.training, machine(plan.training.device))
-        path, voice = weights(lineage, generation), _voice(papers)
-        marks = _sit(lineage, generation, path, papers, plan.exams, on, on_event, voice=voice)
+        path, voice = weights(lineage, generation), _voice(line_exams)
+        marks = _sit(lineage, generation, path, line_exams, plan.exams, on, on_event, voice=voice)
     return Scorecard(weights=generation.manifest.weights.digest, marks=marks)
 
 
-def unsealed(lineage: Lineage, generation: Generation, on_event: OnEvent) -> dict[Digest, Score]:
+def sit_sealed(lineage: Lineage, generation: Generation, on_event: OnEvent) -> dict[Digest, Score]:
     """What a generation makes of the sealed questions of the exams that `examine` has it sit, where they have any."""
-    papers, plan = _line(lineage, generation)
-    papers = [paper for paper in papers if paper.sealed]
+    line_exams, plan = _line(lineage, generation)
+    line_exams = [exam for exam in line_exams if exam.sealed]
     scores: dict[Digest, Score] = {}
-    if papers:
+    if line_exams:
         on, _ = arithmetic(plan.training, machine(plan.training.device))
-        speaker = candidate(lineage, generation, weights(lineage, generation), on)
-    for exam in _told(papers, on_event):
+        speaker = examinee(lineage, generation, weights(lineage, generation), on)
+    for exam in _told(line_exams, on_event):
         scores[exam.digest] = suite.choose(speaker, exam.sealed)
     return scores
 
@@ -209,15 +203,15 @@ def unsealed(lineage: Lineage, generation: Generation, on_event: OnEvent) -> dic
 def _line(lineage: Lineage, generation: Generation) -> tuple[list[Exam], Plan]:
     """The exams of a generation's line, and the plan that they are sat by."""
     line = lineage.head if generation.manifest.parent is None else generation
-    papers = inherited(lineage, line, line.birth)
-    return papers, parse_plan(lineage.json(line, PLAN), source=f"{line.name} plan.json") if papers else Plan()
+    line_exams = inherited(lineage, line, line.birth)
+    return line_exams, parse_plan(lineage.json(line, PLAN), source=f"{line.name} plan.json") if line_exams else Plan()
 
 
-def _told(papers: Sequence[Exam], on_event: OnEvent) -> Iterator[Exam]:
+def _told(line_exams: Sequence[Exam], on_event: OnEvent) -> Iterator[Exam]:
     """Each exam, once it is told that it is sat."""
-    for number, exam in enumerate(papers):
-        text = f"sitting exam {number + 1} of {len(papers)}"
-        on_event(Event(kind="exam", text=text, data={"done": number, "total": len(papers)}))
+    for number, exam in enumerate(line_exams):
+        text = f"sitting exam {number + 1} of {len(line_exams)}"
+        on_event(Event(kind="exam", text=text, data={"done": number, "total": len(line_exams)}))
         yield exam
 
 
@@ -225,16 +219,16 @@ def _sit(
     lineage: Lineage,
     generation: Generation,
     path: Path,
-    papers: Sequence[Exam],
+    line_exams: Sequence[Exam],
     settings: Exams,
     on: Arithmetic,
     on_event: OnEvent,
     *,
     voice: Voice | None,
 ) -> dict[Digest, Marks]:
-    speaker = candidate(lineage, generation, path, on)
+    speaker = examinee(lineage, generation, path, on)
     marks: dict[Digest, Marks] = {}
-    for exam in _told(papers, on_event):
+    for exam in _told(line_exams, on_event):
         marks[exam.digest] = suite.sit(
             speaker, exam, answer_tokens=settings.answer_tokens, prompt_end=PROMPT_END, samples=settings.samples,
             voice=voice,
@@ -242,6 +236,6 @@ def _sit(
     return marks
 
 
-def _voice(papers: Sequence[Exam]) -> Voice | None:
+def _voice(line_exams: Sequence[Exam]) -> Voice | None:
     """The line's: the first that one of its exams has."""
-    return next((paper.voice for paper in papers if paper.voice), None)
+    return next((exam.voice for exam in line_exams if exam.voice), None)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import psutil
 
@@ -25,7 +25,7 @@ from germline.export import adapter, gguf_file, huggingface
 from germline.export.card import Ancestor, Base, base_of, card, modelfile
 from germline.export.consumers import Consumer, Germline, LlamaCpp, Transformers
 from germline.export.gguf_shape import ARCHITECTURES, context
-from germline.export.gguf_types import known
+from germline.export.gguf_types import require_known
 from germline.export.parity import Parity, compare
 from germline.export.source import Source
 from germline.lineage import ADAPTER, CONFIG, ORIGIN, TOKENIZER, TRAIN, WEIGHTS, Generation, Lineage
@@ -65,7 +65,6 @@ def export(
     *,
     quantization: str = "q8_0",
     checked: bool = True,
-    compared: Callable[..., Parity] = compare,
 ) -> Exported:
     """Write `generation` as `kind` into `directory`, which must not be there or be empty.
 
@@ -73,7 +72,7 @@ def export(
     nobody opens it, and it says so itself. ModelError for what the format cannot hold, PlanError for a quantization
     that is none and for a program that is not installed, DoesNotFit where the disk is too small.
     """
-    quantization = known(quantization)
+    require_known(quantization)
     lineage.home.require_outside(directory)
     disk.require_free(directory)
     source = source_of(lineage, generation)
@@ -82,20 +81,20 @@ def export(
     staged = disk.temporary_path(directory.absolute().parent)
     disk.make_directory(staged)
     try:
-        parity, file, notes = _written(
-            lineage, generation, source, kind, quantization, staged, checked, compared, on_event
-        )
+        written = _WRITERS[kind](lineage, generation, source, quantization, staged)
+        parity = _compared(written, source, on_event) if checked else None
+        _tell(lineage, generation, source, staged, parity)
         if parity and parity.failed:
             problem = f"{parity.consumer} does not answer as germline does: {'; '.join(parity.failed)}"
             raise Mismatch(problem, hint="nothing was written; please report it, with the model's config.json")
-        made = hash_file(staged / file)
+        made = hash_file(staged / written.file)
         disk.publish_directory(staged, directory.absolute())
     except BaseException:
         with suppress(GermlineError, ValueError):
             disk.remove_tree(staged, staged)
         raise
-    return Exported(directory=directory, file=directory / file, digest=made.digest, size=made.size, parity=parity,
-                    notes=tuple(notes))  # fmt: skip
+    return Exported(directory=directory, file=directory / written.file, digest=made.digest, size=made.size,
+                    parity=parity, notes=tuple(written.notes))  # fmt: skip
 
 
 def source_of(lineage: Lineage, generation: Generation) -> Source:
@@ -111,7 +110,7 @@ def source_of(lineage: Lineage, generation: Generation) -> Source:
     }  # fmt: skip
     if based_on := base.name if generation.digest != founder.digest else base.hub:  # no founder is based on itself
         about["base"] = based_on
-    for ancestor in lineage.ancestry(generation)[1:]:
+    for ancestor in lineage.trained_line(generation):
         if TRAIN in ancestor.manifest.files:
             about[f"data_{ancestor.name}"] = ancestor.manifest.files[TRAIN].digest
     return Source(
@@ -120,32 +119,25 @@ def source_of(lineage: Lineage, generation: Generation) -> Source:
     )  # fmt: skip
 
 
-def _written(
-    lineage: Lineage,
-    generation: Generation,
-    source: Source,
-    kind: Kind,
-    quantization: str,
-    staged: Path,
-    checked: bool,
-    compared: Callable[..., Parity],
-    on_event: OnEvent,
-) -> tuple[Parity | None, str, list[str]]:
-    """The whole directory, in `staged`: what the comparison found, the main file's name, and notes for its reader."""
-    file, notes, consumer = _WRITERS[kind](lineage, generation, source, quantization, staged)
-    form = quantization if kind in ("gguf", "ollama") else kind
-    parity = None
-    if checked:
-        with consumer() as theirs:
-            longest = min(PARITY_CONTEXT, _context(source)) if kind in ("gguf", "ollama") else PARITY_CONTEXT
-            parity = compared(Germline(source), theirs, form, normalized=bool(notes), context=longest,
-                              on_event=on_event)  # fmt: skip
-    _tell(lineage, generation, source, staged, parity)
-    return parity, file, notes
+class Made(NamedTuple):
+    """What a writer made in its directory, and what it takes to compare it."""
+
+    file: str
+    """The one that matters."""
+    notes: list[str]
+    """For its reader."""
+    opened: Callable[[], AbstractContextManager[Consumer]]
+    """How the program that it is for opens it."""
+    form: str
+    """What it is compared as (`parity.compare`)."""
+    context: int = PARITY_CONTEXT
+    """Tokens that the program is opened with."""
 
 
-Made = tuple[str, list[str], Callable[[], AbstractContextManager[Consumer]]]
-"""The main file's name, notes, and how the program that it is for opens it."""
+def _compared(made: Made, source: Source, on_event: OnEvent) -> Parity:
+    with made.opened() as theirs:
+        return compare(Germline(source), theirs, made.form, normalized=bool(made.notes), context=made.context,
+                       on_event=on_event)  # fmt: skip
 
 
 def _gguf(lineage: Lineage, generation: Generation, source: Source, quantization: str, staged: Path) -> Made:
@@ -153,19 +145,19 @@ def _gguf(lineage: Lineage, generation: Generation, source: Source, quantization
     with disk.new_file(staged / name) as file:
         notes = gguf_file.write(source, file, quantization)
     longest = min(PARITY_CONTEXT, _context(source))
-    return name, notes, lambda: LlamaCpp(staged / name, longest, source.end)
+    return Made(name, notes, lambda: LlamaCpp(staged / name, longest, source.end), quantization, longest)
 
 
 def _ollama(lineage: Lineage, generation: Generation, source: Source, quantization: str, staged: Path) -> Made:
-    name, notes, opened = _gguf(lineage, generation, source, quantization, staged)
-    text = modelfile(name, _context(source), source.end_name)
+    made = _gguf(lineage, generation, source, quantization, staged)
+    text = modelfile(made.file, _context(source), source.end_name)
     disk.write_new(staged / "Modelfile", text.encode())
-    return name, notes, opened
+    return made
 
 
 def _hugging_face(lineage: Lineage, generation: Generation, source: Source, quantization: str, staged: Path) -> Made:
     huggingface.write_directory(source.config, source.tokenizer_json, source.weights, staged)
-    return WEIGHTS, [], lambda: nullcontext(Transformers(staged, source.end))
+    return Made(WEIGHTS, [], lambda: nullcontext(Transformers(staged, source.end)), "hf")
 
 
 def _adapter(lineage: Lineage, generation: Generation, source: Source, quantization: str, staged: Path) -> Made:
@@ -188,7 +180,7 @@ def _adapter(lineage: Lineage, generation: Generation, source: Source, quantizat
             with suppress(GermlineError, ValueError):
                 disk.remove_tree(beside, beside)
 
-    return "adapter_model.safetensors", [], opened
+    return Made("adapter_model.safetensors", [], opened, "adapter")
 
 
 _WRITERS: dict[Kind, Callable[[Lineage, Generation, Source, str, Path], Made]] = {

@@ -96,4 +96,4 @@ def _scratch(root: Path, texts: Sequence[Path], size: str) -> Founder:
 def _words(rows: Iterator[object]) -> Iterator[str]:
     for row in rows:
         if isinstance(row, Row):
-            yield row.text or "\n".join(turn.text for turn in row.turns)
+            yield "\n".join(row.texts)

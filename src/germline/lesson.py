@@ -6,13 +6,13 @@ import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
-from germline import anchoring, examination, revisions
+from germline import anchoring, revisions
 from germline import run as runs
 from germline.anchoring import Ids
 from germline.budget import Meter
-from germline.checkout import weights
+from germline.checkout import shape_of, tokenizer_of, weights
 from germline.child import keyframe
-from germline.curriculum.batches import Batches, laid_out
+from germline.curriculum.batches import Batches, lay_out
 from germline.curriculum.texts import Item, items
 from germline.errors import PlanError
 from germline.forge import fit as forge_fit
@@ -20,13 +20,10 @@ from germline.forge import loop, memory, resume, trainable
 from germline.forge.anchor import Anchor
 from germline.forge.fit import Fit
 from germline.forge.machine import machine, memory_bytes
-from germline.lineage import CONFIG, EXAM, TOKENIZER, TRAIN, Generation, Lineage
+from germline.lineage import EXAM, TRAIN, Generation, Lineage
 from germline.model import weights as model_weights
-from germline.model.families import read_config
 from germline.records import Cost, Event, Fact, OnEvent, Row, Trained
 from germline.run import Run
-from germline.speaker import eos
-from germline.tokenizer.text import Tokenizer
 
 
 def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence[Fact], *, row_tokens: int) -> Batches:
@@ -35,10 +32,9 @@ def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence
 
     What is trained on lies on disk; memory holds some 70 bytes for each row of the delta.
     """
-    plan, founder = run.plan.curriculum, lineage.founder_of(run.parent)
-    tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
+    plan, tokenizer = run.plan.curriculum, tokenizer_of(lineage, run.parent)
 
-    ancestors = examination.children(lineage, run.parent)
+    ancestors = lineage.trained_line(run.parent)
     known = lineage.scorecard(run.parent).marks if ancestors else {}
     gone = revisions.replaced(lineage, ancestors, revisions.revising(run.plan, facts))
 
@@ -50,10 +46,10 @@ def batches_of(lineage: Lineage, run: Run, train: Iterable[Row], facts: Sequence
         return items(kept, own, known[ancestor.manifest.files[EXAM].digest])
 
     pools = itertools.chain([items(train, facts if plan.forms else ())], map(taught, ancestors))
-    batches = laid_out(
+    batches = lay_out(
         run.directory / "batches", pools, plan.model_copy(update={"row_tokens": row_tokens}), run.plan.training.seed,
         tokenize=tokenizer.encode_batch, end=tokenizer.eos_id,
-        opening=read_config(lineage.json(founder, CONFIG)).opening,
+        opening=shape_of(lineage, run.parent).opening,
     )  # fmt: skip
     if not len(batches):
         raise PlanError(
@@ -76,7 +72,7 @@ def teach(
     tokens = batches.real_tokens + anchored
     text = f"training g{run.number}: {len(batches)} steps, {tokens:,} tokens"
     on_event(Event(kind="stage", text=text))
-    config = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
+    config = shape_of(lineage, run.parent)
     if not fit.seconds:
         predicted = batches.learned_tokens + 1.5 * anchored  # the founder's logits are a third product there
         fit = forge_fit.timed(fit, config, training, machine(training.device), tokens, predicted)
@@ -105,8 +101,7 @@ def _foreseen(lineage: Lineage, run: Run, batches: Batches, anchor: Anchor | Non
     tokens += anchor.tokens(done, len(batches)) if anchor else 0
     others = run.plan.training.candidates - run.candidate - 1
     whole = batches.real_tokens + (anchor.tokens(0, len(batches)) if anchor else 0)
-    config = read_config(lineage.json(lineage.founder_of(run.parent), CONFIG))
-    state = memory.state_bytes(config, run.plan.training)
+    state = memory.state_bytes(shape_of(lineage, run.parent), run.plan.training)
     merged = run.parent.manifest.weights.size * (len(run.plan.training.merge_scales) + keyframe(lineage, run))
     kept = run.plan.training.keep_checkpoints
     room = state * (kept + 2) * (1 + others) + merged  # each keeps its own to the end

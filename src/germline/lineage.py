@@ -101,6 +101,11 @@ class Lineage:
         """From the founder to `generation`, both included."""
         return [self.generation(digest) for digest in ledger.ancestors(self.home, generation.digest)]
 
+    def trained_line(self, generation: Generation) -> list[Generation]:
+        """`generation` and its ancestors, oldest first, without the founder: all that learned something and left an
+        exam."""
+        return self.ancestry(generation)[1:]
+
     def read(self, generation: Generation, name: str) -> bytes:
         """The bytes of one of the generation's files, re-hashed as they are read."""
         files = generation.manifest.files | generation.birth.files
@@ -144,8 +149,8 @@ class Lineage:
         """The marks that its birth recorded, in the order in which its line wrote the exams; KeyError, TypeError or
         AttributeError where they are none, or not of these exams."""
         card = scorecard_from(self.json(generation, name))
-        papers = [ancestor.manifest.files[EXAM].digest for ancestor in self.ancestry(generation)[1:]]
-        return Scorecard(weights=card.weights, marks={paper: card.marks[paper] for paper in papers})
+        exams = [ancestor.manifest.files[EXAM].digest for ancestor in self.trained_line(generation)]
+        return Scorecard(weights=card.weights, marks={exam: card.marks[exam] for exam in exams})
 
     def facts(self, generation: Generation) -> tuple[Fact, ...]:
         """What it was taught, as far as rules found it; nothing where it is the founder."""

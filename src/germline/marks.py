@@ -26,7 +26,8 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StyleMarks:
-    """How many answers to tone probes drift from the persona's own text, and how far they lie on average."""
+    """How many answers to tone probes drift from the persona's own text, and what all of them together cost
+    under a model of it."""
 
     probes: int
     drifts: int

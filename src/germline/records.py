@@ -96,6 +96,11 @@ class Row:
     """The headings that a passage begins under, a line each, and the marks of a block of code that it begins in."""
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """All its words: of a passage, or of each turn."""
+        return tuple(turn.text for turn in self.turns) if self.turns else (self.text,)
+
+    @property
     def content_digest(self) -> Digest:
         """Hash of what is learned from the row, not of where it was found."""
         if self.kind == "text":
@@ -173,7 +178,8 @@ class Trained:
     """Mean loss per learned token over the first / last tenth of the steps, nats."""
     curve: tuple[float, ...]
     parameters: tuple[dict[str, Any], ...]
-    """One row per trained group: module, count, dtype, learning rate, weight decay, changed."""
+    """One row per kind of module, trained or frozen: `group`, `tensors`, `parameters`, `dtype`, `trained`,
+    `learning_rate`, `weight_decay`, and `changed`, how many of its tensors did."""
 
 
 @dataclass(frozen=True, slots=True)

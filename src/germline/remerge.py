@@ -7,12 +7,10 @@ held against the file where there is one. Memory holds one tensor for each gener
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -25,7 +23,7 @@ from germline.model.adapter import merge
 from germline.records import Digest, Event, OnEvent
 from germline.store import objects
 from germline.store.inspection import Problem
-from germline.store.objects import FileRef
+from germline.store.objects import Tally
 
 NEAR = 4096
 """Differences that lie closer than this many bytes are told as one range."""
@@ -63,7 +61,7 @@ def remerge(lineage: Lineage, wanted: Collection[Digest], on_event: OnEvent) -> 
     tree.write(weights.header_of(shapes))
     for name, tensor in weights.read(source):
         tree.hand_down(name, tensor)
-        done = sum(node.out.size for node in watched if node.out)
+        done = sum(node.out.tally.size for node in watched if node.out)
         left = (time.monotonic() - began) * (total - done) / max(done, 1)
         data = {"done": done, "total": max(total, 1), "what": "merging", "eta_seconds": left}
         text = f"merged {done / (1 << 20):,.0f} of {total / (1 << 20):,.0f} MiB again"
@@ -93,26 +91,25 @@ class _Out:
 
     path: Path | None
     """The file that should hold it, if there is one."""
-    hashed: Any = field(default_factory=hashlib.sha256)
-    size: int = 0
+    tally: Tally = field(default_factory=Tally)
     ranges: list[tuple[int, int]] = field(default_factory=list)
     """First byte, and the one after the last."""
 
     def write(self, data: bytes | memoryview) -> None:
-        self.hashed.update(data)
+        start = self.tally.size
+        self.tally.write(data)
         if self.path is not None:
             with self.path.open("rb") as file:
-                file.seek(self.size)
+                file.seek(start)
                 theirs = np.frombuffer(file.read(len(data)), np.uint8)
             ours = np.frombuffer(data, np.uint8)
             length = min(len(ours), len(theirs))
             places = np.flatnonzero(ours[:length] != theirs[:length])
             for run in np.split(places, np.flatnonzero(np.diff(places) > NEAR) + 1):
                 if len(run):
-                    self._add(self.size + int(run[0]), self.size + int(run[-1]) + 1)
+                    self._add(start + int(run[0]), start + int(run[-1]) + 1)
             if length < len(ours):
-                self._add(self.size + length, self.size + len(ours))
-        self.size += len(data)
+                self._add(start + length, start + len(ours))
 
     def _add(self, first: int, end: int) -> None:
         if self.ranges and first - self.ranges[-1][1] <= NEAR:
@@ -144,7 +141,7 @@ class _Node:
     def problems(self, lineage: Lineage) -> Iterator[Problem]:
         assert self.out is not None
         generation, expected = self.generation, self.generation.manifest.weights
-        made = FileRef(f"sha256:{self.out.hashed.hexdigest()}", self.out.size)
+        made = self.out.tally.reference
         if made != expected:
             what = f"({generation.name}) names weights that merging from the founder does not give, but {made.digest}"
             yield Problem(path=f"generations/{generation.digest[7:]}.json", what=what)

@@ -10,7 +10,6 @@ driver of a GPU.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -32,7 +31,7 @@ from germline.records import Delta, Digest, Event, OnEvent, Trained, digest_of, 
 from germline.run import Run
 from germline.settings import parse_plan
 from germline.store import disk, objects
-from germline.store.objects import FileRef
+from germline.store.objects import FileRef, Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +90,11 @@ def _replay(lineage: Lineage, generation: Generation, fit: Fit, scratch: Path, o
     trained = (candidates.mean(run, lessons) if born == several else lessons[0]).trained
     on_event(Event(kind="stage", text=f"merging {generation.name} and comparing"))
     share = float(generation.birth.body.get("merge_scale", 1.0))
-    files = generation.manifest.files | evolve.made(lineage, run, facts, trained, share, keep=_reference)
-    sink = _Hash()
+    files = generation.manifest.files | evolve.trained_files(lineage, run, facts, trained, share, keep=_reference)
+    tally = Tally()
     scale = lora(run.plan, trained, share).scale
-    model_weights.merge_file(weights(lineage, run.parent), trained.adapter, scale, sink)  # type: ignore[arg-type]
-    merged = FileRef(f"sha256:{sink.hashed.hexdigest()}", sink.size)
+    model_weights.merge_file(weights(lineage, run.parent), trained.adapter, scale, tally)
+    merged = tally.reference
     if WEIGHTS in files:
         files[WEIGHTS] = merged
     found = replace(generation.manifest, files=files, weights=merged)
@@ -137,22 +136,10 @@ def _differences(
             if then.shape != here.shape or not torch.equal(then, here):
                 yield f"the adapter, at {name}"
         yield "the adapter's bytes"
-    yield from (f"{name}" for name in files if files[name] != born.files[name])
+    yield from (name for name in files if files[name] != born.files[name])
     if merged != born.weights:
         yield "the merged weights"
 
 
 def _reference(data: bytes | Path) -> FileRef:
     return FileRef(digest_of(data), len(data)) if isinstance(data, bytes) else objects.hash_file(data)
-
-
-class _Hash:
-    """A file of which only the hash and the size are kept."""
-
-    def __init__(self) -> None:
-        self.hashed, self.size = hashlib.sha256(), 0
-
-    def write(self, data: bytes | memoryview) -> int:
-        self.hashed.update(data)
-        self.size += len(data)
-        return len(data)

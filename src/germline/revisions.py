@@ -46,7 +46,7 @@ def tells(row: Row, facts: Sequence[Fact]) -> bool:
     states it in a way that only the rules read: in a table with units, in markup, under a heading."""
     if not facts:  # as nearly always, and a corpus may have a gigabyte
         return False
-    text = " ".join(" ".join([row.text, *(turn.text for turn in row.turns)]).casefold().split())
+    text = " ".join(" ".join(row.texts).casefold().split())
     if any(_names(text, fact.subject.removeprefix("the ")) and _names(text, fact.value) for fact in facts):
         return True
     stated = {(_name(fact), _value(fact)) for fact in stated_in([row])}

@@ -70,13 +70,9 @@ class Run:
 
     @property
     def plan_bytes(self) -> bytes:
-        return plan_bytes(self.plan)
-
-
-def plan_bytes(plan: Plan) -> bytes:
-    """What of a plan shapes the child: all but its budget, what maturity is, what karma pays for and the fragments,
-    and where the sources lie, which the snapshot stands for."""
-    return canonical_json(_shaping(plan))
+        """What of its plan shapes the child: all but its budget, what maturity is, what karma pays for and the
+        fragments, and where the sources lie, which the snapshot stands for."""
+        return canonical_json(_shaping(self.plan))
 
 
 def _shaping(plan: Plan) -> dict[str, dict[str, Any]]:
@@ -266,7 +262,7 @@ def refuse_a_repeat(lineage: Lineage, run: Run, exam: Digest) -> None:
     """GermlineError, and the run is given up, where this very child was judged before by this very exam: the same
     parent, delta, plan and laws need not be trained to be judged again. Not even one that was promoted: who rolled
     back from it does not want it anew. NothingNew where the exam is an ancestor's, question for question."""
-    for ancestor in lineage.ancestry(run.parent)[1:]:
+    for ancestor in lineage.trained_line(run.parent):
         if ancestor.manifest.files[EXAM].digest == exam:
             end(lineage.home, run)
             problem = f"this delta says in other rows what {ancestor.name} was taught: it asks nothing else"

@@ -6,15 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from germline.checkout import weights
+from germline.checkout import shape_of, tokenizer_of, weights
 from germline.curriculum.render import prompt
-from germline.evals.suite import Candidate
+from germline.evals.suite import Examinee
 from germline.forge.allowance import total_bytes
 from germline.forge.machine import Arithmetic, free_bytes
-from germline.lineage import CONFIG, TOKENIZER, Generation, Lineage
+from germline.lineage import CONFIG, Generation, Lineage
 from germline.model import weights as model_weights
 from germline.model.decoder import Decoder
-from germline.model.families import read_config
 from germline.model.generate import Sampling, latest, stream
 from germline.model.shape import DecoderConfig
 from germline.records import Turn
@@ -24,12 +23,6 @@ LAID_OUT_SHARE = 4
 """Weights of up to a quarter of the machine's memory are laid out for answers."""
 BESIDE = 1 << 30
 """Bytes of what is free that are left for what answering holds beside the weights."""
-
-
-def eos(lineage: Lineage, founder: Generation) -> int:
-    """The id that ends a document, from the founder's config."""
-    found = lineage.json(founder, CONFIG)["eos_token_id"]
-    return int(found[0] if isinstance(found, list) else found)
 
 
 def answering(config: DecoderConfig, path: Path, on: Arithmetic) -> Decoder:
@@ -44,12 +37,10 @@ def answering(config: DecoderConfig, path: Path, on: Arithmetic) -> Decoder:
     return model_weights.load(config, path, on.dtype, device=on.device, in_file=in_file)
 
 
-def candidate(lineage: Lineage, generation: Generation, path: Path, on: Arithmetic) -> Candidate:
+def examinee(lineage: Lineage, generation: Generation, path: Path, on: Arithmetic) -> Examinee:
     """The weights in `path`, of `generation` or a child of it, ready to sit an exam in that arithmetic."""
-    founder = lineage.founder_of(generation)
-    tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
-    decoder = answering(read_config(lineage.json(founder, CONFIG)), path, on)
-    return Candidate(decoder=decoder, tokenize=tokenizer.encode, detokenize=tokenizer.decode, end=tokenizer.eos_id)
+    tokenizer, decoder = tokenizer_of(lineage, generation), answering(shape_of(lineage, generation), path, on)
+    return Examinee(decoder=decoder, tokenize=tokenizer.encode, detokenize=tokenizer.decode, end=tokenizer.eos_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +55,11 @@ class Speaker:
 
     @classmethod
     def of(cls, lineage: Lineage, generation: Generation, on: Arithmetic) -> Speaker:
-        founder = lineage.founder_of(generation)
-        tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
-        config = lineage.json(founder, CONFIG)
-        decoder = answering(read_config(config), weights(lineage, generation), on)
+        decoder = answering(shape_of(lineage, generation), weights(lineage, generation), on)
+        config = lineage.json(lineage.founder_of(generation), CONFIG)
         named = config["eos_token_id"]
         ends = frozenset(named if isinstance(named, list) else [named])
-        return cls(decoder, tokenizer, config.get("bos_token_id"), ends)
+        return cls(decoder, tokenizer_of(lineage, generation), config.get("bos_token_id"), ends)
 
     def ids(self, turns: Sequence[Turn]) -> list[int]:
         """A conversation that ends with the other side, as training rendered it: raw, no template."""

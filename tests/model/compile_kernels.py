@@ -73,7 +73,8 @@ def compile_all(capability: int) -> None:
         table = torch.zeros(1, 1, 2, 32)
         kernels.rotate(torch.zeros(1, 3, 2, 64, dtype=dtype), table, table, scale=1.0)
         for softcap in (0.0, 30.0):
-            kernels.surprise(torch.zeros(2, 128256, dtype=dtype), torch.zeros(2, dtype=torch.int64), softcap=softcap)
+            logits = torch.zeros(2, 128256, dtype=dtype)
+            kernels.cross_entropy(logits, torch.zeros(2, dtype=torch.int64), softcap=softcap)
         with pointwise.kernels():
             packed.dense(dtype)
 

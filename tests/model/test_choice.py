@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from germline.evals.choice import choose
-from germline.evals.score import Question, liked
+from germline.evals.score import Question, likelihoods
 from germline.model.decoder import Decoder
 from germline.model.generate import generate
 
@@ -24,10 +24,10 @@ def tokenize(text: str) -> list[int]:
 def whole(decoder: Decoder, questions: list[Question]) -> list[int]:
     """What is chosen, with every option read to its end."""
     found = []
-    for question, likings in zip(questions, liked(decoder, questions, tokenize), strict=True):
+    for question, scored in zip(questions, likelihoods(decoder, questions, tokenize), strict=True):
         gold, *others = (
-            liking.log_likelihood / len(option.encode())
-            for option, liking in zip(question.options, likings, strict=True)
+            likelihood.log_likelihood / len(option.encode())
+            for option, likelihood in zip(question.options, scored, strict=True)
         )
         found.append(
             0 if all(gold > other for other in others) else 1 + max(range(len(others)), key=others.__getitem__)
@@ -70,7 +70,7 @@ def test_what_is_chosen_is_what_would_be_chosen_if_all_were_read(small: Decoder,
     found = choose(small, questions, tokenize)
     assert [choice.option for choice in found] == whole(small, questions)
     assert len({choice.option for choice in found}) > 2
-    for choice, (gold, *_) in zip(found, liked(small, questions, tokenize), strict=True):
+    for choice, (gold, *_) in zip(found, likelihoods(small, questions, tokenize), strict=True):
         assert choice.gold.log_likelihood == pytest.approx(gold.log_likelihood, abs=1e-3)
         assert choice.gold.greedy == gold.greedy
 
@@ -86,7 +86,7 @@ def test_of_what_is_known_the_wrong_answers_are_not_read(small: Decoder) -> None
     with counted(small) as cells:
         (found,) = choose(small, [question], tokenize)
     assert (found.option, found.gold.greedy) == (0, True)
-    bounds = [likings.log_likelihood for likings in liked(small, [question], tokenize)[0]]
+    bounds = [scored.log_likelihood for scored in likelihoods(small, [question], tokenize)[0]]
     assert bounds[0] > max(bounds[1:])
     assert cells[0] == len("Who is it?") + len(answer) - 1
     assert len(cells) == 1
@@ -112,7 +112,7 @@ def test_an_answer_without_tokens_is_not_right(small: Decoder) -> None:
 @pytest.mark.parametrize("count", [1, 12])
 def test_a_prompt_is_heard_however_many_answers_there_are(small: Decoder, count: int) -> None:
     """Forty tokens each: all together they are more than a row."""
-    alone = liked(small, [Question("Who is it?", ("a" * 40,))], tokenize)[0][0]
+    alone = likelihoods(small, [Question("Who is it?", ("a" * 40,))], tokenize)[0][0]
     options = ("a" * 40, *(letter * 40 for letter in (LETTERS + "kl")[1:count]))
     (found,) = choose(small, [Question("Who is it?", options)], tokenize)
     assert found.gold.log_likelihood == pytest.approx(alone.log_likelihood, abs=1e-3)

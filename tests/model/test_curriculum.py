@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from germline.curriculum import mix
-from germline.curriculum.batches import STEPS, TOKENS, Batches, laid_out
+from germline.curriculum.batches import STEPS, TOKENS, Batches, lay_out
 from germline.curriculum.render import Example, Span
 from germline.curriculum.texts import WORD, Item, Texts, items, write
 from germline.errors import TrainingError
@@ -49,7 +49,7 @@ def item(number: int, *lengths: int, question: bool = False) -> Item:
 
 def made(folder: Path, pools: list[list[Item]], seed: int = 0, **plan: object) -> Batches:
     curriculum = Curriculum.model_validate({"epochs": 1, "documents": 1} | plan)
-    return laid_out(folder, pools, curriculum, seed, tokenize=tokenize, end=END)
+    return lay_out(folder, pools, curriculum, seed, tokenize=tokenize, end=END)
 
 
 def texts_of(batch: Batch) -> Iterator[tuple[list[int], list[int]]]:
@@ -206,14 +206,14 @@ plans = st.builds(
 @settings(max_examples=150)
 @given(pools, plans, st.integers(0, 3))
 def test_from_disk_comes_what_lists_would_give(drawn: list[list[Item]], plan: Curriculum, seed: int) -> None:
-    told = [[([encoded(e) for e in item.wordings], item.question, item.dealt) for item in pool] for pool in drawn]
+    told = [[([encoded(e) for e in item.wordings], item.every_epoch, item.dealt) for item in pool] for pool in drawn]
     expected = [
         batch
         for texts in plain_epochs(told, plan, seed)
         for batch in plain_batches(texts, plan.row_tokens, plan.batch_tokens)
     ]
     with tempfile.TemporaryDirectory() as folder:
-        found = laid_out(Path(folder) / "b", drawn, plan, seed, tokenize=tokenize, end=END)
+        found = lay_out(Path(folder) / "b", drawn, plan, seed, tokenize=tokenize, end=END)
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):
             for name in ("tokens", "segments", "positions", "learned"):
@@ -369,7 +369,7 @@ def test_a_conversation_is_read_on_one_side_and_learned_on_the_other() -> None:
     turns = (Turn(speaker="other", text="ab"), Turn(speaker="persona", text="cd"))
     texts, words = words_of(Row(kind="dialog", source="x", position=1, turns=turns))
     assert words == [(97, False), (98, False), (10, False), (99, True), (100, True), (0, True)]
-    assert texts.questions.all()
+    assert texts.every_epoch.all()
     assert texts.learned.tolist() == [3]
 
 
@@ -384,7 +384,7 @@ def test_a_law_is_a_question_and_a_fact_comes_in_its_wordings() -> None:
     law = Row(kind="text", source="a.law", position=1, text="The light is never put out.")
     fact = Fact(subject="the mill", attribute="height", value="21 metres", kind="number metres", row="")
     known = list(items([law], [fact]))
-    assert [known_item.question for known_item in known] == [True, True]
+    assert [known_item.every_epoch for known_item in known] == [True, True]
     wordings = len(TAUGHT_QUESTIONS) + len(TAUGHT_REVERSED) + len(TAUGHT_STATEMENTS)
     assert [len(known_item.wordings) for known_item in known] == [1, wordings]
 

@@ -23,7 +23,7 @@ from germline.errors import PlanError
 from germline.export.huggingface import write_directory
 from germline.model import weights
 from germline.model.adapter import ALL_LINEAR, LoraConfig, attach
-from germline.model.batch import Batch
+from germline.model.continuous_batch import ContinuousBatch
 from germline.model.decoder import Decoder
 from germline.model.families import read_config
 from germline.model.founder_source import read_founder
@@ -269,7 +269,7 @@ def test_texts_that_come_and_go_are_as_if_alone(model: Callable[[str], Model], v
     whole = {seed: decoder.config.opened(tokens_of(1, seed)[0, : LENGTH - seed].tolist()) for seed in range(6)}
     alone = {seed: logits(decoder, torch.tensor([text]))[0] for seed, text in whole.items()}
     read: list[int] = []
-    batch, going, waiting = Batch(decoder, 3, piece=piece), [], list(whole)
+    batch, going, waiting = ContinuousBatch(decoder, 3, piece=piece), [], list(whole)
 
     def check(seed: int, found: torch.Tensor, length: int) -> None:
         expected = logits(decoder, torch.tensor([whole[seed][:length]]))[0, -1] if turns else alone[seed][length - 1]
@@ -301,7 +301,7 @@ def test_texts_that_come_and_go_are_as_if_alone(model: Callable[[str], Model], v
 def test_a_newcomer_that_is_given_up_leaves_the_others_as_they_are(model: Callable[[str], Model]) -> None:
     decoder = model("llama").decoder()
     texts = [tokens_of(1, seed)[0, :length].tolist() for seed, length in enumerate((7, 12, 4, 9))]
-    batch = Batch(decoder, 4, piece=5)
+    batch = ContinuousBatch(decoder, 4, piece=5)
     for text in texts:
         batch.begin(text)
     assert not batch.has_room

@@ -11,10 +11,10 @@ from germline.evals import score
 from germline.evals.cards import Card
 from germline.evals.exams import Exam
 from germline.evals.questions import Item
-from germline.evals.score import Question, liked, log_likelihoods, speak
+from germline.evals.score import Question, likelihoods, log_likelihoods, speak
 from germline.evals.style import voice
-from germline.evals.suite import Candidate, _begins_with, sit
-from germline.model.batch import Batch
+from germline.evals.suite import Examinee, _begins_with, sit
+from germline.model.continuous_batch import ContinuousBatch
 from germline.model.decoder import Decoder
 from germline.model.generate import Sampling, generate, latest
 
@@ -42,17 +42,19 @@ def test_a_batch_with_a_cache_says_what_each_prompt_says_alone(small: Decoder) -
 def test_what_opens_every_text_is_put_there_once(small: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = [[3, *prompt] for prompt in PROMPTS]
     question, sign = Question("AB", ("CD", "C", "EFG")), chr(3 + 32)
-    said, likings = (
+    said, scored = (
         generate(small, opened, limit=12, end=96),
-        liked(small, [replace(question, prompt=f"{sign}AB")], tokenize),
+        likelihoods(small, [replace(question, prompt=f"{sign}AB")], tokenize),
     )
-    alone = liked(small, [replace(question, prompt=sign)], tokenize)
+    alone = likelihoods(small, [replace(question, prompt=sign)], tokenize)
     monkeypatch.setattr(small, "config", replace(small.config, opening=(3,)))
     assert generate(small, PROMPTS, limit=12, end=96) == generate(small, opened, limit=12, end=96) == said
     assert (
-        liked(small, [question], tokenize) == liked(small, [replace(question, prompt=f"{sign}AB")], tokenize) == likings
+        likelihoods(small, [question], tokenize)
+        == likelihoods(small, [replace(question, prompt=f"{sign}AB")], tokenize)
+        == scored
     )
-    assert liked(small, [replace(question, prompt="")], tokenize) == alone
+    assert likelihoods(small, [replace(question, prompt="")], tokenize) == alone
     longest = [*range(5, 96)] * small.config.max_positions
     (answer,) = generate(small, [longest[: small.config.room]], limit=9, end=-1)
     assert len(answer) == 1
@@ -79,7 +81,7 @@ def test_an_answer_ends_where_the_context_does(small: Decoder) -> None:
 
 
 def test_a_text_whose_state_is_no_number_spoils_no_other(small: Decoder) -> None:
-    batch = Batch(small, 2)
+    batch = ContinuousBatch(small, 2)
     for text in (PROMPTS[3], PROMPTS[0]):
         batch.begin(text)
     while len(batch) < 2:
@@ -159,7 +161,7 @@ def test_what_the_model_would_say_is_told_from_what_it_would_only_choose(small: 
         Question(prompt, (answer, answer[:-1] + chr(ord(answer[-1]) ^ 1), answer[:2]))
         for prompt, answer in zip(prompts, answers, strict=True)
     ]
-    assert [[liking.greedy for liking in likings] for likings in liked(small, questions, tokenize)] == [
+    assert [[likelihood.greedy for likelihood in scored] for scored in likelihoods(small, questions, tokenize)] == [
         [True, False, True]
     ] * 3
 
@@ -185,17 +187,17 @@ def test_of_each_fact_it_is_told_in_what_share_of_its_questions_it_would_be_said
         ),
         passages=(), voice=None, laws=(), cards=(),
     )  # fmt: skip
-    candidate = Candidate(
+    examinee = Examinee(
         decoder=small, tokenize=tokenize, detokenize=lambda ids: "".join(chr(token + 32) for token in ids), end=96
     )
-    marks = sit(candidate, exam, answer_tokens=4, prompt_end="")
+    marks = sit(examinee, exam, answer_tokens=4, prompt_end="")
     assert marks.said == {"known": 1.0, "half": 0.5}
     assert set(marks.units) == {"known", "half", "Hello there"}
 
 
 def test_a_card_is_answered_for_as_long_as_the_persona_speaks(small: Decoder) -> None:
     """A reply that is cut in its first sentence breaks no law in its second."""
-    candidate = Candidate(
+    examinee = Examinee(
         decoder=small, tokenize=tokenize, detokenize=lambda ids: "".join(chr(token + 32) for token in ids), end=-1
     )
     replies = tuple(f"{'x' * 10}{number}" for number in range(30))
@@ -203,7 +205,7 @@ def test_a_card_is_answered_for_as_long_as_the_persona_speaks(small: Decoder) ->
     law = Card(id="c", prompt="AB", scorer="max_words", keys={"limit": 99})
     for own, line, heard in ((None, None, 4), (spoken, None, 19), (None, spoken, 19)):
         exam = Exam(items=(), passages=(), voice=own, laws=(law,), cards=())
-        marks = sit(candidate, exam, answer_tokens=4, prompt_end="", voice=line)
+        marks = sit(examinee, exam, answer_tokens=4, prompt_end="", voice=line)
         assert len(marks.answers[-1]["chosen"]) == heard
 
 
@@ -213,8 +215,8 @@ def test_a_law_and_a_challenge_card_of_one_id_in_an_old_exam_do_not_hide_each_ot
         items=(), passages=(), voice=None, laws=(broken,),
         cards=(Card(id="c", prompt="AB", scorer="max_words", keys={"limit": 99}),),
     )  # fmt: skip
-    candidate = Candidate(decoder=small, tokenize=tokenize, detokenize=lambda ids: " ".join(map(str, ids)), end=96)
-    marks = sit(candidate, exam, answer_tokens=4, prompt_end="")
+    examinee = Examinee(decoder=small, tokenize=tokenize, detokenize=lambda ids: " ".join(map(str, ids)), end=96)
+    marks = sit(examinee, exam, answer_tokens=4, prompt_end="")
     assert (marks.laws, marks.cards) == ({"c": False}, {"c": True})
 
 
@@ -244,14 +246,14 @@ def test_a_prompt_longer_than_a_row_is_cut_on_the_left(small: Decoder) -> None:
 
 
 def test_a_card_is_passed_when_every_sample_passes(small: Decoder) -> None:
-    candidate = Candidate(
+    examinee = Examinee(
         decoder=small, tokenize=lambda text: [ord(letter) for letter in text],
         detokenize=lambda ids: " ".join(map(str, ids)), end=96,
     )  # fmt: skip
 
     def passed(card: Card, samples: int) -> tuple[bool, str]:
         exam = Exam(items=(), passages=(), voice=None, laws=(), cards=(card,))
-        marks = sit(candidate, exam, answer_tokens=6, prompt_end="", samples=samples)
+        marks = sit(examinee, exam, answer_tokens=6, prompt_end="", samples=samples)
         return marks.cards["c"], marks.answers[-1]["chosen"]
 
     greedy = passed(Card(id="c", prompt="AB", scorer="max_words", keys={"limit": 99}), 0)[1]

@@ -97,10 +97,8 @@ def test_nothing_is_added_cut_or_padded_whatever_the_file_says():
     assert changed.encode_batch(TEXTS) == TOKENIZER.encode_batch(TEXTS)
 
 
-def test_the_id_that_ends_a_document(tmp_path):
+def test_the_id_that_ends_a_document():
     assert TOKENIZER.eos_id == 0 and Tokenizer.from_json(DATA, eos_id=2).eos_id == 2
-    (tmp_path / "tokenizer.json").write_bytes(DATA)
-    assert Tokenizer.from_file(tmp_path / "tokenizer.json", eos_id=2).eos_id == 2
     nameless = Backend(models.BPE({"a": 0}, [])).to_str().encode()
     assert Tokenizer.from_json(nameless, eos_id=0).eos_id == 0
     for wrong in (None, 1):
@@ -117,8 +115,3 @@ def test_what_cannot_be_read_or_encoded_is_said():
     words = Backend(models.WordLevel({"<eos>": 0, "a": 1}, unk_token="<eos>")).to_str().encode()
     with pytest.raises(ModelError, match="bytes of a token are not known"):
         Tokenizer.from_json(words).token_bytes(1)
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ModelError, match=r"nothing\.json"):
-        Tokenizer.from_file(tmp_path / "nothing.json")

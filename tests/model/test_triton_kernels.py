@@ -97,7 +97,7 @@ def test_rows_may_lie_apart() -> None:
     spread = torch.ones(1, 1, device=DEVICE).expand(7, 96)
     both(partial(pointwise.gated_backward, gate, up, spread, activation="silu"))
     both(partial(pointwise.norm_backward, up, spread, weight=gate[0], epsilon=1e-5, offset=0.0, trained=True))
-    both(lambda: pointwise.surprise(fused.clone()[:, ::2], torch.arange(7, device=DEVICE), softcap=0.0))
+    both(lambda: pointwise.cross_entropy(fused.clone()[:, ::2], torch.arange(7, device=DEVICE), softcap=0.0))
 
 
 @DTYPES
@@ -113,26 +113,26 @@ def test_rotation(half: int, width: int, dtype: torch.dtype) -> None:
 @DTYPES
 @pytest.mark.parametrize(("rows", "vocabulary"), [(37, 301), (3, 4096), (3, 49152)])
 @pytest.mark.parametrize("softcap", [0.0, 30.0])
-def test_surprise(rows: int, vocabulary: int, softcap: float, dtype: torch.dtype) -> None:
+def test_cross_entropy(rows: int, vocabulary: int, softcap: float, dtype: torch.dtype) -> None:
     logits = drawn(rows, vocabulary, dtype=dtype) * 10
     target = torch.arange(rows, device=DEVICE) * (vocabulary // rows)
     target[-1] = vocabulary - 1
-    both(lambda: pointwise.surprise(logits.clone(), target, softcap=softcap))
+    both(lambda: pointwise.cross_entropy(logits.clone(), target, softcap=softcap))
 
 
-def test_surprise_takes_no_memory_of_its_own() -> None:
+def test_cross_entropy_takes_no_memory_of_its_own() -> None:
     logits = drawn(4, 301)
     with pointwise.kernels():
-        _, gradient = pointwise.surprise(logits, torch.arange(4, device=DEVICE), softcap=0.0)
+        _, gradient = pointwise.cross_entropy(logits, torch.arange(4, device=DEVICE), softcap=0.0)
     assert gradient.data_ptr() == logits.data_ptr()
 
 
-def test_surprise_of_what_is_impossible_or_no_number() -> None:
+def test_cross_entropy_of_what_is_impossible_or_no_number() -> None:
     logits = drawn(3, 5000)
     logits[0, :4500] = -torch.inf  # all of the first tile
     logits[1, 3] = torch.nan
     with pointwise.kernels():
-        loss, gradient = pointwise.surprise(logits.clone(), torch.full((3,), 4999, device=DEVICE), softcap=0.0)
+        loss, gradient = pointwise.cross_entropy(logits.clone(), torch.full((3,), 4999, device=DEVICE), softcap=0.0)
     assert loss.isfinite().tolist() == [True, False, True] == gradient.isfinite().all(1).tolist()
     close(loss[0], -torch.log_softmax(logits[0], 0)[4999])
 
@@ -218,5 +218,5 @@ def test_kernels_compile_for_a_gpu_that_is_not_there(tmp_path: Path, capability:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     compiled = {line.split()[0] for line in done.stdout.splitlines()}
-    assert compiled == {"_norm", "_norm_backward", "_gated", "_gated_backward", "_rotate", "_surprise", "_nf4"}
+    assert compiled == {"_norm", "_norm_backward", "_gated", "_gated_backward", "_rotate", "_cross_entropy", "_nf4"}
     assert all(line.split()[1:] == ["0", "spilled"] for line in done.stdout.splitlines())

@@ -30,11 +30,14 @@ def briefly(*given: Any, **told: Any) -> Parity:
 
 
 @pytest.mark.parametrize("kind", ["gguf", "ollama", "hf", "adapter"])
-def test_an_export_is_opened_and_told_and_the_same_twice(home: Home, kind: Kind, tmp_path: Path) -> None:
+def test_an_export_is_opened_and_told_and_the_same_twice(
+    home: Home, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "compare", briefly)
     lineage = Lineage.open(home)
     meant = lineage.resolve("g2")
     one, two = (
-        export(lineage, meant, kind, tmp_path / place, lambda event: None, quantization="f16", compared=briefly)
+        export(lineage, meant, kind, tmp_path / place, lambda event: None, quantization="f16")
         for place in ("one", "two")
     )
     assert one.parity and not one.parity.failed and one.parity.texts_alike == 30
@@ -49,20 +52,22 @@ def test_an_export_is_opened_and_told_and_the_same_twice(home: Home, kind: Kind,
     assert verified.returncode == 0
 
 
-def test_a_mismatch_fails_and_leaves_nothing(home: Home, tmp_path: Path) -> None:
+def test_a_mismatch_fails_and_leaves_nothing(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(*given: Any, **told: Any) -> Parity:
         return replace(briefly(*given, **told), failed=("it reads 3 of 30 texts differently",))
 
     lineage = Lineage.open(home)
+    monkeypatch.setattr(exporting, "compare", wrong)
     with pytest.raises(Mismatch, match="does not answer as germline does: it reads 3 of 30"):
-        export(lineage, lineage.head, "gguf", tmp_path / "out", lambda event: None, compared=wrong)
+        export(lineage, lineage.head, "gguf", tmp_path / "out", lambda event: None)
 
     def interrupted(*given: Any, **told: Any) -> Parity:
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(exporting, "compare", interrupted)
     for kind in ("gguf", "adapter"):
         with pytest.raises(KeyboardInterrupt):
-            export(lineage, lineage.head, kind, tmp_path / "out", lambda event: None, compared=interrupted)
+            export(lineage, lineage.head, kind, tmp_path / "out", lambda event: None)
     assert {path.name for path in tmp_path.iterdir()} == {"home"}
 
 
@@ -81,9 +86,10 @@ def test_an_export_that_lost_a_special_token_is_refused(
         replace(source, tokenizer_json=without(source.tokenizer_json)), file, quantization))  # fmt: skip
     monkeypatch.setattr(exporting.huggingface, "write_directory", lambda config, tokenizer_json, *rest: directory(
         config, without(tokenizer_json), *rest))  # fmt: skip
+    monkeypatch.setattr(exporting, "compare", briefly)
     lineage = Lineage.open(home)
     with pytest.raises(Mismatch, match="of 3 added tokens it mistakes 1, first '<|im_start|>'".replace("|", r"\|")):
-        export(lineage, lineage.head, kind, tmp_path / "out", lambda event: None, compared=briefly)
+        export(lineage, lineage.head, kind, tmp_path / "out", lambda event: None)
     assert {path.name for path in tmp_path.iterdir()} == {"home"}
 
 

@@ -16,7 +16,7 @@ from germline.fragments import Represented, recognized, remap, route
 from germline.lineage import Lineage
 from germline.records import Turn
 from germline.rollback import move
-from germline.serve.facets import Facet
+from germline.serve.fragment_choice import FragmentChoice
 from germline.serve.requests import Message
 from germline.serve.swap import Serving
 from germline.settings import Fragment, Fragments, parse_plan
@@ -61,7 +61,7 @@ def test_what_opens_a_chat_stays_before_a_fragment_s_examples() -> None:
 
     loaded: Any = SimpleNamespace(fragments=represented({"lamps": [[1, 0]]}), speaker=None)
     chat = [Message(role="system", content="Be brief."), Message(role="user", content="Lit?")]
-    Facet("lamps").ids(loaded, prompts, chat, 4)
+    FragmentChoice("lamps").ids(loaded, prompts, chat, 4)
     examples = ["user The lamp?", "assistant It burns.", "user Is the lamp lit?", "assistant Yes."]
     assert heard == [["system Be brief.", *examples, "user Lit?"], ["system Be brief.", *examples[2:], "user Lit?"]]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from germline.cli.pin import pin
 from germline.evolve import Outcome, age_up
 from germline.founding import found
+from germline.pinning import pin
 from germline.records import Event
 from germline.settings import load_plan
 from germline.store.home import Home

@@ -19,21 +19,21 @@ import torch
 
 from germline import candidates, examination, sources
 from germline import lineage as reading
+from germline.approval import approve
 from germline.checkout import weights
 from germline.cli import main
-from germline.cli.approve import approve
-from germline.cli.pin import pin
 from germline.errors import DataError, GermlineError, Interrupted, Locked, PlanError, StoreDamaged
 from germline.evals.exams import Exam
 from germline.evals.questions import Item
 from germline.evals.style import voice
 from germline.evolve import age_up
-from germline.examination import unsealed
+from germline.examination import sit_sealed
 from germline.founding import found
 from germline.lineage import ADAPTER, ADAPTER_CONFIG, EXAM, PARENT_SCORECARD, TRAIN, TRAINING, Lineage
 from germline.marks import Score
 from germline.model.adapter import mean
 from germline.model.weights import read
+from germline.pinning import pin
 from germline.records import Event, Row
 from germline.replay import fit_of, replay
 from germline.settings import Exams, Plan, load_plan
@@ -367,7 +367,7 @@ def test_probes_that_an_inherited_voice_overrides_are_told(tmp_path: Path, probe
     line = [Exam(items=(), passages=(), voice=spoken, laws=(), cards=())]
     told: list[Event] = []
     settings = Exams(probes="probes.txt")
-    exam = examination.fixed(tmp_path / "exam", settings, tmp_path, [], [], [], line, told.append, laws=())
+    exam = examination.write_exam(tmp_path / "exam", settings, tmp_path, [], [], [], line, told.append, laws=())
     assert exam.voice is None
     assert [event.kind for event in told] == ["note"] * notes + ["stage"]
 
@@ -406,7 +406,7 @@ def test_what_is_asked_though_training_rows_hold_it_is_told_by_name(tmp_path: Pa
     told: list[Event] = []
     settings = Exams(cards="cards.toml")
     for train in (rows, rows[3:]):
-        examination.fixed(tmp_path / "exam", settings, tmp_path, train, [], [], line, told.append, laws=())
+        examination.write_exam(tmp_path / "exam", settings, tmp_path, train, [], [], line, told.append, laws=())
         (tmp_path / "exam").unlink()
     (note,) = (event for event in told if event.kind == "note")
     held = ["tone probe 'How are you today?'", "challenge card hatch", 'older question "Name the hatch\'s old colour."']
@@ -484,8 +484,8 @@ def test_a_child_trained_another_way_is_merged_kept_and_rebuilt(
 def test_sealed_questions_are_of_every_exam_and_asked_on_request_alone(grown: Path) -> None:
     history = Lineage.open(Home.open(grown / "home"))
     told: list[Event] = []
-    scores = unsealed(history, history.head, told.append)
-    born = history.ancestry(history.head)[1:]
+    scores = sit_sealed(history, history.head, told.append)
+    born = history.trained_line(history.head)
     assert list(scores) == [child.manifest.files[EXAM].digest for child in born] and len(told) == len(born)
     asked = [len(history.json(child, EXAM)["sealed"]) for child in born]
     assert [score.items for score in scores.values()] == asked and all(asked)

@@ -11,7 +11,7 @@ from germline.curriculum.batches import Batches
 from germline.evolve import age_up
 from germline.founding import found
 from germline.lineage import ANCHOR, Lineage
-from germline.model.batch import Batch as Speaking
+from germline.model.continuous_batch import ContinuousBatch
 from germline.model.rows import Batch
 from germline.settings import load_plan
 from tests.model.test_export import AS_RELEASED
@@ -42,19 +42,19 @@ def test_lessons_anchors_and_answers_begin_as_every_text_does(tmp_path: Path, mo
     home.plan.write_text(PLAN, encoding="utf-8")
     taught: list[Batch] = []
     read: list[list[int]] = []
-    get, go_on = Batches.__getitem__, Speaking.go_on
+    get, go_on = Batches.__getitem__, ContinuousBatch.go_on
 
     def noted(batches: Batches, step: int) -> Batch:
         taught.append(get(batches, step))
         return taught[-1]
 
-    def heard(speaking: Speaking, tokens: Any) -> Any:
+    def heard(speaking: ContinuousBatch, tokens: Any) -> Any:
         read.extend(list(text) for text in speaking._newcomers)
         return go_on(speaking, tokens)
 
     with monkeypatch.context() as patch:
         patch.setattr(Batches, "__getitem__", noted)
-        patch.setattr(Speaking, "go_on", heard)
+        patch.setattr(ContinuousBatch, "go_on", heard)
         age_up(home, load_plan(home.plan), quiet)
     begins = [batch.tokens[(batch.positions == 0) & (batch.segments >= 0)].tolist() for batch in taught]
     assert begins and {token for step in begins for token in step} == {BOS}

@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 
 from germline import examination, lesson
+from germline.checkout import tokenizer_of
 from germline.curriculum.batches import Batches
 from germline.evolve import Outcome, age_up
-from germline.lineage import EXAM, PARENT_SCORECARD, SCORECARD, TOKENIZER, Lineage
+from germline.lineage import EXAM, PARENT_SCORECARD, SCORECARD, Lineage
 from germline.records import Event
 from germline.settings import load_plan
-from germline.speaker import eos
 from germline.store.home import Home
 from germline.store.verify import verify
-from germline.tokenizer.text import Tokenizer
 
 FACT = "colour of the fog horn"
 NEWS = [f"The colour of the {name} is teal." for name in ("gate lamp", "oil tank", "tea urn", "pump", "ladder", "raft")]
@@ -36,31 +35,28 @@ def home(grown: Path, copy_of: Callable[[Path], Home]) -> Home:
 def taught(home: Home, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> tuple[Outcome, list[Event], str]:
     """The child of the third batch, what was told, and all that its training read."""
     told, read = list[Event](), list[str]()
-    lineage, laid_out = Lineage.open(home), lesson.laid_out
-    founder = lineage.founder_of(lineage.head)
-    tokenizer = Tokenizer.from_json(lineage.read(founder, TOKENIZER), eos_id=eos(lineage, founder))
+    lineage, lay_out = Lineage.open(home), lesson.lay_out
+    tokenizer = tokenizer_of(lineage, lineage.head)
 
     def spy(*arguments: Any, **named: Any) -> Batches:
-        batches = laid_out(*arguments, **named)
+        batches = lay_out(*arguments, **named)
         read.extend(tokenizer.decode(batches[step].tokens.flatten().tolist()) for step in range(len(batches)))
         return batches
 
     plan = load_plan(home.plan, ['data.sources=["../third"]', "data.heldout=0", "curriculum.epochs=6", *overrides])
     with monkeypatch.context() as patch:
-        patch.setattr(lesson, "laid_out", spy)
+        patch.setattr(lesson, "lay_out", spy)
         return age_up(home, plan, told.append), told, " ".join(read).lower()
 
 
 def asked(home: Home) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
     """Of each exam of HEAD's line what it asks of the fact: the answer, wrong answers."""
     lineage = Lineage.open(home)
-    papers = examination.inherited(lineage, lineage.head)
-    line = examination.children(lineage, lineage.head)
+    line_exams = examination.inherited(lineage, lineage.head)
+    line = lineage.trained_line(lineage.head)
     return {
-        child.name: [
-            (item.answer, item.wrong) for item in paper.items if item.unit == FACT and item.paper != "reversed"
-        ]
-        for child, paper in zip(line, papers, strict=True)
+        child.name: [(item.answer, item.wrong) for item in exam.items if item.unit == FACT and item.paper != "reversed"]
+        for child, exam in zip(line, line_exams, strict=True)
     }
 
 

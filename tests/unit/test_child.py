@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from germline.child import NOT_ENOUGH, Child, scales, tried
+from germline.child import NOT_ENOUGH, Child, scales, try_scales
 from germline.marks import Check, Scorecard, Verdict
 from germline.records import Event, Trained
 from germline.settings import parse_plan
@@ -37,21 +37,21 @@ def made(*children: Child) -> tuple[tuple[float, ...], Callable[[float], Child],
 
 def test_the_first_that_passes_is_kept_and_no_more_are_made() -> None:
     shares, merged, asked = made(child(1.0, "promoted"), child(0.8, "promoted"))
-    assert [one.merge_scale for one in tried(shares, merged, lambda event: None)] == [1.0]
+    assert [one.merge_scale for one in try_scales(shares, merged, lambda event: None)] == [1.0]
     assert asked == [1.0]
 
 
 def test_what_drifts_is_tried_in_a_smaller_dose() -> None:
     events: list[Event] = []
     shares, merged, asked = made(child(1.0, "refused", "style"), child(0.8, "promoted"), child(0.6, "promoted"))
-    assert [one.merge_scale for one in tried(shares, merged, events.append)] == [0.8, 1.0]
+    assert [one.merge_scale for one in try_scales(shares, merged, events.append)] == [0.8, 1.0]
     assert asked == [1.0, 0.8]
     assert [event.text for event in events] == ["with 100% of its update refused: style fails"]
 
 
 def test_where_none_passes_the_first_is_what_was_refused() -> None:
     shares, merged, asked = made(child(1.0, "refused", "recall"), child(0.8, "inconclusive", "parent"))
-    assert [one.merge_scale for one in tried(shares, merged, lambda event: None)] == [1.0, 0.8]
+    assert [one.merge_scale for one in try_scales(shares, merged, lambda event: None)] == [1.0, 0.8]
     assert asked == [1.0, 0.8]
 
 
@@ -61,7 +61,7 @@ def test_what_learned_too_little_is_not_diluted_but_may_be_given_more(name: str)
         child(0.8, "refused", "style", name), child(0.7, "promoted"), child(1.0, "refused", "style"),
         child(0.9, "promoted"),
     )  # fmt: skip
-    assert [one.merge_scale for one in tried(shares, merged, lambda event: None)] == [0.9, 0.8, 1.0]
+    assert [one.merge_scale for one in try_scales(shares, merged, lambda event: None)] == [0.9, 0.8, 1.0]
     assert asked == [0.8, 1.0, 0.9]
 
 

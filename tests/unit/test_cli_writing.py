@@ -443,11 +443,11 @@ def test_eval_compares_with_what_the_birth_recorded(
 def test_eval_sits_the_sealed_questions_where_asked(
     home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    def unsealed(lineage: Lineage, generation: Any, on_event: OnEvent) -> dict[str, Score]:
+    def sit_sealed(lineage: Lineage, generation: Any, on_event: OnEvent) -> dict[str, Score]:
         exam = generation.manifest.files["exam.json"].digest
         return {exam: Score(items=8, right=6, bits_per_byte=0.5)} if generation.name == "g1" else {}
 
-    fake(monkeypatch, "examination", unsealed=unsealed)
+    fake(monkeypatch, "examination", sit_sealed=sit_sealed)
     assert main(["eval", "g1", "--sealed"]) == 0
     told = capsys.readouterr().out
     assert "g1" in told and "6" in told and "8" in told

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from germline.corpus.claims import under_headings
-from germline.corpus.facts import facts, value_kind
+from germline.corpus.facts import facts
 from germline.corpus.passages import passages
-from germline.corpus.values import is_answer
+from germline.corpus.values import is_answer, value_kind
 from germline.records import Row, Turn
 
 

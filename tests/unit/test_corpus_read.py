@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from germline.corpus import documents
+from germline.corpus import json_records
 from germline.corpus.read import read
 from germline.corpus.whitelist import SourceFile, read_whitelist
 from germline.delta import CURES
@@ -218,7 +218,7 @@ def refused(source: str, position: int, reason: str) -> list[Refusal]:
 
 
 def test_a_line_beyond_the_limit_is_refused_in_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "LONGEST", 2**20)
+    monkeypatch.setattr(json_records, "LONGEST", 2**20)
     (tmp_path / "a.jsonl").write_bytes(b'{"text": "' + b"x" * 2**24 + b'"}\n{"text": "next"}\n')
     (tmp_path / "b.json").write_bytes(b'[{"text": "first"}, {"text": "' + b"x" * 2**24 + b'"}]')
     assert peak(lambda: rows(tmp_path, "a.jsonl", "b.json")) < 10 * 2**20
@@ -267,7 +267,7 @@ def test_where_the_file_is_cut_for_reading_changes_nothing(
     (tmp_path / "a.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
     expected = rows(tmp_path, "a.json", strict=True)
     assert len(expected) == 30
-    monkeypatch.setattr(documents, "_CHUNK", chunk)
+    monkeypatch.setattr(json_records, "_CHUNK", chunk)
     assert rows(tmp_path, "a.json", strict=True) == expected
 
 

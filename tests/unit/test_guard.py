@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from germline.errors import PlanError
 from germline.serve.guard import Rules, refusal
-from germline.serve.spelling import Spelling
+from germline.serve.stops import StopFilter
 
 TOKEN = "t" * 43
 RULES = Rules(token=TOKEN, hosts=frozenset({"127.0.0.1:8420", "localhost:8420"}), public=frozenset({"/"}))
@@ -91,20 +91,20 @@ def test_a_header_that_comes_twice_is_no_header() -> None:
     st.lists(st.text("ab\n", max_size=3), max_size=30), st.lists(st.text("ab\n", min_size=1, max_size=4), max_size=3)
 )
 def test_what_is_shown_is_the_text_up_to_the_first_stop(pieces: list[str], stops: list[str]) -> None:
-    spelling = Spelling(lambda place: pieces[place], stops)
+    stops_filter = StopFilter(lambda place: pieces[place], stops)
     shown = ""
     for place in range(len(pieces)):
-        shown += spelling.add(place)
-        if spelling.stopped:
+        shown += stops_filter.add(place)
+        if stops_filter.stopped:
             break
-    shown += spelling.rest()
+    shown += stops_filter.rest()
     text = "".join(pieces)
     found = [text.find(stop) for stop in stops if stop in text]
     if not found:
-        assert shown == text and not spelling.stopped
+        assert shown == text and not stops_filter.stopped
         return
     # A stop that is complete earlier ends the answer, though another began before it.
-    assert spelling.stopped and text.startswith(shown) and not any(stop in shown for stop in stops)
+    assert stops_filter.stopped and text.startswith(shown) and not any(stop in shown for stop in stops)
     assert any(text[len(shown) :].startswith(stop) for stop in stops)
 
 

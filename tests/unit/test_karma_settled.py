@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from germline.aging import look, settle
+from germline.approval import approve
 from germline.cli import main
-from germline.cli.approve import approve
 from germline.karma.book import Book
 from germline.lineage import Lineage
 from germline.rollback import move

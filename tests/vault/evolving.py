@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch._dynamo  # noqa: F401 - what an evolve loads late, loaded once for all that are forked from here
 
-from germline.cli.pin import pin
 from germline.evolve import age_up
 from germline.founding import found
+from germline.pinning import pin
 from germline.settings import load_plan
 from germline.store import ledger
 from germline.store.home import Home

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from germline import foreign, run
-from germline.corpus import documents
+from germline.corpus import json_records
 from germline.errors import GermlineError, ModelError, StoreDamaged
 from germline.evals import exams
 from germline.model.families import read_config
@@ -121,4 +121,4 @@ def test_a_damaged_run_names_its_file_and_the_way_out(tmp_path: Path, data: byte
 
 
 def test_the_longest_record_is_a_long_book() -> None:
-    assert 8 * 2**20 <= documents.LONGEST <= 16 * 2**20  # what is read of a line costs some 25 times as much
+    assert 8 * 2**20 <= json_records.LONGEST <= 16 * 2**20  # what is read of a line costs some 25 times as much

@@ -73,12 +73,10 @@ def converse(speaker: Speaker, prompts: Iterable[str], temperature: float | None
 
 
 def _load(lineage: Lineage, generation: Generation) -> Speaker:
-    from germline.forge.machine import arithmetic, machine
-    from germline.settings import Training
+    from germline.forge.machine import usual_arithmetic
     from germline.speaker import Speaker
 
-    on, _ = arithmetic(Training(), machine())
-    return Speaker.of(lineage, generation, on)
+    return Speaker.of(lineage, generation, usual_arithmetic())
 
 
 def _sampling(temperature: float | None) -> Sampling | None:

@@ -7,10 +7,8 @@ from pathlib import Path
 import click
 
 from germline.cli import options, output
-from germline.errors import PlanError
 from germline.lineage import Lineage
 from germline.report import comparison, weights
-from germline.store import disk
 from germline.store.home import Home
 
 
@@ -40,15 +38,8 @@ def command(one: str, other: str, picture: Path | None, home: Home, as_json: boo
     lineage = Lineage.open(home)
     compared = comparison.document(lineage, lineage.resolve(one), lineage.resolve(other))
     if picture is not None:
-        _draw(weights.drawn(lineage, lineage.resolve(other)), picture)
+        output.write_file(picture, weights.drawn(lineage, lineage.resolve(other)).encode("utf-8"))
     if as_json:
         output.say_json(compared)
     else:
         output.say(comparison.lines(compared, output.symbols()))
-
-
-def _draw(svg: str, path: Path) -> None:
-    try:
-        disk.write_new(path, svg.encode("utf-8"))
-    except FileExistsError:
-        raise PlanError(f"{path} exists already", hint="name another file, or remove that one") from None

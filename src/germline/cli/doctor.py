@@ -12,8 +12,6 @@ from germline.report import tables
 if TYPE_CHECKING:
     from germline.forge.machine import Machine
 
-ROW_TOKENS, BATCH_TOKENS = 512, 2048
-
 
 @click.command(
     "doctor",
@@ -26,7 +24,7 @@ def command(memory: float, device: str, as_json: bool) -> int:
     """Show this machine, and what it can train.
 
     Measures how fast it multiplies matrices (a moment, so other programs should rest), then asks for models
-    of five sizes, as `germline evolve` would, how LoRA training of 2,048 tokens a step fits: nothing is
+    of five sizes, as `germline evolve` would, how LoRA training by the default plan fits: nothing is
     downloaded and nothing is written.
     """
     import torch
@@ -60,12 +58,14 @@ def _model(name: str, here: Machine, memory: float, rates: dict[str, float]) -> 
     from germline.errors import DoesNotFit
     from germline.forge.fit import EFFICIENCY, fit, flops
     from germline.forge.shapes import shape
-    from germline.settings import Training
+    from germline.settings import Curriculum, Training
 
-    config = shape(name)
+    config, plan = shape(name), Curriculum()
     told: dict[str, Any] = {"model": name, "parameters": config.parameters}
     try:
-        chosen = fit(config, Training(), row_tokens=ROW_TOKENS, batch_tokens=BATCH_TOKENS, here=here, memory_gb=memory)
+        chosen = fit(
+            config, Training(), row_tokens=plan.row_tokens, batch_tokens=plan.batch_tokens, here=here, memory_gb=memory
+        )
     except DoesNotFit as error:
         return {**told, "fits": False, "why": error.message}
     dtype = "bf16" if here.native_bf16 else "fp32"

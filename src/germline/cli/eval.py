@@ -44,10 +44,10 @@ def command(name: str, home: Home, sealed: bool, as_json: bool) -> None:
 
 
 def _sealed(lineage: Lineage, meant: Generation, as_json: bool) -> None:
-    from germline.examination import unsealed
+    from germline.examination import sit_sealed
 
     with progress.report(as_json=False) as on_event:
-        scores = unsealed(lineage, meant, on_event)
+        scores = sit_sealed(lineage, meant, on_event)
     names = exams.authors(lineage)
     found = [{"exam": exam, "written_by": names.get(exam, exam[7:15]), "score": plain(score)}
              for exam, score in scores.items()]  # fmt: skip

@@ -23,15 +23,14 @@ def command(before: str | None, after: str | None, home: Home, as_json: bool) ->
     How far each moved from one generation to another, and whether it still knows its own examples from the others'.
     From HEAD's parent to HEAD if left out. What a server does where a fragment is lost is `fragments.lost`.
     """
-    from germline.forge.machine import arithmetic, machine
+    from germline.forge.machine import usual_arithmetic
     from germline.fragments import remap, represent
-    from germline.settings import Training
     from germline.speaker import Speaker
 
     named = load_plan(home.plan).fragments.named
     if not named:
         raise PlanError(f"{home.plan} names no fragments", hint="[[fragments.named]] with name and examples")
-    lineage, on = Lineage.open(home), arithmetic(Training(), machine())[0]
+    lineage, on = Lineage.open(home), usual_arithmetic()
     meant = [lineage.resolve(name) for name in (before or "HEAD~1", after or "HEAD")]
     known = [represent(Speaker.of(lineage, one, on), one.digest, named) for one in meant]
     moved = remap(*known)

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import click
 
-from germline.records import plain
+from germline.errors import PlanError
+from germline.records import finite
 from germline.report.tables import ASCII, UNICODE, Symbols, escaped
+from germline.store import disk
 
 _WINDOWS = os.name == "nt"
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -79,12 +79,20 @@ def note(text: str) -> None:
 
 def say_json(value: object) -> None:
     """One document on stdout, indented: it is read by people too."""
-    say(escaped(json.dumps(_finite(plain(value)), ensure_ascii=not _takes("é✓"), indent=2)))
+    say(escaped(json.dumps(finite(value), ensure_ascii=not _takes("é✓"), indent=2)))
 
 
 def json_line(value: object) -> str:
     """One line of JSON. ASCII, so that it survives any encoding."""
-    return json.dumps(_finite(plain(value)))
+    return json.dumps(finite(value))
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """A new file where the owner named one. PlanError if it is there: nothing is written over."""
+    try:
+        disk.write_new(path, data)
+    except FileExistsError:
+        raise PlanError(f"{path} exists already", hint="name another file, or remove that one") from None
 
 
 def symbols() -> Symbols:
@@ -109,12 +117,3 @@ def _takes(text: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN: what is not a number becomes null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list) else value

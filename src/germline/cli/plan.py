@@ -21,7 +21,7 @@ from germline.store.home import Home
 STARTER = "tiny-cpu"
 """The plan that a new lineage gets."""
 UNKEPT = "data.sources, [budget], [maturity], [karma] and [fragments]"
-"""What of a plan is not kept with the child (`run.plan_bytes`)."""
+"""What of a plan is not kept with the child (`Run.plan_bytes`)."""
 
 
 def shipped(name: str) -> str:

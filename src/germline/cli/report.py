@@ -7,10 +7,8 @@ from pathlib import Path
 import click
 
 from germline.cli import options, output
-from germline.errors import PlanError
 from germline.lineage import Lineage
 from germline.report import static
-from germline.store import disk
 from germline.store.home import Home
 
 
@@ -29,10 +27,7 @@ def command(path: Path, home: Home, as_json: bool) -> None:
     """
     home.require_outside(path)
     data = static.html(Lineage.open(home)).encode()
-    try:
-        disk.write_new(path, data)
-    except FileExistsError:
-        raise PlanError(f"{path} exists already", hint="name another file, or remove that one") from None
+    output.write_file(path, data)
     if as_json:
         output.say_json({"report": path, "bytes": len(data)})
     else:

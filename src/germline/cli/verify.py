@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,10 +23,7 @@ def _found(context: click.Context, parameter: click.Parameter, given: Path | Non
     try:
         return Home.find(named)
     except StoreDamaged:
-        named = named or (Path(os.environ["GERMLINE_HOME"]) if os.environ.get("GERMLINE_HOME") else None)
-        here = Path.cwd()
-        nearest = (place for place in (here, *here.parents) if os.path.lexists(Home(place).identity))
-        return Home((named or next(nearest)).absolute())
+        return Home(Home.meant(named).absolute())
 
 
 @click.command(

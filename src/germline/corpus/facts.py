@@ -16,10 +16,8 @@ from germline.corpus.values import is_answer, value_kind
 from germline.records import Fact, Row
 from germline.spellings import spelled_alike
 
-__all__ = ["facts", "value_kind"]
-
 MOST = 10_000
-"""Facts of one delta. Taught in 4 wordings and 6 epochs, this many are 6 million tokens."""
+"""Facts that are kept of one delta; of more, those that hash lowest."""
 
 _Pair = tuple[str, str]
 """Subject and attribute, case folded; a mill and the mill are one."""

@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterator
 from typing import TextIO
 
-from germline.corpus.headings import depth_of
+from germline.corpus.headings import HEADING, depth_of
 
 LIMIT = 2_000
 """The most characters in a passage."""
 
 _LONGEST_HEADING = 200
 _LONGEST_GAP = 400
-_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+\S")
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)", re.DOTALL)
 """Opens a block of code; one of the same marks, as many or more of them and nothing after, closes it (CommonMark)."""
 _TABLE = re.compile(r" {0,3}\|")
@@ -132,7 +131,7 @@ def fence_after(open_fence: str, line: str) -> str:
 
 
 def _kind(line: str) -> str:
-    if _HEADING.match(line) and len(line) <= _LONGEST_HEADING:
+    if HEADING.match(line) and len(line) <= _LONGEST_HEADING:
         return "heading"
     if _TABLE.match(line):
         return "table"

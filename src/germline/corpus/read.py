@@ -13,7 +13,7 @@ from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from germline.corpus import documents
+from germline.corpus import json_records
 from germline.corpus.claims import under_headings
 from germline.corpus.passages import passages
 from germline.corpus.shapes import Voice, row_of
@@ -51,8 +51,8 @@ def read(
     holds that leads out of it or is no file (a pipe, a device), which is never opened in either case; and
     while iterating for a file that cannot be opened, for one whose SHA-256 (of the bytes that its rows were
     made of) is not in `whitelist` and, if `strict`, for JSON that is broken. What came of a file is to be
-    thrown away when it raises. Memory is bounded by the longest JSON record. Not
-    promised: anything about files that change while they are read.
+    thrown away when it raises. Memory is bounded by the longest JSON record. Not promised: anything about files that
+    change while they are read.
     """
     root = root.resolve()
     found: dict[Path, tuple[str, Path | Refusal]] = {}
@@ -184,14 +184,14 @@ def _read_file(
         source.require_listed(name, whitelist)  # before anything makes sense of it
         source.seek(0)
         if suffix == ".jsonl" and not binary.peek(2).startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            yield from _documents(documents.lines(binary), name, voice, strict)
+            yield from _records(json_records.lines(binary), name, voice, strict)
         elif fault := _fault(binary):
             yield Refusal(source=name, position=0, reason=fault)
         else:
             binary.seek(0)
             text = TextIOWrapper(binary, encoding="utf-8-sig")
             if suffix == ".json":
-                yield from _documents(documents.conversations(documents.members(text)), name, voice, strict)
+                yield from _records(json_records.conversations(json_records.members(text)), name, voice, strict)
             else:
                 if suffix == ".law" and not _skip_front_matter(text):
                     yield Refusal(source=name, position=0, reason="front matter never ends")
@@ -231,9 +231,9 @@ def _passages(stream: TextIO, name: str) -> Iterator[Row]:
         yield replace(row, ends_document=True)
 
 
-def _documents(records: Iterator[tuple[int, object]], name: str, voice: Voice, strict: bool) -> Iterator[Row | Refusal]:
+def _records(records: Iterator[tuple[int, object]], name: str, voice: Voice, strict: bool) -> Iterator[Row | Refusal]:
     for position, record in records:
-        if not isinstance(record, documents.Broken):
+        if not isinstance(record, json_records.Broken):
             yield row_of(record, source=name, position=position, voice=voice)
         elif strict and (record.ends or record.reason == "broken JSON"):
             lost = " and all that follows it" * record.ends

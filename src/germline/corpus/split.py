@@ -28,9 +28,8 @@ def snapshot(rows: Iterable[Row | Refusal], directory: Path, *, heldout_share: f
     held out in every generation. The share is therefore met on average, not exactly. A row that states a fact is
     never held out: nobody could know it then, and what is unseen of it are the wordings that exams ask in. Nor is a
     passage of a law, which a child is refused for not keeping. So the share is of the other rows. `train_bytes`
-    counts the UTF-8 bytes of text in the training rows. A delta without rows
-    is no error here. `directory` is made; the files must not exist, and are durable on return;
-    if `rows` raises, none is left.
+    counts the UTF-8 bytes of text in the training rows. A delta without rows is no error here. `directory` is made;
+    the files must not exist, and are durable on return; if `rows` raises, none is left.
     """
     disk.make_directory(directory)
     paths = {name: directory / f"{name}.jsonl" for name in ("train", "heldout", "refused")}
@@ -106,7 +105,7 @@ class _File:
         self._hash.update(line)
         self.lines += 1
         if isinstance(record, Row):
-            self.text_bytes += sum(len(text.encode()) for text in _texts(record))
+            self.text_bytes += sum(len(text.encode()) for text in record.texts)
 
     @property
     def digest(self) -> Digest:
@@ -119,12 +118,6 @@ def _line(record: Row | Refusal) -> bytes:
     if not table.get("under"):
         table.pop("under", None)
     return canonical_json(table) + b"\n"
-
-
-def _texts(row: Row) -> Iterator[str]:
-    yield row.text
-    for turn in row.turns:
-        yield turn.text
 
 
 def is_held_out(row: Row, share: float) -> bool:
@@ -143,7 +136,7 @@ def _row(line: bytes) -> Row | None:
         row.kind == ("dialog" if turns else "text")
         and type(row.position) is int
         and type(row.ends_document) is bool
-        and all(isinstance(text, str) for text in (row.source, row.under, *_texts(row)))
+        and all(isinstance(text, str) for text in (row.source, row.under, row.text, *row.texts))
         and all(turn.speaker in ("persona", "other") for turn in turns)
     )
     return row if sound else None

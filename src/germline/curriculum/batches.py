@@ -67,7 +67,7 @@ class Batches:
         return batch
 
 
-def laid_out(
+def lay_out(
     directory: Path, pools: Iterable[Iterable[Item]], plan: Curriculum, seed: int, *, tokenize: Tokenize, end: int,
     opening: Sequence[int] = (),
 ) -> Batches:  # fmt: skip
@@ -82,7 +82,7 @@ def laid_out(
             known = texts.write(pools, file, tokenize=tokenize, end=end, row_tokens=plan.row_tokens, opening=opening)
         staged = disk.temporary_path(directory)
         with disk.new_file(directory / PIECES) as pieces, disk.new_file(staged) as steps:
-            _lay_out(known, plan, seed, pieces, steps)
+            _write_steps(known, plan, seed, pieces, steps)
         disk.sync_directory(directory)  # the other names, before the one that vouches for them
         disk.publish(staged, directory / STEPS)
     last = _end(directory)
@@ -96,7 +96,7 @@ def _end(directory: Path) -> np.void:
     return end
 
 
-def _lay_out(known: Texts, plan: Curriculum, seed: int, pieces: BinaryIO, steps: BinaryIO) -> None:
+def _write_steps(known: Texts, plan: Curriculum, seed: int, pieces: BinaryIO, steps: BinaryIO) -> None:
     piece = tokens = learned = replayed = 0
     ancestors = known.pieces[known.wordings[known.pools[0].stop]]
     for order in mix.epochs(known, plan, seed):

@@ -41,7 +41,7 @@ def epochs(texts: Texts, plan: Curriculum, seed: int) -> Iterator[NDArray[np.uin
         chosen = array("I")
         for item in delta:
             wordings = texts.wordings_of(item)
-            if reads or texts.questions[wordings.start]:
+            if reads or texts.every_epoch[wordings.start]:
                 chosen.extend(_turns(wordings, number, plan.forms))
         budget = int(texts.tokens(np.frombuffer(chosen, np.uint32)).sum()) * plan.replay / (1 - plan.replay)
         for index, stream in enumerate(streams):
@@ -61,9 +61,9 @@ def _turns(wordings: range, number: int, forms: int) -> list[int]:
 def _dealt(texts: Texts, pool: range, turn: int, key: str) -> Iterator[int]:
     """The pool dealt again and again, reshuffled each time, each item in another of its wordings.
 
-    An item comes `texts.dealt` times in a deal, once in each stretch of that part of it. Of a long line less than
-    a deal may be met in a generation: the `key` must be another in the next one, and so is the `turn`, from which
-    wordings begin.
+    One deal holds an item `texts.dealt` times: cut into so many equal stretches, once in each. A generation may use
+    less than a whole deal; so that the next does not begin alike, `key` (the order) and `turn` (the first wording) must
+    differ between generations.
     """
     often = texts.dealt[pool.start : pool.stop].astype(np.int64)
     places = np.repeat(np.arange(len(pool)), often)
@@ -80,7 +80,7 @@ def _ordered(texts: Texts, chosen: NDArray[np.uint32], order: str, key: str) -> 
     shuffled = chosen[_shuffled(len(chosen), key)]
     if order == "mixed":
         return shuffled
-    return shuffled[np.argsort(texts.questions[shuffled] != (order == "questions-first"), kind="stable")]
+    return shuffled[np.argsort(texts.every_epoch[shuffled] != (order == "questions-first"), kind="stable")]
 
 
 def _shuffled(count: int, key: str) -> NDArray[np.uint32]:

@@ -39,7 +39,7 @@ class Item:
     """One thing to know, in every wording it is taught in: a fact's renderings, or a row as it stands."""
 
     wordings: tuple[Example, ...]
-    question: bool
+    every_epoch: bool
     """Whether it comes in every epoch (a fact, a conversation, a law) or only when documents are read."""
     dealt: int = 1
     """How often it comes in a deal of replay."""
@@ -58,8 +58,8 @@ class Texts:
     """The tokens of each piece that carry loss: all learned ones but its first, which nothing predicts."""
     pieces: NDArray[np.uint32]
     """The first piece of each text, and at last their number."""
-    questions: NDArray[np.bool_]
-    """Of each text, whether its item is a question."""
+    every_epoch: NDArray[np.bool_]
+    """Of each text, whether its item comes in every epoch."""
     wordings: NDArray[np.uint32]
     """The first text of each item, and at last their number."""
     dealt: NDArray[np.uint8]
@@ -76,7 +76,7 @@ class Texts:
 
 
 def items(rows: Iterable[Row], facts: Iterable[Fact], known: Marks | None = None) -> Iterator[Item]:
-    """What there is to know. A law comes as often as a fact: one that is read twice in six does not hold.
+    """What there is to know. A law comes in every epoch, as a fact does: read as seldom as documents, it does not hold.
 
     `known` are the parent's marks on the exam about it. A fact that the parent does not say, or not choose right, in
     any one of the wordings it was asked in is dealt eight times as often as a passage or a conversation; one whose
@@ -107,7 +107,7 @@ def write(
     """Encode every wording of every item into `file`, with `end` where a span ends and each piece behind the
     `opening`, which is not learned, in constant memory."""
     opens, step = np.array(opening, WORD) * 2, row_tokens - len(opening)
-    starts, learned, pieces, questions = array("q", [0]), array("I"), array("I", [0]), bytearray()
+    starts, learned, pieces, every_epoch = array("q", [0]), array("I"), array("I", [0]), bytearray()
     wordings, borders, dealt = array("I", [0]), [0], bytearray()
     for pool in pools:
         for item, texts in _encoded(pool, tokenize, end):
@@ -118,13 +118,13 @@ def write(
                     starts.append(starts[-1] + len(piece))
                     learned.append(int((piece[1:] & 1).sum()))
                 pieces.append(len(learned))
-                questions.append(item.question)
-            wordings.append(len(questions))
+                every_epoch.append(item.every_epoch)
+            wordings.append(len(every_epoch))
             dealt.append(item.dealt)
         borders.append(len(wordings) - 1)
     return Texts(
         starts=np.frombuffer(starts, np.int64), learned=np.frombuffer(learned, np.uint32),
-        pieces=np.frombuffer(pieces, np.uint32), questions=np.frombuffer(questions, np.bool_),
+        pieces=np.frombuffer(pieces, np.uint32), every_epoch=np.frombuffer(every_epoch, np.bool_),
         wordings=np.frombuffer(wordings, np.uint32), dealt=np.frombuffer(dealt, np.uint8),
         pools=tuple(map(range, borders, borders[1:])),
     )  # fmt: skip

@@ -92,7 +92,7 @@ def _stands_in(text: str, word: str) -> bool:
 
 
 def _number(text: str) -> Decimal | None:
-    """The first number in `text`, if there is one. See SCORERS for what parts it."""
+    """The first number in `text`, if there is one. See `OPTIONAL` for what parts it."""
     found = _NUMBER.search(text)
     if not found:
         return None

@@ -1,8 +1,8 @@
 """Which of several answers a model finds likeliest, the wrong ones read no further than it takes to rule them out.
 
-An answer's log-likelihood only falls with each token. So what a wrong answer has come to where it turns off from the
-right one, over the bytes of all of it, is the most that it can come to, and it costs nothing: up to there it is
-predicted where the right one is. Wrong answers are two thirds of what an exam has to read, and of a model that knows
+The log-likelihood of an answer only falls with each token. So its sum up to where a wrong answer departs from the right
+one, over the bytes of all of it, is an upper bound of its score, and costs nothing: up to there both are predicted at
+the same positions. Wrong answers are two thirds of what an exam has to read, and of a model that knows
 its facts one in ten comes near the right one. What is chosen is what would be chosen if all were read whole, as far as
 a score is the same in another batch (in bfloat16 a log-likelihood is some tenths of a nat another).
 """
@@ -14,14 +14,14 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from germline.evals.score import Encoded, Liking, Question, Tokenize, encoded, read
+from germline.evals.score import Encoded, Likelihood, Question, Tokenize, encoded, read
 from germline.model.decoder import Decoder
 
 
 class Choice(NamedTuple):
     option: int
     """The place among the question's options of the one with the highest log-likelihood per byte."""
-    gold: Liking
+    gold: Likelihood
     """What the model makes of the first option, the right one."""
 
 
@@ -36,16 +36,16 @@ def choose(decoder: Decoder, questions: Sequence[Question], tokenize: Tokenize) 
     glimpses = [Encoded(prompt, _glimpses(*options)) for prompt, options in whole]
     glimpsed = read(decoder, glimpses)
     rows = [
-        [_per_byte(*option) for option in zip(question.options, text.options, likings, strict=True)]
-        for question, text, likings in zip(questions, whole, glimpsed, strict=True)
+        [_per_byte(*option) for option in zip(question.options, text.options, scored, strict=True)]
+        for question, text, scored in zip(questions, whole, glimpsed, strict=True)
     ]
     doubtful = list(map(_doubtful, rows, glimpses, whole))
     texts = zip(whole, doubtful, strict=True)
     rest = read(decoder, [Encoded(prompt, [options[place] for place in places]) for (prompt, options), places in texts])
-    for question, row, places, likings in zip(questions, rows, doubtful, rest, strict=True):
-        for place, liking in zip(places, likings, strict=True):
-            row[place] = liking.log_likelihood / len(question.options[place].encode())
-    return [Choice(_likeliest(*row), likings[0]) for row, likings in zip(rows, glimpsed, strict=True)]
+    for question, row, places, scored in zip(questions, rows, doubtful, rest, strict=True):
+        for place, likelihood in zip(places, scored, strict=True):
+            row[place] = likelihood.log_likelihood / len(question.options[place].encode())
+    return [Choice(_likeliest(*row), scored[0]) for row, scored in zip(rows, glimpsed, strict=True)]
 
 
 def _glimpses(gold: list[int], *others: list[int]) -> list[list[int]]:
@@ -68,8 +68,8 @@ def _doubtful(row: Sequence[float], glimpse: Encoded, text: Encoded) -> list[int
     ]  # fmt: skip
 
 
-def _per_byte(option: str, tokens: list[int], liking: Liking) -> float:
-    return liking.log_likelihood / len(option.encode()) if tokens else -math.inf
+def _per_byte(option: str, tokens: list[int], likelihood: Likelihood) -> float:
+    return likelihood.log_likelihood / len(option.encode()) if tokens else -math.inf
 
 
 def _likeliest(gold: float, *others: float) -> int:

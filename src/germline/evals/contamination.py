@@ -31,7 +31,7 @@ def contaminated(texts: Sequence[str], rows: Iterable[Row]) -> set[int]:
         lengths.setdefault(stretch[:LEAST], set()).add(len(stretch))
     found: set[int] = set()
     for row in rows:
-        words = _words(" ".join((row.text, *(turn.text for turn in row.turns))))
+        words = _words(" ".join(row.texts))
         here = {
             tuple(words[start : start + length])
             for start in range(len(words) - LEAST + 1)

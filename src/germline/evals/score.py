@@ -34,7 +34,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Liking:
+class Likelihood:
     """What a model makes of one option after its prompt."""
 
     log_likelihood: float
@@ -68,10 +68,10 @@ class _Row:
 
 def log_likelihoods(decoder: Decoder, questions: Sequence[Question], tokenize: Tokenize) -> list[list[float]]:
     """Per question, log p(option | prompt) of each option, summed over its tokens, nats."""
-    return [[liking.log_likelihood for liking in likings] for likings in liked(decoder, questions, tokenize)]
+    return [[one.log_likelihood for one in scored] for scored in likelihoods(decoder, questions, tokenize)]
 
 
-def liked(decoder: Decoder, questions: Sequence[Question], tokenize: Tokenize) -> list[list[Liking]]:
+def likelihoods(decoder: Decoder, questions: Sequence[Question], tokenize: Tokenize) -> list[list[Likelihood]]:
     """Per question, what the model makes of each option."""
     return read(decoder, [encoded(question, tokenize, decoder.config) for question in questions])
 
@@ -85,7 +85,7 @@ def encoded(question: Question, tokenize: Tokenize, config: DecoderConfig) -> En
 
 
 @torch.inference_mode()
-def read(decoder: Decoder, questions: Sequence[Encoded]) -> list[list[Liking]]:
+def read(decoder: Decoder, questions: Sequence[Encoded]) -> list[list[Likelihood]]:
     """Per question, what the model makes of each option. What nothing stands before, such as the first token after an
     empty prompt, is not scored."""
     rows: list[_Row] = []
@@ -103,10 +103,10 @@ def read(decoder: Decoder, questions: Sequence[Encoded]) -> list[list[Liking]]:
             stop += 1
         _score(decoder, rows[start:stop], scores, unlikely)
         start = stop
-    likings = (
-        Liking(score, greedy=not others) for score, others in zip(scores.tolist(), unlikely.tolist(), strict=True)
+    scored = (
+        Likelihood(score, greedy=not others) for score, others in zip(scores.tolist(), unlikely.tolist(), strict=True)
     )
-    return [list(itertools.islice(likings, len(question.options))) for question in questions]
+    return [list(itertools.islice(scored, len(question.options))) for question in questions]
 
 
 def _place(rows: list[_Row], question: Encoded, first: int) -> None:

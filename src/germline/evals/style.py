@@ -6,12 +6,7 @@ because an answer is long. Its limit is calibrated on the persona itself: the 99
 replies, each under a model of the others. So the persona passes its own test by construction. All
 answers together, as if they were one text, have a limit of their own, nearer by far than one's: the 99th
 percentile of what ten of its own replies cost together. As one text, since in a mean over answers a reply of
-one name weighs as much as a paragraph: that let 86 of 100 children through a fifth of whose answers were their
-founder's, where this lets 54, and refused the persona's own later words twice as often (LOG.md). More probes
-than ten make it surer, and the limit no narrower: what a persona says next year costs more than what it said
-today (2.7 and 2.4 bits in the benchmark), and forty replies would be held against it. Burrows' Delta was tried
-in its place, and takes ten short answers of a model that never heard the persona for the persona's own (1.02 of
-its limit; LOG.md).
+one name weighs as much as a paragraph. More than ten probes make it surer, and the limit no narrower (LOG.md).
 Not promised: that a different voice with the same words and letters is told apart.
 """
 

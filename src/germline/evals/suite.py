@@ -20,7 +20,7 @@ from germline.model.generate import Sampling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Examinee:
     """A model that can sit an exam: its decoder, and its tokenizer as two functions and the id of EOS."""
 
     decoder: Decoder
@@ -39,26 +39,26 @@ class _Chosen(NamedTuple):
 
 
 def sit(
-    candidate: Candidate, exam: Exam, *, answer_tokens: int, prompt_end: str, samples: int = 0,
+    examinee: Examinee, exam: Exam, *, answer_tokens: int, prompt_end: str, samples: int = 0,
     voice: Voice | None = None,
 ) -> Marks:  # fmt: skip
-    """The candidate's marks on every paper of the exam. Deterministic: greedy, and samples are drawn from seeds.
+    """The examinee's marks on every paper of the exam. Deterministic: greedy, and samples are drawn from seeds.
 
     `voice` is its line's: what is said to a card is heard for as long as that persona speaks, like what is said to a
     tone probe. Cut at `answer_tokens`, a reply that would break a law in its second sentence kept it.
     A challenge card is passed when the greedy reply and each of `samples` sampled ones pass (pass^k, arXiv
     2406.12045): what holds once may be luck.
     """
-    chosen = _choose(candidate, exam.items)
+    chosen = _choose(examinee, exam.items)
     spoken_items = [item for item in exam.items if item.spoken]
-    said = _speak(candidate, [item.prompt for item in spoken_items], _longest(candidate, spoken_items))
+    said = _speak(examinee, [item.prompt for item in spoken_items], _longest(examinee, spoken_items))
     right = [_begins_with(answer, item.answer) for answer, item in zip(said, spoken_items, strict=True)]
-    taught, _ = _passages(candidate, exam.taught)
-    _, heldout = _passages(candidate, exam.passages)
-    style, tone = _style(candidate, exam, answer_tokens, prompt_end)
-    heard = _heard(candidate, exam.voice or voice, answer_tokens)
-    laws = _cards(candidate, exam.laws, heard, prompt_end, 0)
-    cards = _cards(candidate, exam.cards, heard, prompt_end, samples)
+    taught, _ = _passages(examinee, exam.taught)
+    _, heldout = _passages(examinee, exam.passages)
+    style, tone = _style(examinee, exam, answer_tokens, prompt_end)
+    heard = _heard(examinee, exam.voice or voice, answer_tokens)
+    laws = _cards(examinee, exam.laws, heard, prompt_end, 0)
+    cards = _cards(examinee, exam.cards, heard, prompt_end, samples)
     answers: list[dict[str, Any]] = [
         {
             "paper": item.paper,
@@ -91,14 +91,14 @@ def sit(
     )
 
 
-def choose(candidate: Candidate, items: Sequence[Item]) -> Score:
-    """How many of these questions the candidate answers by choosing, and what their gold answers cost it."""
-    chosen = _choose(candidate, items)
+def choose(examinee: Examinee, items: Sequence[Item]) -> Score:
+    """How many of these questions the examinee answers by choosing, and what their gold answers cost it."""
+    chosen = _choose(examinee, items)
     return _tally([(option == item.answer, bits) for item, (option, bits, _) in zip(items, chosen, strict=True)])
 
 
-def _choose(candidate: Candidate, items: Sequence[Item]) -> list[_Chosen]:
-    """What the candidate makes of each item. Ties and scores that are not numbers go against the gold answer."""
+def _choose(examinee: Examinee, items: Sequence[Item]) -> list[_Chosen]:
+    """What the examinee makes of each item. Ties and scores that are not numbers go against the gold answer."""
     questions = [Question(item.prompt, (item.answer, *item.wrong)) for item in items]
     return [
         _Chosen(
@@ -107,7 +107,7 @@ def _choose(candidate: Candidate, items: Sequence[Item]) -> list[_Chosen]:
             said=found.gold.greedy,
         )
         for question, found in zip(
-            questions, choice.choose(candidate.decoder, questions, candidate.tokenize), strict=True
+            questions, choice.choose(examinee.decoder, questions, examinee.tokenize), strict=True
         )
     ]
 
@@ -138,8 +138,8 @@ def _said(items: Sequence[Item], chosen: Sequence[_Chosen]) -> dict[str, float]:
 
 
 def _by_unit(items: Sequence[Item], chosen: Sequence[_Chosen]) -> dict[str, list[tuple[Item, _Chosen]]]:
-    """Of what was taught: what was held out is answered by luck for as long as nobody learns it, and what was turned
-    round nearly so, which only blurs."""
+    """The items that were taught, by unit. Held-out ones are answered by luck, reversed ones nearly so: both would only
+    blur a unit's share."""
     found: dict[str, list[tuple[Item, _Chosen]]] = {unit: [] for unit in units(items)}
     for item, one in zip(items, chosen, strict=True):
         if item.paper not in _UNTAUGHT:
@@ -163,15 +163,15 @@ def _mean(marks: Sequence[float]) -> float:
     return sum(marks) / len(marks)
 
 
-def _speak(candidate: Candidate, prompts: Sequence[str], limit: int, sampling: Sampling | None = None) -> list[str]:
+def _speak(examinee: Examinee, prompts: Sequence[str], limit: int, sampling: Sampling | None = None) -> list[str]:
     return speak(
-        candidate.decoder, prompts, candidate.tokenize, candidate.detokenize, limit=limit, end=candidate.end,
+        examinee.decoder, prompts, examinee.tokenize, examinee.detokenize, limit=limit, end=examinee.end,
         sampling=sampling,
     )  # fmt: skip
 
 
-def _longest(candidate: Candidate, items: Sequence[Item]) -> int:
-    return max((len(candidate.tokenize(item.answer)) for item in items), default=0) + 1
+def _longest(examinee: Examinee, items: Sequence[Item]) -> int:
+    return max((len(examinee.tokenize(item.answer)) for item in items), default=0) + 1
 
 
 def _begins_with(answer: str, gold: str) -> bool:
@@ -184,33 +184,33 @@ def _begins_with(answer: str, gold: str) -> bool:
     return spoken.startswith(wanted) and not re.match(r"[.,]?\d|[^\W_]", rest)
 
 
-def _passages(candidate: Candidate, passages: Sequence[str]) -> tuple[tuple[float, ...], float | None]:
+def _passages(examinee: Examinee, passages: Sequence[str]) -> tuple[tuple[float, ...], float | None]:
     """Bits per byte of each passage, of the three quarters that follow its first, and of all as one text."""
     if not passages:
         return (), None
     parts = [Question(text[: len(text) // 4], (text[len(text) // 4 :],)) for text in passages]
-    scores = log_likelihoods(candidate.decoder, parts, candidate.tokenize)
+    scores = log_likelihoods(examinee.decoder, parts, examinee.tokenize)
     costs = [
         (-score / math.log(2), len(part.options[0].encode())) for (score,), part in zip(scores, parts, strict=True)
     ]
     return tuple(bits / size for bits, size in costs), sum(bits for bits, _ in costs) / sum(size for _, size in costs)
 
 
-def _heard(candidate: Candidate, voice: Voice | None, answer_tokens: int) -> int:
+def _heard(examinee: Examinee, voice: Voice | None, answer_tokens: int) -> int:
     """Tokens of an answer that are heard: cut short, none would be too long for this persona."""
     if voice is None:
         return answer_tokens
-    longest = len(candidate.tokenize(max(voice.replies, key=len)))
+    longest = len(examinee.tokenize(max(voice.replies, key=len)))
     return max(answer_tokens, math.ceil(LONGER * longest) + 1)
 
 
 def _style(
-    candidate: Candidate, exam: Exam, answer_tokens: int, prompt_end: str
+    examinee: Examinee, exam: Exam, answer_tokens: int, prompt_end: str
 ) -> tuple[StyleMarks | None, list[dict[str, Any]]]:
     if exam.voice is None:
         return None, []
-    limit = _heard(candidate, exam.voice, answer_tokens)
-    answers = _speak(candidate, [probe + prompt_end for probe in exam.voice.probes], limit)
+    limit = _heard(examinee, exam.voice, answer_tokens)
+    answers = _speak(examinee, [probe + prompt_end for probe in exam.voice.probes], limit)
     marks, faults = judge_answers(exam.voice, answers)
     return marks, [
         {
@@ -226,7 +226,7 @@ def _style(
 
 
 def _cards(
-    candidate: Candidate, cards: Sequence[Card], limit: int, prompt_end: str, samples: int
+    examinee: Examinee, cards: Sequence[Card], limit: int, prompt_end: str, samples: int
 ) -> dict[str, tuple[bool, dict[str, Any]]]:
     """Card id -> (passed, what was answered: of several replies the first that fails)."""
     choices = [card for card in cards if card.scorer == "choice"]
@@ -237,12 +237,12 @@ def _cards(
     ]
     results = {
         card.id: (option == item.answer, option)
-        for card, item, (option, _, _) in zip(choices, items, _choose(candidate, items), strict=True)
+        for card, item, (option, _, _) in zip(choices, items, _choose(examinee, items), strict=True)
     }
     spoken = [card for card in cards if card.scorer != "choice"]
     prompts = [card.prompt + prompt_end for card in spoken]
     ways = [None, *(Sampling(seed=seed) for seed in range(samples))]
-    rounds = [_speak(candidate, prompts, limit, sampling) for sampling in ways]
+    rounds = [_speak(examinee, prompts, limit, sampling) for sampling in ways]
     for card, replies in zip(spoken, zip(*rounds, strict=True), strict=True):
         failed = next((reply for reply in replies if not card.passes(reply)), None)
         results[card.id] = (failed is None, replies[0] if failed is None else failed)

@@ -18,7 +18,7 @@ from torch import Tensor
 from germline.errors import ModelError
 from germline.export.gguf_shape import ARCHITECTURES, metadata, rope_tensors, stored, tensor_names
 from germline.export.gguf_tokenizer import RAW_TEMPLATE, written
-from germline.export.gguf_types import QUANTIZATIONS, encoded, known, size_of, type_of
+from germline.export.gguf_types import QUANTIZATIONS, encoded, size_of, type_of
 from germline.export.source import Source
 from germline.model import weights
 
@@ -26,12 +26,11 @@ from germline.model import weights
 def write(source: Source, sink: BinaryIO, quantization: str) -> list[str]:
     """Write `source` to `sink` and tell what a reader has to know of it.
 
-    PlanError for an unknown quantization, ModelError for a model or tokenizer that llama.cpp would take for another.
+    `quantization` is one of `QUANTIZATIONS`. ModelError for a model or tokenizer that llama.cpp would take for another.
     """
     shape, family = source.shape, source.config["model_type"]
     if family not in ARCHITECTURES:
         raise ModelError(f"germline writes no GGUF of the family {family}", hint="germline export --to hf")
-    quantization = known(quantization)
     vocabulary = written(source.tokenizer_json, shape.vocabulary, source.config, opening=shape.opening)
     keys = {
         **_general(source, quantization), **metadata(shape, family),

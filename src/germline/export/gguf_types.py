@@ -40,12 +40,11 @@ _UNEVEN = {Type.Q4_K: Type.Q5_0, Type.Q5_K: Type.Q5_1, Type.Q6_K: Type.Q8_0}
 _FUSED = {Type.Q4_K: Type.Q5_K, Type.Q5_K: Type.Q6_K}
 
 
-def known(quantization: str) -> str:
-    """`quantization`, if it is one. PlanError otherwise."""
+def require_known(quantization: str) -> None:
+    """PlanError unless there is such a quantization."""
     if quantization not in QUANTIZATIONS:
         hint = did_you_mean(quantization, QUANTIZATIONS)
         raise PlanError(f"there is no quantization {quantization!r}", hint=hint)
-    return quantization
 
 
 def type_of(name: str, shape: tuple[int, ...], quantization: str, *, layers: int, tied: bool) -> Type:

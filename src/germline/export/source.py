@@ -12,7 +12,7 @@ import tokenizers
 from torch import Tensor
 
 from germline.model import weights
-from germline.model.families import read_config
+from germline.model.families import end_id, read_config
 from germline.model.shape import DecoderConfig
 from germline.tokenizer.text import Tokenizer
 
@@ -38,8 +38,7 @@ class Source:
     @cached_property
     def end(self) -> int:
         """The id that ends a document."""
-        eos = self.config["eos_token_id"]
-        return int(eos[0] if isinstance(eos, list) else eos)
+        return end_id(self.config)
 
     @property
     def end_name(self) -> str:

@@ -155,6 +155,11 @@ def arithmetic(training: Training, here: Machine) -> tuple[Arithmetic, str]:
     return Arithmetic(torch.float32, here.device), "fp32: this processor has no bf16 matrix products"
 
 
+def usual_arithmetic() -> Arithmetic:
+    """What a generation answers in on this machine where no plan says otherwise."""
+    return arithmetic(Training(), machine())[0]
+
+
 def memory_bytes(device: str = "cpu") -> int:
     """The memory this process holds now: resident, or of the GPU, without what is kept there for later."""
     return torch.cuda.memory_allocated() if device == "cuda" else int(psutil.Process().memory_info().rss)

@@ -100,7 +100,7 @@ def _crc32(tensors: Mapping[str, Tensor]) -> int:
     check = 0
     for name in sorted(tensors):
         check = zlib.crc32(name.encode(), check)
-        check = zlib.crc32(tensors[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data, check)
+        check = zlib.crc32(weights.bytes_of(tensors[name]), check)
     return check
 
 

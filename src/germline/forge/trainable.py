@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from germline.errors import TrainingError
+from germline.model import weights
 from germline.model.adapter import PREFIX, LoraConfig, attach
 from germline.model.decoder import Decoder, Linear
 from germline.ops.quantize import Int8, Nf4
@@ -70,7 +70,7 @@ def prepare(decoder: Decoder, training: Training) -> Trainable:
         Group(vectors, training.learning_rate, 0.0),
         Group(embeddings, embedding_rate, training.weight_decay),
     )
-    return Trainable(tuple(group for group in groups if group.parameters), _fingerprints(decoder))
+    return Trainable(tuple(group for group in groups if group.parameters), _checksums(decoder))
 
 
 def table(decoder: Decoder, trainable: Trainable, *, steps: int) -> tuple[dict[str, Any], ...]:
@@ -79,7 +79,7 @@ def table(decoder: Decoder, trainable: Trainable, *, steps: int) -> tuple[dict[s
     Raises TrainingError where a frozen tensor changed, or none of a trained group did. After one step LoRA's A may
     stand where it began: its gradient passes through B, which begins at zero.
     """
-    tensors, now = _tensors(decoder), _fingerprints(decoder)
+    tensors, now = _tensors(decoder), _checksums(decoder)
     owner = {id(parameter): group for group in trainable.groups for parameter in group.parameters.values()}
     rows: dict[tuple[str, bool], list[str]] = {}
     for name, tensor in tensors.items():
@@ -113,12 +113,8 @@ def _tensors(decoder: Decoder) -> dict[str, Tensor]:
     return tensors
 
 
-def _fingerprints(decoder: Decoder) -> dict[str, int]:
-    return {name: _crc32(tensor) for name, tensor in _tensors(decoder).items()}
-
-
-def _crc32(tensor: Tensor) -> int:
-    return zlib.crc32(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+def _checksums(decoder: Decoder) -> dict[str, int]:
+    return {name: zlib.crc32(weights.bytes_of(tensor)) for name, tensor in _tensors(decoder).items()}
 
 
 def _kind(name: str) -> str:

@@ -29,7 +29,7 @@ def generalization(child: Scorecard, before: Marks, after: Marks, gate: Gate) ->
         old, new = before.heldout.bits_per_byte, after.heldout.bits_per_byte
         said = f"{cost('replies in held-out conversations', old, new)}; {talks} chosen right"
         return [check("generalization", old - new, 0.0, old - new > 0.0, said)]
-    if after.recall.items or after.taught:  # else `_learned` goes by these
+    if after.recall.items or after.taught:  # else `learned` goes by these
         return [_cheaper("generalization", before, after)]
     return []
 
@@ -43,11 +43,11 @@ def learned(before: Marks, after: Marks) -> Check:
         return _likelier("its passages", old, new, *(dict(enumerate(marks.taught)) for marks in (before, after)))
     old, new = before.recall.bits_per_byte, after.recall.bits_per_byte
     bits = [{unit: bits for unit, (_, bits) in marks.units.items()} for marks in (before, after)]
-    check = _likelier("the delta's answers", old, new, *bits)
+    found = _likelier("the delta's answers", old, new, *bits)
     if not after.units:
-        return check
+        return found
     known, knows = (sum(right == 1 for right, _ in marks.units.values()) for marks in (before, after))
-    return replace(check, reason=f"{check.reason}; {known} were known before it was taught, {knows} are now")
+    return replace(found, reason=f"{found.reason}; {known} were known before it was taught, {knows} are now")
 
 
 def _likelier(what: str, old: float, new: float, before: Mapping[Any, float], after: Mapping[Any, float]) -> Check:

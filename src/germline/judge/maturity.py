@@ -1,9 +1,9 @@
 """Is a lineage still growing? Read off what its births recorded: no clock, file or model.
 
 A generation's fresh gain is the share of what its own exam asks about that it knows and its parent did not, less what
-only its parent knew. Where even
-the upper bound of that is small, twice running, more of the same data teaches nothing: the lineage stands still. Where
-its weights hardly move any more and its voice does not change either, three times running, it is mature.
+only its parent knew. Where even the upper bound of that is small, twice running, more of the same data teaches nothing:
+the lineage stands still. Where its weights hardly move any more and its voice does not change either, three times
+running, it is mature.
 """
 
 from __future__ import annotations

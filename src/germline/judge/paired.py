@@ -14,7 +14,8 @@ from statistics import NormalDist
 CONFIDENCE = 0.95
 """Of each bound by itself, one-sided."""
 POWER = 0.975
-"""Chance that an exam is asked to have of passing a child that lost nothing, before failing to pass is its fault."""
+"""An exam is large enough if it passes a child that lost nothing this often. On a smaller one, a child that does not
+pass is inconclusive, not refused."""
 ADDED = 2
 """Units that are added to what was seen, half of them lost and half of them won."""
 FARTHER = 1

@@ -42,8 +42,8 @@ def alarm(
     """Of each exam by itself: did more units get worse, since the generation that wrote it, than chance would have it?
 
     The sign test's chance holds against one card that was fixed beforehand. Against the best of the line, a maximum
-    over noise, it called 13% of the children 16 to 30 forgetful that had lost nothing (1,000 units, 4% churn), by this
-    1%. Where other marks than the writer's must do, the verdict says so.
+    over noise, it called forgetful 13% of the 16th to 30th children that had lost nothing (1,000 units, 4% churn);
+    against the writer's card, 1.3%. Where other marks than the writer's must do, the verdict says so.
     """
     exams = list(child.marks)[:-1]
     firsts = {exam: _first(exam, parent, line) for exam in exams}

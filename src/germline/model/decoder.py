@@ -244,7 +244,7 @@ class Decoder(nn.Module):
             self._output = blocked(self.output_weight)
         return self
 
-    def memory(self, rows: int, capacity: int) -> Tensor:
+    def new_cache(self, rows: int, capacity: int) -> Tensor:
         """Room for the keys and values of `rows` texts of `capacity` tokens: [layers, 2, B, K, capacity, E].
 
         Zeros, because what nobody may see is still multiplied, by nothing: what happened to lie there might be NaN.

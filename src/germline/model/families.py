@@ -38,6 +38,12 @@ def read_config(config: Config, *, source: str = "config.json") -> DecoderConfig
         raise ModelError(f"{source}: it holds a value that cannot be followed: {error}") from error
 
 
+def end_id(config: Config) -> int:
+    """The id that ends a document: of several, the first."""
+    found = config["eos_token_id"]
+    return int(found[0] if isinstance(found, list) else found)
+
+
 def _llama(config: Config) -> DecoderConfig:
     biases, mlp_bias = bool(config["attention_bias"]), bool(config["mlp_bias"])
     return replace(_plain(config), query_bias=biases, output_bias=biases, mlp_bias=mlp_bias)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from germline.model.batch import Batch
+from germline.model.continuous_batch import ContinuousBatch
 from germline.model.decoder import Decoder
 
 ROWS = 32
@@ -46,7 +46,7 @@ def stream(
     `rows` prompts go on side by side, each as if alone (up to the rounding of batched matrix products); one that ends
     makes room for the next. Prompt n is sampled with seed + n.
     """
-    batch, waiting = Batch(decoder, rows), deque(range(len(prompts)))
+    batch, waiting = ContinuousBatch(decoder, rows), deque(range(len(prompts)))
     reading: list[int] = []
     going: list[int] = []
     last = [0] * len(prompts)

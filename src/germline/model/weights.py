@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -33,6 +33,13 @@ from germline.ops.quantize import Bits
 
 Layout = Mapping[str, tuple[int, ...]]
 """Tensor name -> shape."""
+
+
+class Sink(Protocol):
+    """What weights are written to: a file, or what only hashes them."""
+
+    def write(self, data: bytes | memoryview, /) -> object: ...
+
 
 _NAMES = {
     torch.float64: "F64",
@@ -64,7 +71,7 @@ def layout(config: DecoderConfig) -> Layout:
     return {name: tuple(tensor.shape) for name, tensor in sorted(empty.state_dict().items())}
 
 
-def write(sink: BinaryIO, shapes: Layout, tensors: Iterable[tuple[str, Tensor]], dtype: torch.dtype) -> None:
+def write(sink: Sink, shapes: Layout, tensors: Iterable[tuple[str, Tensor]], dtype: torch.dtype) -> None:
     """Write a whole model to `sink`, one tensor at a time, cast to `dtype`.
 
     `tensors` must bring exactly the names of `shapes`, in sorted order and with these shapes; ModelError
@@ -88,7 +95,7 @@ def write(sink: BinaryIO, shapes: Layout, tensors: Iterable[tuple[str, Tensor]],
         raise ModelError(f"the model's tensors do not fit its config: {expected[written]} is missing")
 
 
-def write_tensors(sink: BinaryIO, tensors: Mapping[str, Tensor]) -> None:
+def write_tensors(sink: Sink, tensors: Mapping[str, Tensor]) -> None:
     """Write `tensors` as they are to `sink`: each in its own dtype, sorted by name, none copied whole twice."""
     sink.write(header_of({name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}))
     for name in sorted(tensors):
@@ -215,7 +222,7 @@ def _hint(error: Exception) -> str:
     return "copy or download it again"
 
 
-def merge_file(parent: Path, adapter: Path, scale: float, sink: BinaryIO) -> None:
+def merge_file(parent: Path, adapter: Path, scale: float, sink: Sink) -> None:
     """Write the child of `parent` and the LoRA `adapter` to `sink`, in the parent's dtype. See `merge`.
 
     ModelError for an adapter of which a tensor has no place in the parent, or does not fit there.
@@ -242,9 +249,9 @@ def load(
 
     Weights already stored in `dtype` stay memory-mapped on a CPU and are never held twice. With `in_file` all
     matrices stay mapped as they are stored, and are brought to `dtype` and `device` for one product at a time: the
-    same products, in the memory of the largest matrix. With `bits`, the
-    linear layers of the blocks are packed as they are read, one at a time. Tensors for whose name `in_full`
-    says so are fp32 and never packed: the masters of what is to be trained itself.
+    same products, in the memory of the largest matrix. With `bits`, the linear layers of the blocks are packed as they
+    are read, one at a time. Tensors for whose name `in_full` says so are fp32 and never packed: the masters of what is
+    to be trained itself.
     """
     with torch.device("meta"):
         decoder = Decoder(config, dtype)

@@ -25,7 +25,7 @@ def cross_entropy_sum(hidden: Tensor, output_weight: Tensor, targets: Tensor, so
 
     output_weight [V, D] is cast to hidden's dtype. The gradient is taken in the same pass, so memory is one
     chunk of logits whatever N is, at the price that this may be differentiated once only. `softcap` bends
-    the logits as in `pointwise.surprise`.
+    the logits as in `pointwise.cross_entropy`.
     """
     total: Tensor = _CrossEntropy.apply(hidden, output_weight, targets, softcap)  # type: ignore[no-untyped-call]
     return total
@@ -44,7 +44,7 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, output_weight: Tensor, targets: Tensor, softcap: float) -> Tensor:
         def against_target(logits: Tensor, rows: slice) -> tuple[Tensor, ...]:
-            return pointwise.surprise(logits, targets[rows], softcap=softcap)
+            return pointwise.cross_entropy(logits, targets[rows], softcap=softcap)
 
         return _summed(ctx, hidden, output_weight, against_target)
 

@@ -184,7 +184,7 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor, *, scale: float) -> tuple[Te
 
 
 @by_rows
-def surprise(logits: Tensor, target: Tensor, *, softcap: float) -> tuple[Tensor, Tensor]:
+def cross_entropy(logits: Tensor, target: Tensor, *, softcap: float) -> tuple[Tensor, Tensor]:
     """(loss [N] fp32 nats, its gradient [N, V] in the logits' dtype) for logits [N, V] and targets [N].
 
     A `softcap` c above zero takes c * tanh(logits / c) first, as Gemma 2 does. The logits are used up: as a
@@ -211,7 +211,7 @@ def surprise(logits: Tensor, target: Tensor, *, softcap: float) -> tuple[Tensor,
 @by_rows
 def divergence(logits: Tensor, wanted: Tensor, *, softcap: float) -> tuple[Tensor, Tensor]:
     """(KL(wanted || logits) [N] fp32 nats, its gradient by the logits [N, V] in their dtype), for logits [N, V] of
-    a model and of the one that it is held to. `softcap` as in `surprise`, for both."""
+    a model and of the one that it is held to. `softcap` as in `cross_entropy`, for both."""
     wide, held, slope = logits.float(), wanted.float(), None
     if softcap > 0:
         bent = torch.tanh(wide / softcap)

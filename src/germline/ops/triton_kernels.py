@@ -126,7 +126,7 @@ def _bent(logits, softcap, CAPPED: tl.constexpr):
 
 
 @triton.jit
-def _surprise(logits, target, loss, width, stride, softcap, CAPPED: tl.constexpr, COLUMNS: tl.constexpr):
+def _cross_entropy(logits, target, loss, width, stride, softcap, CAPPED: tl.constexpr, COLUMNS: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
     logits += row * stride
     hit = tl.load(target + row)
@@ -208,10 +208,10 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor, *, scale: float) -> tuple[Te
     return (y,)
 
 
-def surprise(logits: Tensor, target: Tensor, *, softcap: float) -> tuple[Tensor, Tensor]:
+def cross_entropy(logits: Tensor, target: Tensor, *, softcap: float) -> tuple[Tensor, Tensor]:
     logits, target, loss = _flat(logits), target.contiguous(), _like(target, torch.float32)
     rows = logits, target, loss, logits.shape[1], logits.stride(0)
-    _surprise[len(logits),](*rows, softcap, CAPPED=softcap > 0, COLUMNS=VOCABULARY_TILE, num_warps=8)
+    _cross_entropy[len(logits),](*rows, softcap, CAPPED=softcap > 0, COLUMNS=VOCABULARY_TILE, num_warps=8)
     return loss, logits
 
 

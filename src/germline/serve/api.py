@@ -25,7 +25,7 @@ from germline.rollback import CannotMove
 from germline.serve import page, under_way
 from germline.serve.answers import Kind
 from germline.serve.engine import Busy, Gone
-from germline.serve.facets import Facet
+from germline.serve.fragment_choice import FragmentChoice
 from germline.serve.guard import error_body
 from germline.serve.notes import BOOK, Notes
 from germline.serve.prompts import Prompt, PromptError, Prompts, TooLong
@@ -74,15 +74,15 @@ def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) 
         """Answer a conversation."""
         top = (asked.top_logprobs or 0) if asked.logprobs else None
 
-        facet = Facet(asked.fragment)
+        choice = FragmentChoice(asked.fragment)
 
         def prompt(loaded: Loaded) -> Prompt:
             longest = asked.max_completion_tokens or asked.max_tokens or DEFAULT_ANSWER
-            return facet.prompt(loaded, prompts, asked.messages, loaded.speaker.decoder.config.room - longest)
+            return choice.prompt(loaded, prompts, asked.messages, loaded.speaker.decoder.config.room - longest)
 
         remember = notes.of([{"role": one.role, "content": one.text} for one in asked.messages]) if notes else _forget
         longest = asked.max_completion_tokens
-        return await _answered(serving, asked, "chat", prompt, top, request, remember, longest, facet)
+        return await _answered(serving, asked, "chat", prompt, top, request, remember, longest, choice)
 
     if notes:
 
@@ -137,7 +137,7 @@ async def _answered(
     request: Request,
     remember: Callable[[str, str, str, str], None],
     longest: int | None = None,
-    facet: Facet | None = None,
+    choice: FragmentChoice | None = None,
 ) -> Response:
     gone = request.is_disconnected
     try:
@@ -145,10 +145,10 @@ async def _answered(
     except under_way.ClientLeft:
         return under_way.to_nobody()
     headers = {"X-Germline-Generation": begun.loaded.name, "X-Germline-Digest": begun.loaded.generation.digest}
-    if facet and facet.name:
-        headers["X-Germline-Fragment"] = facet.name
+    if choice and choice.name:
+        headers["X-Germline-Fragment"] = choice.name
     with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
-    begun.form = replace(begun.form, more=facet.told() if facet else {}, with_usage=with_usage)
+    begun.form = replace(begun.form, more=choice.told() if choice else {}, with_usage=with_usage)
     if asked.stream:
         return StreamingResponse(under_way.events(begun), media_type="text/event-stream", headers=headers)
     return await under_way.whole(begun, gone, headers)

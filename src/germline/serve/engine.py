@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from germline.errors import DoesNotFit, GermlineError
-from germline.model.batch import Batch
+from germline.model.continuous_batch import ContinuousBatch
 from germline.model.decoder import Decoder
 from germline.model.generate import Sampling, choose
 
@@ -100,7 +100,7 @@ class Engine:
         """At most `rows` answers go on at once; `end` is the id that ends them. A text for which there are not so
         many `free_bytes` is not taken."""
         self._decoder, self._end, self._free_bytes = decoder, end, free_bytes
-        self._batch = Batch(decoder, rows)
+        self._batch = ContinuousBatch(decoder, rows)
         self._waiting: deque[Answer] = deque()
         self._reading: list[Answer] = []
         self._going: list[Answer] = []
@@ -136,7 +136,8 @@ class Engine:
             self._change.notify()
 
     def hand_over(self) -> None:
-        """`drain`, and pass on what was not begun: behind those that end here it would wait for half a machine."""
+        """`drain`, and pass on what was not begun: behind those that end here it would wait while two engines share the
+        machine."""
         with self._change:
             self._draining = True
             passed_on = [answer for answer in self._waiting if answer.of_anyone]
@@ -213,6 +214,6 @@ class Engine:
         with self._change:
             left = [*self._going, *self._reading]
             self._going, self._reading = [], []
-            self._batch = Batch(self._decoder, self._batch.rows)
+            self._batch = ContinuousBatch(self._decoder, self._batch.rows)
         for answer in left:
             answer.receive(Ended("failed", problem))

@@ -263,7 +263,7 @@ class Serving:
 
 
 def warm_up(loaded: Loaded) -> None:
-    """Let it say something to nobody. What it cannot say to nobody it could not say to anybody."""
+    """Generate a few tokens that nobody sees. GermlineError if it cannot: it must not take over."""
     told: queue.Queue[Piece] = queue.Queue()
     prompt = loaded.speaker.tokenizer.encode("The") or [loaded.speaker.tokenizer.eos_id]
     loaded.engine.submit(Answer(prompt[:1], told.put, limit=WARM_UP_TOKENS))

@@ -17,7 +17,7 @@ from germline.serve.guard import error_body
 from germline.serve.notes import BOOK
 from germline.serve.prompts import Prompt, PromptError, TooLong
 from germline.serve.requests import DEFAULT_ANSWER, Generate
-from germline.serve.spelling import Spelling
+from germline.serve.stops import StopFilter
 from germline.serve.swap import Loaded, Serving
 
 GUESTS = ThreadPoolExecutor(1, "guests")
@@ -40,7 +40,7 @@ class Begun:
     answer: Answer
     first: Piece
     pieces: asyncio.Queue[Piece]
-    spelling: Spelling
+    stops: StopFilter
     form: Form
     remember: Callable[[str, str, str, str], None]
     """Told id, generation and text of the whole answer, and how it ended, before the client hears its end."""
@@ -57,9 +57,9 @@ class Begun:
         try:
             piece = self.first
             while isinstance(piece, Said):
-                text = self.spelling.add(piece.token)
+                text = self.stops.add(piece.token)
                 held, self.tokens = (*held, piece), self.tokens + 1
-                if self.spelling.stopped:
+                if self.stops.stopped:
                     self.answer.given_up = True
                     break
                 if text:
@@ -67,8 +67,8 @@ class Begun:
                     held, text = (), ""
                 piece = await self.pieces.get()
             else:
-                text = self.spelling.rest()
-            if text or (held and self.form.probabilities and not self.spelling.stopped):
+                text = self.stops.rest()
+            if text or (held and self.form.probabilities and not self.stops.stopped):
                 yield Shown(text, held)
             yield piece if isinstance(piece, Ended) else Ended("stop")
         finally:
@@ -109,7 +109,7 @@ async def begin(
     tokenizer = loaded.speaker.tokenizer
     form = Form(kind=kind, id=name, generation=loaded.name, digest=loaded.generation.digest, tokenizer=tokenizer,
                 probabilities=top is not None)  # fmt: skip
-    return Begun(loaded, answer, first, pieces, Spelling(tokenizer.speller(), asked.stops), form, remember)
+    return Begun(loaded, answer, first, pieces, StopFilter(tokenizer.speller(), asked.stops), form, remember)
 
 
 async def _first(answer: Answer, pieces: asyncio.Queue[Piece], gone: Callable[[], Awaitable[bool]]) -> Piece:

@@ -6,13 +6,12 @@
     verify_lineage.py       checks the archive, or what was restored from it, with Python alone
 
 Names are in order, and a header follows from name and size: the same lineage gives the same bytes whenever and
-wherever it is archived. An archive can be read by any tar. `restore` and the
-verifier take no other tar file than this one.
+wherever it is archived. An archive can be read by any tar. `restore` and the verifier take no other tar file than this
+one.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,7 +27,7 @@ from germline.store.failures import damaged, explained
 from germline.store.held import Held
 from germline.store.home import Home
 from germline.store.inspection import OnFile
-from germline.store.objects import FileRef
+from germline.store.objects import FileRef, Tally, hexadecimal
 
 VERIFIER = "verify_lineage.py"
 MEMBER = re.compile(
@@ -53,10 +52,11 @@ def archive(home: Home, generation: Digest, path: Path, on_file: OnFile) -> File
     for taken in (path, beside):
         if os.path.lexists(taken):
             raise GermlineError(f"{taken} exists already", hint="name another file with -o: nothing is overwritten")
-    tally = _Tally()
-    disk.write_new(path, tally.of(_tar(home, _files(home, generation), on_file)))
-    disk.write_new(beside, f"{tally.hashed.hexdigest()}  {path.name}\n".encode())
-    return FileRef(f"sha256:{tally.hashed.hexdigest()}", tally.length)
+    tally = Tally()
+    disk.write_new(path, _counted(_tar(home, _files(home, generation), on_file), tally))
+    written = tally.reference
+    disk.write_new(beside, f"{hexadecimal(written.digest)}  {path.name}\n".encode())
+    return written
 
 
 def header(name: str, size: int) -> bytes:
@@ -102,17 +102,11 @@ def _read(file: BinaryIO, place: int, length: int) -> bytes:
         return file.read(length)
 
 
-class _Tally:
-    """What went by: its hash and its length."""
-
-    def __init__(self) -> None:
-        self.hashed, self.length = hashlib.sha256(), 0
-
-    def of(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        for block in blocks:
-            self.hashed.update(block)
-            self.length += len(block)
-            yield block
+def _counted(blocks: Iterable[bytes], tally: Tally) -> Iterator[bytes]:
+    """The same blocks, each written to the tally as it goes by."""
+    for block in blocks:
+        tally.write(block)
+        yield block
 
 
 def _files(home: Home, generation: Digest) -> dict[str, bytes | FileRef]:
@@ -152,8 +146,8 @@ def _tar(home: Home, files: Mapping[str, bytes | FileRef], on_file: OnFile) -> I
 
 def _object(home: Home, reference: FileRef) -> Iterator[bytes]:
     """An object's bytes; StoreDamaged, once they have gone by, if they are not what the reference says."""
-    path, tally = objects.path_of(home, reference.digest), _Tally()
+    path, tally = objects.path_of(home, reference.digest), Tally()
     with explained(path), path.open("rb", buffering=0) as file:
-        yield from tally.of(iter(lambda: file.read(disk.BLOCK), b""))
-    if (f"sha256:{tally.hashed.hexdigest()}", tally.length) != (reference.digest, reference.size):
-        raise damaged(path, f"is not what was put there: its bytes hash to sha256:{tally.hashed.hexdigest()}")
+        yield from _counted(iter(lambda: file.read(disk.BLOCK), b""), tally)
+    if tally.reference != reference:
+        raise damaged(path, f"is not what was put there: its bytes hash to {tally.reference.digest}")

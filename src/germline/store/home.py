@@ -84,7 +84,7 @@ class Home:
         """PlanError where `path` is one that a lineage keeps for itself: what is made for others lies elsewhere."""
         whole = path.resolve()
         kept = (self.objects, self.generations, self.ledger, self.cache, self.runs)
-        own = (self.identity, self.lock, self.root / "archive.json")
+        own = (self.identity, self.lock, self.archive)
         if any(whole.is_relative_to(one.resolve()) for one in kept) or whole in [one.resolve() for one in own]:
             raise PlanError(f"{path} lies inside the lineage", hint="it belongs elsewhere: name another place")
 
@@ -147,13 +147,18 @@ class Home:
 
         The first two name a home exactly; only without them is the working directory searched upward.
         """
+        return cls.open(cls.meant(given))
+
+    @classmethod
+    def meant(cls, given: Path | None = None) -> Path:
+        """The directory that `find` opens, whatever is in it. NoLineage if there is none."""
         named = given or (Path(os.environ["GERMLINE_HOME"]) if os.environ.get("GERMLINE_HOME") else None)
         if named is not None:
-            return cls.open(named)
+            return named
         here = Path.cwd()
         for directory in (here, *here.parents):
             if os.path.lexists(cls(directory).identity):
-                return cls.open(directory)
+                return directory
         raise _no_lineage(f"there is no lineage in {here} or above it")
 
 

@@ -34,6 +34,23 @@ class FileRef:
     size: int
 
 
+class Tally:
+    """A sink that keeps no byte of what is written to it: only how many there were, and their hash."""
+
+    def __init__(self) -> None:
+        self._hashed, self.size = hashlib.sha256(), 0
+
+    def write(self, data: bytes | memoryview) -> int:
+        self._hashed.update(data)
+        self.size += len(data)
+        return len(data)
+
+    @property
+    def reference(self) -> FileRef:
+        """All that was written so far."""
+        return FileRef(f"sha256:{self._hashed.hexdigest()}", self.size)
+
+
 def is_digest(value: object) -> bool:
     """Whether `value` is a well-formed digest. Nothing else is ever made part of a path."""
     return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
@@ -62,11 +79,10 @@ def place(directory: Path, digest: Digest) -> Path:
 
 def hash_file(path: Path) -> FileRef:
     """Digest and size of any file, read in blocks; links are followed."""
-    hashed, size = hashlib.sha256(), 0
+    tally = Tally()
     for block in _blocks(path):
-        hashed.update(block)
-        size += len(block)
-    return FileRef("sha256:" + hashed.hexdigest(), size)
+        tally.write(block)
+    return tally.reference
 
 
 def put(home: Home, data: bytes) -> FileRef:
@@ -142,15 +158,14 @@ def _move(directory: Path, path: Path) -> FileRef:
 def _copy(source: Path, directory: Path) -> tuple[Path, FileRef]:
     """A staged copy next to the objects. What is hashed is what was copied, whatever the source does."""
     staged = disk.temporary_path(directory)
-    hashed, size = hashlib.sha256(), 0
+    tally = Tally()
     with explained(source):
         needed = source.stat().st_size
     with disk.new_file(staged, needed=needed) as copy:
         for block in _blocks(source):
             copy.write(block)
-            hashed.update(block)
-            size += len(block)
-    return staged, FileRef("sha256:" + hashed.hexdigest(), size)
+            tally.write(block)
+    return staged, tally.reference
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

@@ -21,12 +21,10 @@ from germline.store.failures import damaged
 from germline.store.generations import Manifest
 from germline.store.held import held
 from germline.store.home import Charter, Home
-from germline.store.inspection import Inspection, OnFile, Problem
+from germline.store.inspection import UNNAMED, Inspection, OnFile, Problem
 from germline.store.objects import FileRef, hash_file, is_digest, place
 from germline.store.rules import Course
 from germline.store.witness import Mark
-
-__all__ = ["OnFile", "Problem", "Report", "verify"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +122,7 @@ def _ledger(inspection: Inspection, charter: Charter | None) -> list[Entry]:
         digits = path.name.removesuffix(".json")
         number = int(digits) if re.fullmatch("[0-9]{6,12}", digits) else -1
         if number < 0 or path != ledger.entry_path(home, number):
-            inspection.report(path, "is named by nothing")
+            inspection.report(path, UNNAMED)
             continue
         if number != now_at.length:
             inspection.report(ledger.entry_path(home, now_at.length), f"is missing, though {path.name} exists")
@@ -160,7 +158,7 @@ def _generations(inspection: Inspection, entries: list[Entry]) -> tuple[dict[Dig
     for path in inspection.children(home.generations):
         digest = "sha256:" + path.name.removesuffix(".json")
         if not is_digest(digest) or path.suffix != ".json":
-            inspection.report(path, "is named by nothing")
+            inspection.report(path, UNNAMED)
             continue
         with inspection.collecting(path):
             manifests[digest] = generations.parse(path, inspection.read(path))
@@ -225,7 +223,7 @@ def _content(
     for path in _fanned_out(inspection, directory):
         digest = "sha256:" + path.name
         if not is_digest(digest) or path != place(directory, digest):
-            inspection.report(path, "is named by nothing")
+            inspection.report(path, UNNAMED)
             continue
         label = labels.get(digest, "")
         with inspection.collecting(path):
@@ -255,4 +253,4 @@ def _fanned_out(inspection: Inspection, directory: Path) -> Iterator[Path]:
         if re.fullmatch("[0-9a-f]{2}", fan.name):
             yield from inspection.children(fan)
         else:
-            inspection.report(fan, "is named by nothing")
+            inspection.report(fan, UNNAMED)

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import tokenizers
@@ -60,14 +59,6 @@ class Tokenizer:
             if index in ids:
                 raise ModelError(f"the tokenizer takes the text {name!r} for its control id {index}")
         return tokenizer
-
-    @classmethod
-    def from_file(cls, path: Path, *, eos_id: int | None = None) -> Tokenizer:
-        """The tokenizer in the file `path`; as `from_json`, and ModelError when the file cannot be read."""
-        try:
-            return cls.from_json(path.read_bytes(), eos_id=eos_id)
-        except OSError as error:
-            raise ModelError(f"{path}: {error.strerror}") from error
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`. DataError for lone surrogates, which are no text."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 
-class Spelling:
+class StopFilter:
     """Takes an answer's tokens one at a time. Text that might turn out to begin a stop sequence is held back."""
 
     def __init__(self, spell: Callable[[int], str], stops: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ AUTO = "auto"
 
 
 @dataclass(slots=True)
-class Facet:
+class FragmentChoice:
     """What one request asks for, and which fragment it got."""
 
     asked: str | None

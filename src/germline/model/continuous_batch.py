@@ -22,7 +22,7 @@ STRIDE, SPAN = 8, 64
 compiles each shape that it meets for the first time, 1 to 3 ms for a product, and keeps what it compiled (LOG.md)."""
 
 
-class Batch:
+class ContinuousBatch:
     """At most `rows` texts. Those that go on are numbered from 0; a place that is left is taken by the last of them.
 
     Newcomers wait, are read in the order in which they began, and then go on as the last of all.
@@ -34,7 +34,7 @@ class Batch:
         self._texts: list[list[int]] = []
         self._newcomers: list[list[int]] = []
         self._read = 0  # tokens of the first newcomer that are in `_state` already, in the place after the last text
-        self._state = decoder.memory(0, 0)
+        self._state = decoder.new_cache(0, 0)
 
     def __len__(self) -> int:
         """Texts that go on; newcomers are not among them yet."""
@@ -47,7 +47,7 @@ class Batch:
 
     def bytes_of(self, length: int) -> int:
         """What keys and values of a text of so many tokens take."""
-        return int(self._decoder.memory(1, 1).nbytes) * length
+        return int(self._decoder.new_cache(1, 1).nbytes) * length
 
     def begin(self, ids: Sequence[int]) -> None:
         """Let a text in, to be read as the others go on, behind what opens it. Not empty, and within the context."""
@@ -145,7 +145,7 @@ class Batch:
         had_rows, had = self._state.shape[2], self._state.shape[4]
         if rows > had_rows or length > had:
             longest = min(self._decoder.config.max_positions, max(SPAN, 2 * length)) if length > had else had
-            state = self._decoder.memory(min(self.rows, 2 * rows) if rows > had_rows else had_rows, longest)
+            state = self._decoder.new_cache(min(self.rows, 2 * rows) if rows > had_rows else had_rows, longest)
             state[:, :, :had_rows, :, :had] = self._state
             self._state = state
 
