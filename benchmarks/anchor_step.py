@@ -23,13 +23,14 @@ import torch
 from germline.checkout import shape_of, weights
 from germline.forge import loop
 from germline.forge.anchor import anchored
-from germline.forge.machine import machine, usual_arithmetic
+from germline.forge.machine import machine
 from germline.forge.trainable import prepare
 from germline.founding import found
 from germline.model import weights as model_weights
 from germline.model.decoder import Decoder
 from germline.model.rows import Batch, Text, pack
 from germline.settings import Training
+from germline.speaker import usual_arithmetic
 
 WAYS = {"together": (128, 512), "128 apart": (128, 384), "129 apart": (129, 512)}
 """Tokens of the anchor's text, and how many tokens may go through at once."""
@@ -62,7 +63,7 @@ def run(
 
 def founder(folder: Path) -> Decoder:
     lineage = found(folder / "home", "demo", name="bench", on_event=lambda event: None)
-    on = usual_arithmetic()
+    on = usual_arithmetic(lineage.home)
     shape = shape_of(lineage, lineage.head)
     return model_weights.load(shape, weights(lineage, lineage.head), on.dtype)
 

@@ -43,14 +43,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.serve.lineages import founded, grow, promote
 
 from germline.checkout import shape_of, weights
-from germline.forge.machine import machine, usual_arithmetic
+from germline.forge.machine import machine
 from germline.founding import found
 from germline.lineage import Lineage
 from germline.model import weights as model_weights
 from germline.model.adapter import LoraConfig, attach
 from germline.model.generate import generate
 from germline.rollback import move
-from germline.speaker import Speaker
+from germline.speaker import Speaker, usual_arithmetic
 from germline.store.home import Home
 
 PROMPTS = ["The lamp", "The keeper walks", "gulls", "At noon the stairs of the tower are", "dusk", "The stairs and"]
@@ -127,7 +127,7 @@ def _lineage(folder: Path, *, demo: bool) -> Home:
 def _taught(home: Home, seed: int, folder: Path) -> None:
     """A promoted child that says words of its own to every prompt, from the first on, and is sure of them."""
     lineage = Lineage.open(home)
-    on = usual_arithmetic()
+    on = usual_arithmetic(lineage.home)
     shape = shape_of(lineage, lineage.head)
     decoder = model_weights.load(shape, weights(lineage, lineage.head), on.dtype)
     config = LoraConfig(rank=8, alpha=16)
@@ -159,7 +159,7 @@ def _taught(home: Home, seed: int, folder: Path) -> None:
 def _expected(home: Home, tokens: int) -> dict[tuple[str, str], str]:
     """What each generation says to each prompt, alone."""
     lineage = Lineage.open(home)
-    on = usual_arithmetic()
+    on = usual_arithmetic(lineage.home)
     told = {}
     for name in ("g1", "g2", "g3"):
         speaker = Speaker.of(lineage, lineage.resolve(name), on)

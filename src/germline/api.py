@@ -127,11 +127,10 @@ class Lineage:
 
     def speaker(self, name: str = "HEAD") -> Speaker:
         """A generation that can be spoken to; its weights are checked, and loaded here and now."""
-        from germline.forge.machine import usual_arithmetic
-        from germline.speaker import Speaker
+        from germline.speaker import Speaker, usual_arithmetic
 
         now = reading.Lineage.open(self._home)
-        return Speaker.of(now, now.resolve(name), usual_arithmetic())
+        return Speaker.of(now, now.resolve(name), usual_arithmetic(self._home))
 
     def facts(self, name: str) -> tuple[Fact, ...]:
         """What a generation was taught, as far as rules found it; nothing where it is the founder."""

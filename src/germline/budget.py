@@ -122,8 +122,8 @@ class Meter:
                 self._write(self._written.at_least(reached + Cost(seconds=AHEAD) + (ahead or Cost())))
 
     def finish(self) -> None:
-        """Stop counting: the ledger tells what all attempts cost."""
-        with self._lock:
+        """Stop counting: the ledger tells what all attempts cost, whether or not the file can be removed now."""
+        with self._lock, suppress(GermlineError):
             self._finished = True
             disk.remove(self._file)
 

@@ -18,11 +18,12 @@ from germline.checkout import shape_of
 from germline.child import Child, grow, keyframe, lora
 from germline.corpus.facts import facts as find_facts
 from germline.corpus.split import Rows
+from germline.errors import GermlineError
 from germline.evals import exams
 from germline.evals.exams import Exam
 from germline.forge import fit as forge_fit
 from germline.forge.fit import Fit
-from germline.forge.machine import machine, peak_memory_bytes
+from germline.forge.machine import machine, no_gpu, peak_memory_bytes
 from germline.judge.maturity import fresh_gain
 from germline.lineage import (
     ADAPTER,
@@ -119,7 +120,10 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
 def _fit(lineage: Lineage, run: Run) -> Fit:
     """What this machine holds of the plan; a resumed run keeps what it began with."""
     plan = run.plan
-    return runs.load_fit(run) or forge_fit.fit(
+    kept = runs.load_fit(run)
+    if kept and kept.on.device == "cuda" and (missing := no_gpu()):
+        raise GermlineError(f"g{run.number} was begun on a GPU, and {missing}", hint="germline evolve --restart")
+    return kept or forge_fit.fit(
         shape_of(lineage, run.parent), plan.training,
         row_tokens=plan.curriculum.row_tokens, batch_tokens=plan.curriculum.batch_tokens,
         here=machine(plan.training.device), memory_gb=plan.budget.memory_gb,

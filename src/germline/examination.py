@@ -181,7 +181,7 @@ def examine(lineage: Lineage, generation: Generation, on_event: OnEvent) -> Scor
     line_exams, plan = _line(lineage, generation)
     marks: dict[Digest, Marks] = {}
     if line_exams:
-        on, _ = arithmetic(plan.training, machine(plan.training.device))
+        on = _arithmetic(plan)
         path, voice = weights(lineage, generation), _voice(line_exams)
         marks = _sit(lineage, generation, path, line_exams, plan.exams, on, on_event, voice=voice)
     return Scorecard(weights=generation.manifest.weights.digest, marks=marks)
@@ -193,7 +193,7 @@ def sit_sealed(lineage: Lineage, generation: Generation, on_event: OnEvent) -> d
     line_exams = [exam for exam in line_exams if exam.sealed]
     scores: dict[Digest, Score] = {}
     if line_exams:
-        on, _ = arithmetic(plan.training, machine(plan.training.device))
+        on = _arithmetic(plan)
         speaker = examinee(lineage, generation, weights(lineage, generation), on)
     for exam in _told(line_exams, on_event):
         scores[exam.digest] = suite.choose(speaker, exam.sealed)
@@ -205,6 +205,11 @@ def _line(lineage: Lineage, generation: Generation) -> tuple[list[Exam], Plan]:
     line = lineage.head if generation.manifest.parent is None else generation
     line_exams = inherited(lineage, line, line.birth)
     return line_exams, parse_plan(lineage.json(line, PLAN), source=f"{line.name} plan.json") if line_exams else Plan()
+
+
+def _arithmetic(plan: Plan) -> Arithmetic:
+    """As the plan has it; on the CPU what was grown on a GPU that is not here."""
+    return arithmetic(plan.training, machine("cpu" if plan.training.device == "cpu" else "auto"))[0]
 
 
 def _told(line_exams: Sequence[Exam], on_event: OnEvent) -> Iterator[Exam]:

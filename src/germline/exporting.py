@@ -83,7 +83,7 @@ def export(
     try:
         written = _WRITERS[kind](lineage, generation, source, quantization, staged)
         parity = _compared(written, source, on_event) if checked else None
-        _tell(lineage, generation, source, staged, parity)
+        _tell(lineage, generation, source, staged, parity, library=_LIBRARIES.get(kind, ""))
         if parity and parity.failed:
             problem = f"{parity.consumer} does not answer as germline does: {'; '.join(parity.failed)}"
             raise Mismatch(problem, hint="nothing was written; please report it, with the model's config.json")
@@ -136,8 +136,10 @@ class Made(NamedTuple):
 
 def _compared(made: Made, source: Source, on_event: OnEvent) -> Parity:
     with made.opened() as theirs:
-        return compare(Germline(source), theirs, made.form, normalized=bool(made.notes), context=made.context,
-                       on_event=on_event)  # fmt: skip
+        parity = compare(Germline(source), theirs, made.form, normalized=bool(made.notes), context=made.context,
+                         on_event=on_event)  # fmt: skip
+        del theirs  # with what it has mapped, before that is removed: Windows removes nothing that is open
+        return parity
 
 
 def _gguf(lineage: Lineage, generation: Generation, source: Source, quantization: str, staged: Path) -> Made:
@@ -188,10 +190,16 @@ _WRITERS: dict[Kind, Callable[[Lineage, Generation, Source, str, Path], Made]] =
 }  # fmt: skip
 
 
-def _tell(lineage: Lineage, generation: Generation, source: Source, staged: Path, parity: Parity | None) -> None:
+_LIBRARIES: dict[Kind, str] = {"hf": "transformers", "adapter": "peft"}
+"""What opens it, by the hub's name."""
+
+
+def _tell(
+    lineage: Lineage, generation: Generation, source: Source, staged: Path, parity: Parity | None, *, library: str
+) -> None:
     """The card, what was measured, the verifier, and last the provenance, which names the hash of every other file."""
     line = lineage.ancestry(generation)
-    text = card(source.name, source.about, [*map(_ancestor, line)], _base(lineage, line[0]))
+    text = card(source.name, source.about, [*map(_ancestor, line)], _base(lineage, line[0]), library=library)
     disk.write_new(staged / "README.md", text.encode())
     disk.write_new(staged / PARITY, canonical_json(plain(parity) if parity else {"opened": False}))
     disk.write_new(staged / VERIFIER, Path(verify_lineage.__file__).read_bytes())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
 from germline.corpus.read import read
-from germline.errors import PlanError
+from germline.errors import GermlineError, PlanError
 from germline.lineage import CONFIG, ORIGIN, TOKENIZER, WEIGHTS, Lineage
 from germline.model import weights as model_weights
 from germline.model.families import read_config
@@ -67,8 +68,9 @@ def found(
         if plan and not home.plan.exists():
             disk.replace(home.plan, plan.encode("utf-8"))
         ledger.append(home, "founded", generation, 0, body)
-        prune.sweep(home)  # what a founding from another source stored, that was cut short here
-        disk.remove_tree(home.root, home.runs / "g0")
+        with suppress(GermlineError):  # it is founded
+            prune.sweep(home)  # what a founding from another source stored, that was cut short here
+            disk.remove_tree(home.root, home.runs / "g0")
     return Lineage.open(home)
 
 

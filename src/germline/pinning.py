@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from germline import sources
+from germline.errors import GermlineError
 from germline.lineage import LAW_BOOK, Lineage
 from germline.records import Digest, digest_of
 from germline.settings import Plan
@@ -23,5 +26,6 @@ def pin(home: Home, plan: Plan) -> tuple[list[str], Digest]:
             disk.make_directory(staging)  # until an entry names the book, verify calls it pending
             head, kept = lineage.head, objects.put(home, book)
             ledger.append(home, "pinned", head.digest, head.number, {LAWS: kept.digest}, files={LAW_BOOK: kept})
-            disk.remove_tree(home.root, staging)
+            with suppress(GermlineError):  # the laws are in force
+                disk.remove_tree(home.root, staging)
         return changes, digest_of(book)

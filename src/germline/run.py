@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,8 +157,10 @@ def _whitelist(home: Home, plan: Plan) -> Digest:
 
 
 def end(home: Home, run: Run) -> None:
-    """Remove what the run left. Call it once the child is in the ledger."""
-    disk.remove_tree(home.root, run.directory)
+    """Remove what the run left. Call it once the child is in the ledger: what cannot be removed now (Windows, where a
+    program has it open) goes when the next run begins, and is no reason to say that this one failed."""
+    with suppress(GermlineError):
+        disk.remove_tree(home.root, run.directory)
 
 
 def _clear(home: Home, directory: Path) -> None:

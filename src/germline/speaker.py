@@ -10,19 +10,28 @@ from germline.checkout import shape_of, tokenizer_of, weights
 from germline.curriculum.render import prompt
 from germline.evals.suite import Examinee
 from germline.forge.allowance import total_bytes
-from germline.forge.machine import Arithmetic, free_bytes
+from germline.forge.machine import Arithmetic, arithmetic, free_bytes, machine
 from germline.lineage import CONFIG, Generation, Lineage
 from germline.model import weights as model_weights
 from germline.model.decoder import Decoder
-from germline.model.generate import Sampling, latest, stream
+from germline.model.generate import KEPT, Sampling, latest, stream
 from germline.model.shape import DecoderConfig
 from germline.records import Turn
+from germline.settings import Plan, load_plan
+from germline.store.home import Home
 from germline.tokenizer.text import Tokenizer
 
 LAID_OUT_SHARE = 4
 """Weights of up to a quarter of the machine's memory are laid out for answers."""
-BESIDE = 1 << 30
-"""Bytes of what is free that are left for what answering holds beside the weights."""
+BESIDE, BESIDE_ON_GPU = 1 << 30, KEPT * 3 // 2
+"""Bytes of what is free that are left for what answering holds beside the weights. Of a GPU all of what is asked for is
+taken, and while it grows half of it twice."""
+
+
+def usual_arithmetic(home: Home) -> Arithmetic:
+    """What a generation answers in where nobody trains: as the home's plan has it, where there is one."""
+    training = (load_plan(home.plan) if home.plan.exists() else Plan()).training
+    return arithmetic(training, machine(training.device))[0]
 
 
 def answering(config: DecoderConfig, path: Path, on: Arithmetic) -> Decoder:
@@ -33,7 +42,7 @@ def answering(config: DecoderConfig, path: Path, on: Arithmetic) -> Decoder:
     # Of all memory, not of what is free: in fp32 another layout rounds otherwise, and one machine must not do both.
     if not on_gpu and size * LAID_OUT_SHARE <= total_bytes():
         return model_weights.load(config, path, on.dtype).lay_out()
-    in_file = size + BESIDE > free_bytes(on.device)
+    in_file = size + (BESIDE_ON_GPU if on_gpu else BESIDE) > free_bytes(on.device)
     return model_weights.load(config, path, on.dtype, device=on.device, in_file=in_file)
 
 

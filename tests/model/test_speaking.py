@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,9 +15,14 @@ from germline.evals.questions import Item
 from germline.evals.score import Question, likelihoods, log_likelihoods, speak
 from germline.evals.style import voice
 from germline.evals.suite import Examinee, _begins_with, sit
+from germline.forge.machine import Arithmetic, arithmetic, machine
+from germline.model import generate as speaking
 from germline.model.continuous_batch import ContinuousBatch
 from germline.model.decoder import Decoder
 from germline.model.generate import Sampling, generate, latest
+from germline.settings import Training
+from germline.speaker import usual_arithmetic
+from tests.unit.small_lineage import lighthouse
 
 PROMPTS = [[5, 6, 7, 8, 9], [11], [20, 21, 22], list(range(30, 60))]
 
@@ -37,6 +43,34 @@ def test_a_batch_with_a_cache_says_what_each_prompt_says_alone(small: Decoder) -
                 break
             ids.append(token)
         assert answer == ids[len(prompt) :]
+
+
+def test_of_a_model_that_keeps_much_for_each_word_fewer_texts_go_on_at_once(
+    small: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    class Seen(ContinuousBatch):
+        def __init__(self, decoder: Decoder, rows: int) -> None:
+            made.append(rows)
+            super().__init__(decoder, rows)
+
+    whole = generate(small, PROMPTS, limit=12, end=96)
+    each = ContinuousBatch(small, 1).bytes_of(min(2 * (len(PROMPTS[3]) + 12), small.config.max_positions))
+    with monkeypatch.context() as little:
+        little.setattr(speaking, "ContinuousBatch", Seen)
+        for kept in (10 * each, 2 * each, 0):
+            little.setattr(speaking, "KEPT", kept)
+            assert generate(small, PROMPTS, limit=12, end=96) == whole
+    assert made == [4, 2, 1]
+
+
+def test_where_nobody_trains_the_home_s_plan_says_how_it_answers(tmp_path: Path) -> None:
+    home = lighthouse(tmp_path / "home")
+    home.plan.write_text('[training]\ndtype = "bf16"\ndevice = "cpu"\n', encoding="utf-8")
+    assert usual_arithmetic(home) == Arithmetic(torch.bfloat16, "cpu")
+    home.plan.unlink()
+    assert usual_arithmetic(home) == arithmetic(Training(), machine())[0]
 
 
 def test_what_opens_every_text_is_put_there_once(small: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:

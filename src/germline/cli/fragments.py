@@ -23,14 +23,13 @@ def command(before: str | None, after: str | None, home: Home, as_json: bool) ->
     How far each moved from one generation to another, and whether it still knows its own examples from the others'.
     From HEAD's parent to HEAD if left out. What a server does where a fragment is lost is `fragments.lost`.
     """
-    from germline.forge.machine import usual_arithmetic
     from germline.fragments import remap, represent
-    from germline.speaker import Speaker
+    from germline.speaker import Speaker, usual_arithmetic
 
     named = load_plan(home.plan).fragments.named
     if not named:
         raise PlanError(f"{home.plan} names no fragments", hint="[[fragments.named]] with name and examples")
-    lineage, on = Lineage.open(home), usual_arithmetic()
+    lineage, on = Lineage.open(home), usual_arithmetic(home)
     meant = [lineage.resolve(name) for name in (before or "HEAD~1", after or "HEAD")]
     known = [represent(Speaker.of(lineage, one, on), one.digest, named) for one in meant]
     moved = remap(*known)

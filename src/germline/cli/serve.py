@@ -58,13 +58,13 @@ def command(
     if token_only:
         secret = server.token(home)
         return output.say_json({"token": secret}) if as_json else output.say(secret)
-    from germline.forge.machine import usual_arithmetic
     from germline.serve import heaps
     from germline.serve.api import application
     from germline.serve.guard import Rules
     from germline.serve.notes import Notes
     from germline.serve.prompts import raw, templated
     from germline.serve.swap import Serving
+    from germline.speaker import usual_arithmetic
 
     prompts = templated(template, template_sha256) if template else raw
     secret, sock = server.token(home), server.listening(port)
@@ -74,7 +74,7 @@ def command(
     karma = _plan(home).karma
     notes = Notes(home, keep=lambda: keeps(home)) if karma.threshold or karma.keep_conversations else None
     heaps.keep_few()
-    on = usual_arithmetic()
+    on = usual_arithmetic(home)
     with progress.report(as_json=as_json, bar=False) as tell, server.told_aside(tell) as on_event:
         try:
             serving = Serving(home, on, rows=rows, on_event=on_event, fragments=lambda: _plan(home).fragments)

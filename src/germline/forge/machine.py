@@ -81,11 +81,10 @@ def no_gpu() -> str:
 
 
 def free_bytes(device: str) -> int:
-    """Memory that this process could take: of the GPU, once torch's allocator has given back what it keeps for later;
-    else of the machine."""
+    """Memory that this process could take: of the GPU, with what torch's allocator keeps for later, which it gives back
+    before it fails; else of the machine."""
     if device == "cuda":
-        torch.cuda.empty_cache()
-        return int(torch.cuda.mem_get_info()[0])
+        return int(torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated())
     return allowance.available_bytes()
 
 
@@ -153,11 +152,6 @@ def arithmetic(training: Training, here: Machine) -> tuple[Arithmetic, str]:
     if here.native_bf16:
         return Arithmetic(torch.bfloat16, here.device), f"bf16: {here.units} multiplies it in hardware"
     return Arithmetic(torch.float32, here.device), "fp32: this processor has no bf16 matrix products"
-
-
-def usual_arithmetic() -> Arithmetic:
-    """What a generation answers in on this machine where no plan says otherwise."""
-    return arithmetic(Training(), machine())[0]
 
 
 def memory_bytes(device: str = "cpu") -> int:

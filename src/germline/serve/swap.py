@@ -7,6 +7,7 @@ one engine's from its first token to its last. Whatever goes wrong, the old one 
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 import time
@@ -17,7 +18,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from germline.errors import DoesNotFit, GermlineError, PlanError
-from germline.forge.allowance import available_bytes
+from germline.forge import machine
 from germline.forge.machine import Arithmetic
 from germline.fragments import Moved, Represented, in_words, remap, represent
 from germline.lineage import Generation, Lineage
@@ -71,17 +72,19 @@ class Serving:
         rows: int,
         on_event: OnEvent,
         fragments: Callable[[], Fragments] = Fragments,
-        free_bytes: Callable[[], int] = available_bytes,
+        free_bytes: Callable[[], int] | None = None,
     ) -> None:
         """Load HEAD. Raises what a damaged store, a machine too small or a broken model raises.
 
-        `fragments` is asked at each load: the owner may write them while the server runs.
+        `fragments` is asked at each load: the owner may write them while the server runs. `free_bytes` tells what
+        memory there is, by default where `on` computes.
         """
         self._fragments = fragments
         self.moved: list[Moved] = []
         """What the last swap did to the fragments."""
         self.home, self.rows = home, rows
-        self._on, self._on_event, self._free_bytes = on, on_event, free_bytes
+        self._on, self._on_event = on, on_event
+        self._free_bytes = free_bytes or functools.partial(machine.free_bytes, on.device)
         self._loading = threading.Lock()
         self._guest: Loaded | None = None
         self._former_guest: tuple[str, weakref.ref[Engine]] | None = None
