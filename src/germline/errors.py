@@ -23,7 +23,6 @@ import difflib
 import errno
 import os
 import shlex
-import subprocess
 from collections.abc import Iterable
 
 _WINDOWS = os.name == "nt"
@@ -100,7 +99,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def shell_word(word: str) -> str:
     """One word of a command that a hint suggests, as this system's shell takes it: cmd.exe knows no single quotes."""
-    return subprocess.list2cmdline([word]) if _WINDOWS else shlex.quote(word)
+    if not _WINDOWS:
+        return shlex.quote(word)
+    inner = word.replace('"', '\\"')
+    return f'"{inner}"' if inner != word or set(word) & set(" \t&()<>|^") else word
 
 
 def is_closed_pipe(error: OSError) -> bool:

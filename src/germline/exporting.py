@@ -23,7 +23,7 @@ from germline.checkout import scale_of, weights
 from germline.errors import DoesNotFit, GermlineError, PlanError
 from germline.export import adapter, gguf_file, huggingface
 from germline.export.card import Ancestor, Base, base_of, card, modelfile
-from germline.export.consumers import Consumer, Germline, LlamaCpp, Transformers
+from germline.export.consumers import Consumer, Germline, LlamaCpp, Transformers, needed
 from germline.export.gguf_shape import ARCHITECTURES, context
 from germline.export.gguf_types import require_known
 from germline.export.parity import Parity, compare
@@ -73,6 +73,9 @@ def export(
     that is none and for a program that is not installed, DoesNotFit where the disk is too small.
     """
     require_known(quantization)
+    if checked:  # before anything is written: it takes seconds, in which Ctrl-C ends the process at once
+        for package in _PACKAGES[kind]:
+            needed(package)
     lineage.home.require_outside(directory)
     disk.require_free(directory)
     source = source_of(lineage, generation)
@@ -190,8 +193,12 @@ _WRITERS: dict[Kind, Callable[[Lineage, Generation, Source, str, Path], Made]] =
 }  # fmt: skip
 
 
+_PACKAGES: dict[Kind, tuple[str, ...]] = {
+    "gguf": ("xllamacpp",), "ollama": ("xllamacpp",), "hf": ("transformers",), "adapter": ("transformers", "peft"),
+}  # fmt: skip
+"""What opens it."""
 _LIBRARIES: dict[Kind, str] = {"hf": "transformers", "adapter": "peft"}
-"""What opens it, by the hub's name."""
+"""The same by the hub's name."""
 
 
 def _tell(

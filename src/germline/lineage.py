@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from germline.errors import StoreDamaged
+from germline.errors import NotHeld, StoreDamaged
 from germline.marks import Scorecard, scorecard_from
 from germline.records import Digest, Fact, Row
 from germline.store import generations, ledger, objects
@@ -77,8 +77,16 @@ class Lineage:
         return self.generation(digest)
 
     def generation(self, digest: Digest) -> Generation:
+        """NotHeld where an archive left it out."""
         birth = self.birth(digest)
-        return Generation(digest, birth.number, generations.load(self.home, digest), birth)
+        try:
+            manifest = generations.load(self.home, digest)
+        except NotHeld as error:
+            hint = error.hint
+            if digest == ledger.head(self.entries):
+                hint = "`germline rollback GEN` makes one that is in it HEAD here; `germline restore` named it"
+            raise NotHeld(f"g{birth.number} is not in this archive", hint=hint) from None
+        return Generation(digest, birth.number, manifest, birth)
 
     def birth(self, digest: Digest) -> Entry:
         """The entry that tells of the birth of a generation, also of one that an archive leaves out."""

@@ -34,6 +34,8 @@ class Section(BaseModel):
         for key, value in given.items() if isinstance(given, dict) else ():
             if isinstance(value, bool) and key in cls.model_fields and cls.model_fields[key].annotation in (int, float):
                 raise ValueError(f"{key} takes a number, not {str(value).lower()}")
+            if any(isinstance(text, str) and "\0" in text for text in (value if isinstance(value, list) else [value])):
+                raise ValueError(f"{key} holds a character that no path or text may have: NUL")
         return given
 
 
@@ -318,7 +320,7 @@ def _problem(tables: Mapping[str, Any]) -> tuple[Any, ...]:
     try:
         Plan.model_validate(tables)
     except ValidationError as error:
-        problem = error.errors()[0]
+        problem = _first(error)
         value = problem["input"]
         return problem["loc"], problem["msg"], value if not isinstance(value, dict) else None
     return ()
@@ -348,9 +350,15 @@ def _section(path: Sequence[str]) -> type[BaseModel]:
     return section
 
 
+def _first(error: ValidationError) -> Any:
+    """The problem to tell of: an unknown key before one that is missing, which it may be, misspelt."""
+    problems = error.errors()
+    return next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
+
+
 def _explain(error: ValidationError, source: str) -> str:
     """The first problem in one line, with a suggestion for a misspelt key."""
-    problem = error.errors()[0]
+    problem = _first(error)
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         *path, key = (str(part) for part in problem["loc"] if not isinstance(part, int))

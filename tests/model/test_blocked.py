@@ -66,7 +66,7 @@ def test_a_model_that_does_not_fit_answers_from_its_file(
 
 
 def _answering(shape: DecoderConfig, path: Path, free: int, monkeypatch: pytest.MonkeyPatch) -> Decoder:
-    monkeypatch.setattr(speaker, "available_bytes", lambda: free)
+    monkeypatch.setattr(speaker, "free_bytes", lambda device: free)
     return speaker.answering(shape, path, Arithmetic(torch.float32, "cpu"))
 
 

@@ -17,6 +17,7 @@ from germline.lineage import Lineage
 from germline.records import Turn
 from germline.rollback import move
 from germline.serve.fragment_choice import FragmentChoice
+from germline.serve.prompts import Prompt
 from germline.serve.requests import Message
 from germline.serve.swap import Serving
 from germline.settings import Fragment, Fragments, parse_plan
@@ -55,13 +56,13 @@ def test_a_guest_that_becomes_head_has_the_fragments_that_the_plan_names_by_then
 def test_what_opens_a_chat_stays_before_a_fragment_s_examples() -> None:
     heard: list[list[str]] = []
 
-    def prompts(_: Speaker, messages: Sequence[Message]) -> list[int]:
+    def prompts(_: Speaker, messages: Sequence[Message]) -> Prompt:
         heard.append([f"{message.role} {message.text}" for message in messages])
-        return [0] * len(messages)
+        return Prompt([0] * len(messages))
 
     loaded: Any = SimpleNamespace(fragments=represented({"lamps": [[1, 0]]}), speaker=None)
     chat = [Message(role="system", content="Be brief."), Message(role="user", content="Lit?")]
-    FragmentChoice("lamps").ids(loaded, prompts, chat, 4)
+    FragmentChoice("lamps").prompt(loaded, prompts, chat, 4)
     examples = ["user The lamp?", "assistant It burns.", "user Is the lamp lit?", "assistant Yes."]
     assert heard == [["system Be brief.", *examples, "user Lit?"], ["system Be brief.", *examples[2:], "user Lit?"]]
 

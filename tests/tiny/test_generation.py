@@ -110,7 +110,7 @@ def test_an_exam_is_held_against_the_rows_of_all_ancestors(
         found.extend(replayed)
         raise Interrupted("far enough")
 
-    monkeypatch.setattr(examination, "fixed", stop)
+    monkeypatch.setattr(examination, "write_exam", stop)
     (home.root.parent / "third.md").write_text("The colour of the bell is copper.\n", encoding="utf-8")
     with pytest.raises(Interrupted, match="far enough"):
         grow(home, 'data.sources=["../third.md"]')

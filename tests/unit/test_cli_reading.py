@@ -161,6 +161,16 @@ def test_damage_is_listed_with_exit_code_4(home: Home, tmp_path: Path, capsys: p
     assert others == {"is named by nothing that can be read"}, "what only the damaged entry names is no litter"
 
 
+def test_what_a_file_manager_leaves_behind_is_no_damage_to_restore(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(Path(shutil.copytree(home.root, tmp_path / "home")))
+    (home.objects / ".DS_Store").touch()
+    assert main(["--home", str(home.root), "verify"]) == 4
+    told = capsys.readouterr().err
+    assert "remove what is named by nothing" in told and "restore what is damaged" not in told
+
+
 def test_verify_lists_damage_of_the_identity_too(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

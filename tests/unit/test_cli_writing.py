@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -106,6 +108,31 @@ def test_a_lineage_from_scratch_gets_a_plan_that_teaches_random_weights() -> Non
     plans = [parse_plan(tomllib.loads(starter(scratch=scratch)), source="plan").training for scratch in (False, True)]
     assert [(plan.embeddings, plan.learning_rate) for plan in plans] == [(False, 1.5e-3), (True, 5e-3)]
     assert plans[1].embedding_learning_rate == 1e-2
+    for scratch in (False, True):  # any line may be uncommented, as the plan's head says
+        lines = starter(scratch=scratch).splitlines()
+        for place, line in enumerate(lines):
+            if re.match(r"# [a-z_]+ = ", line):
+                tomllib.loads("\n".join([*lines[:place], line[2:], *lines[place + 1 :]]))
+
+
+def test_a_plan_without_laws_pins_none(home: Home, capsys: Captured) -> None:
+    assert main(["pin"]) == 0
+    assert "the plan names no laws" in capsys.readouterr().out
+
+
+def test_a_ledger_that_is_gone_is_damage(home: Home, capsys: Captured) -> None:
+    shutil.rmtree(home.ledger)
+    for command in ("evolve", "prune"):
+        assert main([command]) == 4
+        told = capsys.readouterr().err
+        assert "ledger is missing" in told and "nothing was lost" not in told
+
+
+def test_what_cannot_be_told_ends_no_work(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(monkeypatch, "evolve", age_up=age_up("promoted"))
+    with suppress(OSError), Path("/dev/full").open("w") as full, monkeypatch.context() as log:
+        log.setattr(sys, "stderr", full)
+        assert main(["evolve"]) == 0
 
 
 def test_feed_says_what_is_there_already(home: Home, tmp_path: Path, capsys: Captured) -> None:
@@ -411,11 +438,23 @@ def test_evolve_on_a_terminal_shows_stages_and_a_bar(
 ) -> None:
     fake(monkeypatch, "evolve", age_up=age_up("promoted"))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("TERM", "xterm")
     assert main(["evolve"]) == 0
     told = capsys.readouterr()
     assert "training g4" in told.err
     assert "step 00001" not in told.err
+
+
+def test_a_dumb_terminal_gets_lines_and_no_colour(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    fake(monkeypatch, "evolve", age_up=age_up("promoted"))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    assert main(["evolve"]) == 0
+    told = capsys.readouterr()
+    assert "training g4" in told.err
+    assert "step 00001" in told.err and "\x1b" not in told.err + told.out
 
 
 def test_eval_compares_with_what_the_birth_recorded(

@@ -30,6 +30,9 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ('[data]\nsources = ["a", "b\\u0000"]', "sources holds a character that no path or text may have: NUL"),
+        ('[exams]\nprobes = "\\u0000"', "probes holds a character that no path or text may have: NUL"),
+        ('[[fragments.named]]\nname = "a"\nexampels = []', "exampels; did you mean 'examples'?"),
         ("[trainig]\nrank = 8", "unknown key trainig; did you mean 'training'?"),
         ("[training]\nrnak = 8", "unknown key training.rnak; did you mean 'rank'?"),
         (

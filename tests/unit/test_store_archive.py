@@ -143,7 +143,18 @@ def test_what_is_restored_is_verified_and_says_what_it_lacks(packed: Path, tmp_p
         assert main(["--home", str(home.root), *line.split()]) == 0, line
     capsys.readouterr()
     assert main(["--home", str(home.root), "show", "g2"]) == 1
-    assert "is not in this archive" in capsys.readouterr().err
+    assert "g2 is not in this archive" in capsys.readouterr().err
+
+
+def test_a_restored_lineage_without_its_head_says_how_it_gets_one(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "cold").mkdir()
+    pack(home, "g0", tmp_path / "cold" / "g0.tar")
+    assert main(["restore", str(tmp_path / "cold" / "g0.tar"), str(tmp_path / "restored")]) == 0
+    assert "`germline rollback g0` makes g0 HEAD here" in capsys.readouterr().err
+    assert main(["--home", str(tmp_path / "restored"), "show"]) == 1
+    assert "germline rollback" in capsys.readouterr().err
+    assert main(["--home", str(tmp_path / "restored"), "rollback", "g0"]) == 0
+    assert main(["--home", str(tmp_path / "restored"), "show"]) == 0
 
 
 def test_what_is_left_over_beside_a_restored_archive_can_be_pruned(packed: Path, tmp_path: Path) -> None:

@@ -40,6 +40,25 @@ def cut(home: Home, sequence: int) -> None:
         sequence += 1
 
 
+def test_of_two_copies_that_grew_apart_the_other_is_named(home: Home) -> None:
+    other = older_copy(home, 9)
+    ledger.append(other, "rolled_back", GENERATION, 0, {})
+    with pytest.raises(StoreDamaged, match="is missing, though it was seen") as raised:
+        ledger.witnessed(home)
+    assert str(other.root) in raised.value.message and "grown apart" in raised.value.hint
+    shutil.rmtree(other.root)
+    with pytest.raises(StoreDamaged) as raised:
+        ledger.witnessed(home)
+    assert str(other.root) not in raised.value.message and "restore the newest copy" in raised.value.hint
+
+
+def test_a_witness_of_before_that_names_no_place_is_one(home: Home) -> None:
+    last = ledger.entries(home)[-1]
+    witness.path_of(home).unlink()
+    disk.write_new(witness.path_of(home), canonical_json({"sequence": 3, "digest": last.digest}))
+    assert witness.mark(home) == witness.Mark(sequence=3, digest=last.digest)
+
+
 def older_copy(home: Home, sequence: int) -> Home:
     older = Home(Path(shutil.copytree(home.root, home.root.with_name("older"))))
     cut(older, sequence)
@@ -49,7 +68,9 @@ def older_copy(home: Home, sequence: int) -> Home:
 def test_appending_and_reading_raise_it(home: Home) -> None:
     last = ledger.entries(home)[-1]
     assert witness.mark(home) == witness.Mark(sequence=3, digest=last.digest)
-    assert witness.path_of(home).read_bytes() == canonical_json({"sequence": 3, "digest": last.digest})
+    assert witness.path_of(home).read_bytes() == canonical_json(
+        {"sequence": 3, "digest": last.digest, "home": str(home.root)}
+    )
     forget()
     assert witness.mark(home) is None
     Lineage.open(home)

@@ -53,7 +53,10 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=LazyGroup, invoke_without_command=True, epilog=EXIT_CODES)
+@click.group(
+    cls=LazyGroup, invoke_without_command=True, epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
 @click.option("--home", type=click.Path(path_type=Path), metavar="PATH", help="The lineage's directory.")
 @click.version_option(__version__, message="germline %(version)s")
 @click.pass_context

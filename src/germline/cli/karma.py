@@ -10,6 +10,7 @@ import click
 
 from germline.cli import options, output
 from germline.karma.book import Book, KarmaEvent
+from germline.karma.policy import earned
 from germline.records import plain
 from germline.settings import load_plan
 from germline.store.home import Home
@@ -48,7 +49,8 @@ def command(context: click.Context, home: Path | None, as_json: bool) -> None:
 
     lineage = Home.find(options.named_home(context, home))
     book = Book(lineage)
-    found, events = look(lineage, load_plan(lineage.plan), book), book.events()
+    plan, events = load_plan(lineage.plan), book.events()
+    found, counted = look(lineage, plan, book), earned(events, plan.karma)
     if as_json:
         output.say_json({"due": found.ready, "balance": found.balance, "threshold": found.threshold,
                          "reason": found.reason, "events": [_json(event) for event in events[-SHOWN:]],
@@ -59,7 +61,8 @@ def command(context: click.Context, home: Path | None, as_json: bool) -> None:
     output.say(f"{found.balance:g} of {found.threshold:g} points: {'due, ' if found.ready else ''}{found.reason}")
     output.say(f"  {event.time:%Y-%m-%d %H:%M}  {event.points:+g}  {event.source:12} "
                f"{event.message or event.reason}{'  (corrected)' if event.correction else ''}"
-               for event in map(_harmless, events[-SHOWN:]))  # fmt: skip
+               f"{f'  (counts {counts:g}: a quota)' if event.kind != 'feedback' and counts != event.points else ''}"
+               for event, counts in zip(map(_harmless, events[-SHOWN:]), counted[-SHOWN:], strict=True))  # fmt: skip
 
 
 @command.command("add", context_settings=NEGATIVE, epilog=options.examples(

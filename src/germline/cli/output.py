@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -73,8 +74,10 @@ def harmless(text: str) -> str:
 
 
 def note(text: str) -> None:
-    """Anything else: a line on stderr."""
-    click.echo(_shown(text), file=sys.stderr)
+    """Anything else: a line on stderr. Where nobody can be told (a terminal that was closed, a full disk) the work goes
+    on all the same."""
+    with suppress(OSError):
+        click.echo(_shown(text), file=sys.stderr)
 
 
 def say_json(value: object) -> None:
@@ -101,8 +104,13 @@ def symbols() -> Symbols:
 
 
 def paint(text: str, colour: str) -> str:
-    """A word in a colour, which never carries meaning alone; plain with NO_COLOR and in pipes."""
-    return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour)
+    """A word in a colour, which never carries meaning alone; plain with NO_COLOR, in pipes and on a dumb terminal."""
+    return text if os.environ.get("NO_COLOR") or is_dumb() else click.style(text, fg=colour)
+
+
+def is_dumb() -> bool:
+    """Whether the terminal only takes one line after the other (Emacs's shell, some of CI's)."""
+    return os.environ.get("TERM") in ("dumb", "unknown")
 
 
 def _shown(line: str) -> str:

@@ -20,10 +20,13 @@ def command(home: Home, as_json: bool) -> None:
     pinned anew. Shows what differs from the laws pinned before. In a lineage with an arbiter only the
     arbiter's key can pin.
     """
-    changes, pinned = pin(home, load_plan(home.plan))
+    plan = load_plan(home.plan)
+    changes, pinned = pin(home, plan)
     if as_json:
         output.say_json({"pinned": bool(changes), "changes": changes, "laws": pinned})
     elif changes:
         output.say([*changes, f"pinned: {pinned}"])
-    else:
+    elif plan.exams.laws:
         output.say("these laws are pinned already; nothing to do")
+    else:
+        output.say("the plan names no laws (exams.laws), and none is in force; nothing to do")

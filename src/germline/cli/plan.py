@@ -36,10 +36,10 @@ def starter(*, scratch: bool) -> str:
     """The plan that a new lineage gets. Random weights learn next to nothing while their embeddings are frozen and at
     a rate for a model that can speak: 3 of 22 facts of a first delta, and 21 with these three lines (LOG.md)."""
     learning = (
-        "[training]\n# Of a model from scratch the embeddings learn, too, and all of it faster.\n"
-        "embeddings = true\nlearning_rate = 5e-3\nembedding_learning_rate = 1e-2\n"
+        "# Of a model from scratch the embeddings learn, too, and all of it faster.\n"
+        "learning_rate = 5e-3\nembeddings = true\nembedding_learning_rate = 1e-2\n"
     )
-    return shipped(STARTER).replace("[training]\n", learning) if scratch else shipped(STARTER)
+    return shipped(STARTER).replace("# learning_rate = 1.5e-3\n", learning) if scratch else shipped(STARTER)
 
 
 @click.group("plan", epilog=options.examples("germline plan check", "germline plan cat laptop-8gb > germline.toml"))

@@ -6,14 +6,17 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from germline.cli import output
 from germline.records import Event, OnEvent
 from germline.report.tables import size
 from germline.store.inspection import OnFile
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _EVERY_SHARE = 0.05
 _EVERY_SECONDS = 10.0
@@ -24,7 +27,7 @@ def report(*, as_json: bool, bar: bool = True) -> AbstractContextManager[OnEvent
     goes on until it is stopped, and has no end to draw."""
     if as_json:
         return _json()
-    live = bar and sys.stderr.isatty() and not os.environ.get("GERMLINE_NO_PROGRESS")
+    live = bar and sys.stderr.isatty() and not output.is_dumb() and not os.environ.get("GERMLINE_NO_PROGRESS")
     return _bar() if live else _plain()
 
 
@@ -56,10 +59,10 @@ def _bar() -> Iterator[OnEvent]:
     console = Console(stderr=True, highlight=False)
     parts = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[pace]}"))
     bar = Progress(*parts, console=console, transient=True, redirect_stdout=False)  # which data goes to
-    with bar:
+    with _shown(bar):
         task = bar.add_task("", total=None, pace="", visible=False)
 
-        def tell(event: Event) -> None:
+        def draw(event: Event) -> None:
             data = event.data
             if event.kind == "step":
                 done, total = data["step"], data["steps"]
@@ -75,7 +78,23 @@ def _bar() -> Iterator[OnEvent]:
                 if event.kind != "verdict":  # the command says it on stdout, with its checks
                     console.print(output.harmless(event.text), markup=False, soft_wrap=True)
 
+        def tell(event: Event) -> None:
+            with suppress(OSError):  # the terminal was closed, and the work goes on
+                draw(event)
+
         yield tell
+
+
+@contextmanager
+def _shown(bar: Progress) -> Iterator[None]:
+    """The bar on the terminal for the block, as long as there is one."""
+    with suppress(OSError):
+        bar.start()
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            bar.stop()
 
 
 class _Due:

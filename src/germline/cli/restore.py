@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from germline.cli import options, output, progress
-from germline.store import keys
+from germline.store import generations, keys, ledger
 from germline.store.held import held
 from germline.store.restore import restore
 
@@ -36,6 +36,12 @@ def command(file: Path, directory: Path, sha256: str | None, as_json: bool) -> N
     output.say(f"{charter.name} is restored in {home.root}: {found.generation}, {report.files} files verified")
     if report.left_out:
         output.say(f"not in this archive: {', '.join(report.left_out)}")
+    entries = ledger.entries(home)
+    if not generations.is_held(home, ledger.head(entries)):
+        name = f"g{next(one.number for one in entries if one.is_birth and one.generation == found.generation)}"
+        output.note(f"\nhint: HEAD is not in it: `germline rollback {name}` makes {name} HEAD here. Where the lineage "
+                    "itself is still on this machine, do so with another GERMLINE_CONFIG: a ledger that goes on in two "
+                    "places has grown apart")  # fmt: skip
     if not able:
         trainer = charter.keys["trainer"]
         output.note(f"\nhint: reading needs no key; to grow it on, copy its key file to {keys.path_of(trainer)}")

@@ -13,7 +13,7 @@ from germline.lineage import Lineage
 from germline.report.tables import size
 from germline.store import ledger, witness
 from germline.store.home import Home
-from germline.store.inspection import Problem
+from germline.store.inspection import UNNAMED, Problem
 from germline.store.verify import Report, verify
 
 
@@ -54,7 +54,11 @@ def command(home: Home, checkpoint: str | None, deep: bool, as_json: bool) -> in
     for noted in report.notes:
         output.note(f"{noted.path} {noted.what}")
     if problems and not as_json:
-        output.note("\nhint: restore what is damaged from a backup; a file under cache/ may be deleted, it is rebuilt")
+        strays = [problem for problem in problems if problem.what.startswith(UNNAMED)]
+        stray = "remove what is named by nothing, unless you know what it is (a file manager's, say)"
+        damaged = "restore what is damaged from a backup; a file under cache/ may be deleted, it is rebuilt"
+        cures = [cure for cure, meant in ((damaged, len(strays) < len(problems)), (stray, strays)) if meant]
+        output.note(f"\nhint: {'; '.join(cures)}")
     return StoreDamaged.exit_code if problems else 0
 
 

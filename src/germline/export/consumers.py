@@ -93,7 +93,7 @@ class Transformers:
     """A directory as transformers opens it, in fp32; an adapter, as peft puts it on the model of that directory."""
 
     def __init__(self, directory: Path, end: int, *, adapter: Path | None = None) -> None:
-        transformers = _needed("transformers")
+        transformers = needed("transformers")
         transformers.utils.logging.disable_progress_bar()
         self.name = f"transformers {version('transformers')}"
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
@@ -102,7 +102,7 @@ class Transformers:
         if adapter is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of what these two packages think of each other
-                self._model = _needed("peft").PeftModel.from_pretrained(self._model, adapter).eval()
+                self._model = needed("peft").PeftModel.from_pretrained(self._model, adapter).eval()
             self.name = f"peft {version('peft')} on {self.name}"
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -138,7 +138,7 @@ class LlamaCpp:
 
     def __init__(self, path: Path, context: int, end: int) -> None:
         self._end, self.ends = end, set[int]()
-        xllamacpp = _needed("xllamacpp")
+        xllamacpp = needed("xllamacpp")
         self.name = f"llama.cpp of xllamacpp {version('xllamacpp')}"
         told = xllamacpp.CommonParams()
         told.model.path, told.port, told.verbosity, told.n_gpu_layers = str(path), 0, -1, 0
@@ -201,7 +201,7 @@ class LlamaCpp:
         return told
 
 
-def _needed(package: str) -> Any:
+def needed(package: str) -> Any:
     """The consumer's module. PlanError where it is not installed: an export that nobody opened is not done."""
     import importlib
 

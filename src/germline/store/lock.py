@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 from germline.errors import Locked
 from germline.store import disk
-from germline.store.failures import explained
+from germline.store.failures import damaged, explained
 from germline.store.home import Home
 
 
@@ -31,6 +31,8 @@ def hold(home: Home) -> Iterator[None]:
                 hint="wait until it is done, or stop it, then run the command again",
             ) from None
     try:
+        if not home.ledger.is_dir():
+            raise damaged(home.ledger, "is missing")
         disk.sync_directory(home.ledger)
         yield
     finally:

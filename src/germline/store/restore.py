@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from germline.errors import GermlineError, PlanError, StoreDamaged
-from germline.store import disk
+from germline.store import disk, witness
 from germline.store.archive import VERIFIER, broken, members
 from germline.store.failures import explained
 from germline.store.held import held
@@ -51,8 +51,9 @@ def restore(path: Path, root: Path, sha256: str | None, on_file: OnFile) -> tupl
             first = f"{report.problems[0].path} {report.problems[0].what}"
             raise StoreDamaged(
                 f"{path} holds no whole lineage: {first}",
-                hint="take another copy. If it is an older one of a lineage that has grown on here, this machine's "
-                "witness has seen more than it holds: restore it with another GERMLINE_CONFIG and look at it with that",
+                hint="take another copy. If it is an older one of a lineage that has grown on here, this "
+                "machine's witness has seen more: restore it with another GERMLINE_CONFIG and look at it with that; "
+                f"where there is none newer, remove {witness.path_of(staged)}, and what was seen is forgotten",
             )
         disk.publish_directory(staged.root, root)
     except BaseException as error:

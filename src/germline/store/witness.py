@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from germline.errors import GermlineError, PlanError, StoreDamaged
@@ -32,6 +32,8 @@ class Mark:
 
     sequence: int
     digest: Digest
+    home: str = field(default="", compare=False)
+    """Where it was seen, as far as that is known."""
 
     def fault(self, found: Entry | None) -> str | None:
         """What is wrong with the entry in the place of this mark, as the end of a sentence about its file."""
@@ -56,10 +58,11 @@ def mark(home: Home) -> Mark | None:
         value = reading.parse(path, reading.read(path))
     if (
         value is None
-        or value.keys() != {"sequence", "digest"}
+        or value.keys() - {"home"} != {"sequence", "digest"}
         or type(value["sequence"]) is not int
         or value["sequence"] < 0
         or not is_digest(value["digest"])
+        or type(value.get("home", "")) is not str
     ):
         raise StoreDamaged(f"{path} is no witness", hint=f"if `germline verify --checkpoint` is content, {_end(path)}")
     return Mark(**value)
@@ -74,10 +77,11 @@ def check(home: Home, seen: Mark | None, entries: Sequence[Entry]) -> None:
     if seen is None:
         return
     if fault := seen.fault(entries[seen.sequence] if seen.sequence < len(entries) else None):
-        raise StoreDamaged(
-            f"{home.ledger / f'{seen.sequence:06}.json'} {fault}",
-            hint=f"restore the newest copy of the lineage; if there is none but this, {_end(path_of(home))}",
-        )
+        hint = f"restore the newest copy of the lineage; if there is none but this, {_end(path_of(home))}"
+        if seen.home not in ("", _place(home)) and Path(seen.home).exists():
+            fault += f", in {seen.home}"
+            hint = f"that copy and this one have grown apart: go on with one; for this one, {_end(path_of(home))}"
+        raise StoreDamaged(f"{home.ledger / f'{seen.sequence:06}.json'} {fault}", hint=hint)
 
 
 def raise_to(home: Home, entry: Entry) -> None:
@@ -86,7 +90,8 @@ def raise_to(home: Home, entry: Entry) -> None:
     if seen is None or seen.sequence < entry.sequence:
         path = path_of(home)
         disk.make_directory(path.parent)
-        disk.replace(path, canonical_json({"sequence": entry.sequence, "digest": entry.digest}))
+        said = {"sequence": entry.sequence, "digest": entry.digest, "home": _place(home)}
+        disk.replace(path, canonical_json(said))
 
 
 def observe(home: Home, seen: Mark | None, entries: Sequence[Entry]) -> None:
@@ -143,6 +148,10 @@ def read_checkpoint(home: Home, line: str) -> Mark:
             hint="the line was altered, or lineage.json was exchanged: compare both with your copies",
         )
     return Mark(sequence=int(parts[2]), digest=parts[3])
+
+
+def _place(home: Home) -> str:
+    return str(home.root.absolute()).encode("utf-8", "backslashreplace").decode()
 
 
 def _end(path: Path) -> str:
