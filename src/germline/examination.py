@@ -104,7 +104,7 @@ def write_exam(
         text = f"asked all the same, though training rows hold it word for word, so that it shows memory: {said}"
         on_event(Event(kind="note", text=text, data={"held": held}))
     if not settings.laws and any(row.source.endswith(".law") for row in train):
-        text = "the delta holds .law files and `exams.laws` names none: they are learned, and no card of theirs is asked"
+        text = "the delta holds .law files, and `exams.laws` names none: they are learned, and no card of them is asked"
         on_event(Event(kind="note", text=text))
     if exam.voice is None and asking is None:
         text = (
