@@ -275,8 +275,10 @@ def test_an_answer_can_be_rated_once_for_each_key(home: Home, started: Start) ->
     running = started(keep=True)
     with running.client() as client:
         asked = [{"role": "user", "content": "The lamp?"}]
-        whole = client.post("/v1/chat/completions", json={"messages": asked, "max_tokens": 4}).json()
-        streamed = client.post("/v1/chat/completions", json={"messages": asked, "max_tokens": 4, "stream": True}).text
+        whole = client.post("/v1/chat/completions", json={"messages": asked, "max_tokens": 4, "temperature": 0}).json()
+        streamed = client.post(
+            "/v1/chat/completions", json={"messages": asked, "max_tokens": 4, "temperature": 0, "stream": True}
+        ).text
         names = [whole["id"], json.loads(streamed.split("data: ")[1])["id"]]
         for name in names:
             for _ in range(2):
