@@ -13,7 +13,7 @@ from typing import Any
 import openai
 import pytest
 
-from germline.cli import main
+from germline.cli import main, output
 from germline.karma.book import Book
 from germline.lineage import Lineage
 from germline.model.generate import generate
@@ -338,3 +338,12 @@ def test_who_goes_on_sending_after_its_answer_is_not_waited_for(
         sender.sendall(b"x")
         while sender.recv(1 << 16):  # its answer, and then its end
             pass
+
+
+def test_the_terminal_says_what_the_server_says(home: Home, started: Start, capsys: pytest.CaptureFixture[str]) -> None:
+    body = {"messages": [{"role": "user", "content": "The lamp?"}], "temperature": 0, "max_tokens": 256}
+    with started().client() as client:
+        told = client.post("/v1/chat/completions", json=body).json()["choices"][0]["message"]["content"]
+    capsys.readouterr()
+    assert main(["chat", "--home", str(home.root), "--greedy", "--once", "The lamp?"]) == 0
+    assert capsys.readouterr().out.splitlines() == output.harmless(f"{told}\n").splitlines()

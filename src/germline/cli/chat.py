@@ -16,7 +16,7 @@ from germline.store.home import Home
 
 if TYPE_CHECKING:
     from germline.model.generate import Sampling
-    from germline.speaker import Speaker, usual_arithmetic
+    from germline.speaker import Speaker
 
 LONGEST_ANSWER = 256
 """Tokens."""
@@ -73,7 +73,7 @@ def converse(speaker: Speaker, prompts: Iterable[str], temperature: float | None
 
 
 def _load(lineage: Lineage, generation: Generation) -> Speaker:
-    from germline.speaker import Speaker
+    from germline.speaker import Speaker, usual_arithmetic
 
     return Speaker.of(lineage, generation, usual_arithmetic(lineage.home))
 
