@@ -16,7 +16,7 @@ import pytest
 from germline import exporting
 from germline.cli import main
 from germline.errors import PlanError
-from germline.export.card import Base, base_of, card
+from germline.export.card import Base, base_of, card, modelfile
 from germline.export.parity import Parity, compare
 from germline.exporting import Kind, Mismatch, export
 from germline.lineage import Lineage
@@ -199,3 +199,8 @@ def test_a_program_that_is_not_there_is_named(home: Home, tmp_path: Path, monkey
     with pytest.raises(PlanError, match="xllamacpp, which would open this export, is not installed") as raised:
         export(lineage, lineage.head, "gguf", tmp_path / "out", lambda event: None)
     assert ".[export]" in raised.value.hint and not (tmp_path / "out").exists()
+
+
+def test_a_modelfile_samples_as_the_exams_asked() -> None:
+    lines = modelfile("aria.gguf", 2048, "<end>").splitlines()
+    assert {"FROM ./aria.gguf", "PARAMETER temperature 0", "PARAMETER repeat_penalty 1"} <= set(lines)

@@ -433,28 +433,17 @@ def test_what_goes_on_until_ctrl_c_ends_with_it(home: Home, monkeypatch: pytest.
     assert json.loads(capsys.readouterr().err)["message"] == "interrupted"
 
 
-def test_evolve_on_a_terminal_shows_stages_and_a_bar(
-    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+@pytest.mark.parametrize(("terminal", "lines"), [("xterm", False), ("dumb", True)])
+def test_evolve_on_a_terminal_shows_stages_and_a_bar_or_lines_without_colour(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured, terminal: str, lines: bool
 ) -> None:
     fake(monkeypatch, "evolve", age_up=age_up("promoted"))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("TERM", terminal)
     assert main(["evolve"]) == 0
     told = capsys.readouterr()
-    assert "training g4" in told.err
-    assert "step 00001" not in told.err
-
-
-def test_a_dumb_terminal_gets_lines_and_no_colour(
-    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
-    fake(monkeypatch, "evolve", age_up=age_up("promoted"))
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setenv("TERM", "dumb")
-    assert main(["evolve"]) == 0
-    told = capsys.readouterr()
-    assert "training g4" in told.err
-    assert "step 00001" in told.err and "\x1b" not in told.err + told.out
+    assert "training g4" in told.err and ("step 00001" in told.err) is lines
+    assert ("\x1b" in told.err + told.out) is not lines
 
 
 def test_eval_compares_with_what_the_birth_recorded(

@@ -100,7 +100,7 @@ def templated(path: Path, sha256: str = "") -> Prompts:
 
 def _closing(template: Template, speaker: Speaker) -> frozenset[int]:
     """The first control id that a template puts behind the assistant's words: Phi-3's `<|end|>`, which is none of its
-    config's ends. None where it does not take such a chat."""
+    config's ends. None where the template takes no such chat: an answer then ends as the config says."""
     asked, answered = token_hex(8), token_hex(8)
     chat = [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
     try:
