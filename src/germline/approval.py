@@ -7,7 +7,7 @@ from germline.judge.gate import judge
 from germline.lineage import PARENT_SCORECARD, PLAN, WEIGHT_CHANGE, Generation, Lineage
 from germline.marks import Verdict
 from germline.records import finite
-from germline.settings import parse_plan
+from germline.settings import kept_plan
 from germline.store import ledger, lock
 from germline.store.entry import APPROVES, Entry
 from germline.store.home import Home
@@ -45,7 +45,7 @@ def _judged_again(lineage: Lineage, child: Generation) -> Verdict:
     names = [ancestor.name for ancestor in way[1:-1]]
     try:
         before, after = lineage.scorecard(child, PARENT_SCORECARD), lineage.scorecard(child)
-        gate = parse_plan(lineage.json(child, PLAN), source=f"{child.name} plan.json").gate
+        gate = kept_plan(lineage.json(child, PLAN), source=f"{child.name} plan.json").gate
         change = lineage.json(child, WEIGHT_CHANGE)["total"]["parent"]
         line = [lineage.scorecard(ancestor) for ancestor in way[1:-1]]
         verdict = judge(before, after, gate, weight_change=change, ancestors=names, line=line)

@@ -82,7 +82,7 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         changed = revisions.changed(lineage, lineage.trained_line(run.parent), facts)
         revisions.tell(changed, run.plan, on_event)
         revised = {fact.unit: (old.value,) for fact, old, _ in changed} if run.plan.data.revise else {}
-        inherited = examination.inherited(lineage, run.parent, revising=revisions.revising(run.plan, facts))
+        inherited = examination.inherited(lineage, run.parent, facts=facts, revise=run.plan.data.revise)
         exam = examination.write_exam(
             run.directory / EXAM,
             plan.exams,

@@ -18,7 +18,7 @@ from germline.forge.machine import Arithmetic, arithmetic, machine
 from germline.lineage import EXAM, PLAN, SCORECARD, TRAIN, Generation, Lineage
 from germline.marks import Marks, Score, Scorecard
 from germline.records import Digest, Event, Fact, OnEvent, Row
-from germline.settings import Exams, Plan, parse_plan
+from germline.settings import Exams, Plan, kept_plan
 from germline.speaker import examinee
 from germline.store import disk, objects
 from germline.store.entry import Entry
@@ -30,19 +30,27 @@ NAMED = 3
 
 
 def inherited(
-    lineage: Lineage, generation: Generation, at: Entry | None = None, *, revising: Sequence[Fact] = ()
+    lineage: Lineage,
+    generation: Generation,
+    at: Entry | None = None,
+    *,
+    facts: Sequence[Fact] = (),
+    revise: bool = False,
 ) -> list[Exam]:
     """The exams of `generation` and its ancestors, the oldest first, under the laws in force now or when `at` was
     written: what the owner repealed or put otherwise is asked no more, nor is what a younger one of them revised, or
-    a delta whose facts are `revising`."""
+    a delta of these `facts` that may `revise`. What any of them contradict is asked against what they say."""
     laws, line = sources.laws(lineage, at), lineage.trained_line(generation)
     line_exams = [exams.from_bytes(lineage.read(child, EXAM)).under(laws) for child in line]
-    gone = revisions.replaced(lineage, line, revising)
-    return [
-        exam.without({fact.unit for fact in stale}, set(_prompts(lineage, child, stale))) if stale else exam
-        for child, exam in zip(line, line_exams, strict=True)
-        for stale in [gone[child.digest]]
-    ]
+    gone = revisions.replaced(lineage, line, facts if revise else ())
+    others = revisions.disputed(lineage, line, facts)
+    for place, child in enumerate(line):
+        if stale := gone[child.digest]:
+            units, prompts = {fact.unit for fact in stale}, set(_prompts(lineage, child, stale))
+            line_exams[place] = line_exams[place].without(units, prompts)
+        if said := others[child.digest]:
+            line_exams[place] = line_exams[place].against(said)
+    return line_exams
 
 
 def _prompts(lineage: Lineage, generation: Generation, facts: Sequence[Fact]) -> Iterator[str]:
@@ -138,14 +146,14 @@ def parent_card(
     on_event: OnEvent,
 ) -> Scorecard:
     """The parent's marks: those its birth recorded, as far as they are of what is asked today, and those of the other
-    exams, the new one among them, which it sits now."""
+    exams, which it sits now: the new one, and what the new delta, or any of its line, contradicts."""
     known: dict[Digest, Marks] = {}
     if SCORECARD in parent.birth.files:
         recorded = lineage.scorecard(parent).marks
         for exam in line_exams:
             laws = {card.id for card in exam.laws}
             was = recorded.get(exam.digest)
-            if was and laws <= was.laws.keys() and _answers(was, exam):
+            if was and not exam.disputed and laws <= was.laws.keys() and _answers(was, exam):
                 known[exam.digest] = replace(was, laws={law: held for law, held in was.laws.items() if law in laws})
     on_event(Event(kind="stage", text=f"{parent.name} sits the exam on what it has not learned"))
     unknown = [exam for exam in line_exams if exam.digest not in known]
@@ -207,7 +215,7 @@ def _line(lineage: Lineage, generation: Generation) -> tuple[list[Exam], Plan]:
     """The exams of a generation's line, and the plan that they are sat by."""
     line = lineage.head if generation.manifest.parent is None else generation
     line_exams = inherited(lineage, line, line.birth)
-    return line_exams, parse_plan(lineage.json(line, PLAN), source=f"{line.name} plan.json") if line_exams else Plan()
+    return line_exams, kept_plan(lineage.json(line, PLAN), source=f"{line.name} plan.json") if line_exams else Plan()
 
 
 def _arithmetic(plan: Plan) -> Arithmetic:

@@ -72,6 +72,9 @@ class Marks:
     before it was recorded."""
     taught: tuple[float, ...] = ()
     """Of each taught passage, bits per byte, where the exam has some: nothing else is asked of its delta."""
+    overruled: tuple[str, ...] = ()
+    """Facts, by unit, of which the model would say, in at least one wording, what was put otherwise since, rather than
+    what the exam holds true. Each counts as wrong there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +157,7 @@ def scorecard_from(table: Mapping[str, Any]) -> Scorecard:
                     "answers": tuple(marks["answers"]),
                     "units": {unit: tuple(found) for unit, found in marks.get("units", {}).items()},
                     "taught": tuple(marks.get("taught", ())),
+                    "overruled": tuple(marks.get("overruled", ())),
                 }
             )
             for exam, marks in table["marks"].items()

@@ -29,7 +29,7 @@ from germline.lineage import ADAPTER, ANCHOR, FACTS, HELDOUT, PLAN, TRAIN, TRAIN
 from germline.model import weights as model_weights
 from germline.records import Delta, Digest, Event, OnEvent, Trained, digest_of, digest_of_delta, plain
 from germline.run import Run
-from germline.settings import parse_plan
+from germline.settings import kept_plan
 from germline.store import disk, objects
 from germline.store.objects import FileRef, Tally
 
@@ -112,7 +112,7 @@ def _run(lineage: Lineage, generation: Generation, scratch: Path) -> Run:
         train_rows=books["rows"], heldout_rows=books["heldout"], train_bytes=books["bytes"],
         rows_in=books["rows_in"], refused=books["refused"], sources=0,
     )  # fmt: skip
-    plan = parse_plan(lineage.json(generation, PLAN), source=f"{generation.name} {PLAN}")
+    plan = kept_plan(lineage.json(generation, PLAN), source=f"{generation.name} {PLAN}")
     parent = lineage.generation(generation.manifest.parent)
     return Run(directory=scratch, parent=parent, number=generation.number, plan=plan, delta=delta)
 

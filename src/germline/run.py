@@ -36,7 +36,7 @@ from germline.records import (
     finite,
     plain,
 )  # fmt: skip
-from germline.settings import Plan, parse_plan
+from germline.settings import Plan, kept_plan
 from germline.store import disk, ledger, objects, prune
 from germline.store.entry import LAWS
 from germline.store.home import Home
@@ -215,7 +215,7 @@ def _resumed(lineage: Lineage, plan: Plan, directory: Path, number: int, on_even
         table = json.loads(foreign.read(directory / RUN, LARGEST))
         descends, same_laws = table["parent"] == lineage.head.digest, table["laws"] == lineage.entries[-1].body[LAWS]
         found = Delta(**{**table["delta"], "train": directory / TRAIN, "heldout": directory / HELDOUT})
-        begun = parse_plan(table["plan"], source=str(directory / RUN))
+        begun = kept_plan(table["plan"], source=str(directory / RUN))
         named, listed = list(table.get("sources", plan.data.sources)), table.get("whitelist", "")
     with _legible(directory / "delta"):
         if digest_of_delta(*(objects.hash_file(path).digest for path in (found.train, found.heldout))) != found.digest:

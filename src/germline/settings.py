@@ -20,6 +20,8 @@ from germline.errors import PlanError, did_you_mean
 
 FULL_RATE_LIMIT = 2e-3
 """Above it full fine-tuning is refused: rates that suit LoRA would ruin every weight of a model."""
+UNSAID: dict[str, dict[str, Any]] = {"training": {"noise": 0.0}}
+"""What a kept plan of before these settings were there was like, where that is not today's default."""
 
 
 class Section(BaseModel):
@@ -313,6 +315,12 @@ def parse_plan(tables: Mapping[str, Any], *, source: str, overrides: Sequence[st
         return Plan.model_validate(merged)
     except ValidationError as error:
         raise PlanError(_explain(error, source if _problem(tables) == _problem(merged) else "--set")) from None
+
+
+def kept_plan(tables: Mapping[str, Any], *, source: str) -> Plan:
+    """The plan that something was begun or born by, as it was written down then, every setting of its day in it."""
+    told = {name: UNSAID.get(name, {}) | table if isinstance(table, dict) else table for name, table in tables.items()}
+    return parse_plan(told, source=source)
 
 
 def _problem(tables: Mapping[str, Any]) -> tuple[Any, ...]:

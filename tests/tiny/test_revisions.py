@@ -83,5 +83,27 @@ def test_what_is_not_to_be_revised_is_replayed_asked_and_told(home: Home, monkey
     (note,) = (event for event in told if "facts" in event.data and "revised" in event.data)
     assert "contradict" in note.text and "--set data.revise=true" in note.text
     assert "crimson" in texts and "ochre" in texts
-    assert {answer for answer, _ in asked(home)["g1"]} == {"ochre."}
     assert outcome.number == 3
+    after = asked(home)
+    assert {answer for answer, _ in after["g1"]} == {"ochre."}
+    assert all("crimson." in wrong for _, wrong in after["g1"])
+
+
+def test_a_child_that_says_what_contradicts_its_ancestor_has_forgotten_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what g1's exam offers by itself, crimson is nothing."""
+    before = asked(home)
+    outcome, _, texts = taught(home, monkeypatch, "curriculum.replay=0", "curriculum.epochs=20")
+    assert "crimson" in texts and "ochre" not in texts
+    lineage = Lineage.open(home)
+    first, child = lineage.born()[1], lineage.born()[-1]
+    exam = first.manifest.files[EXAM].digest
+    marks = [lineage.scorecard(child, name).marks[exam] for name in (PARENT_SCORECARD, SCORECARD)]
+    assert marks[0].overruled == () and marks[1].overruled == (FACT,) and marks[1].units[FACT][0] == 0.0
+    assert "crimson." in {answer["chosen"] for answer in marks[1].answers if answer["gold"] == "ochre."}
+    told = [check.reason for check in outcome.verdict.checks if "g1 was taught" in check.reason]
+    assert any(reason.endswith("; of 1 fact it says what was put otherwise since") for reason in told), told
+    assert before["g1"] and not any("crimson." in wrong for _, wrong in before["g1"])
+    again = examination.examine(lineage, child, lambda event: None).marks[exam]
+    assert again.overruled == (FACT,), "asked again, it is asked the same"

@@ -307,6 +307,24 @@ def test_what_a_fact_was_before_is_the_first_wrong_answer_and_comes_once() -> No
     assert sorted(wrong["8:00."]) == ["7:00.", "9:00."]
 
 
+def test_what_is_said_otherwise_since_is_one_more_wrong_answer_under_the_same_name() -> None:
+    exam = written([fact(number) for number in range(9)], [], [])
+    unit = fact(3).unit
+    harder = exam.against({unit: ("Bo Strand", "Keeper 3", "keeper 4"), "height of nothing": ("3 metres",)})
+    assert harder.digest == exam.digest and exams.from_bytes(exams.to_bytes(exam)) != harder
+    assert harder.disputed == {unit: ("Bo Strand.", "Keeper 3.", "keeper 4.")}
+    for old, new in zip(exam.items, harder.items, strict=True):
+        told = old.unit == unit and old.paper != "reversed"
+        assert new.answer == old.answer and new.wrong[: len(old.wrong)] == old.wrong
+        assert set(new.wrong[len(old.wrong) :]) <= {"Bo Strand.", "keeper 4."} and ("Bo Strand." in new.wrong) == told
+        assert "Keeper 3." not in new.wrong or old.answer != "Keeper 3.", "what is true is never wrong"
+    for paper in ("selection", "sealed"):
+        assert any("Bo Strand." in item.wrong for item in getattr(harder, paper)), paper
+    older = replace(exam, items=tuple(replace(item, answer=item.answer.removesuffix(".")) for item in exam.items))
+    asked = [item for item in older.against({unit: ("Bo Strand",)}).items if item.unit == unit and item.spoken]
+    assert [item.wrong[-1] for item in asked] == ["Bo Strand"], "written as that exam's answers are"
+
+
 def test_a_question_that_says_its_own_answer_is_not_asked() -> None:
     facts = [
         Fact(subject=subject, attribute=attribute, value=value, kind="name", row="")

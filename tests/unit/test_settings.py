@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from germline.errors import PlanError
-from germline.settings import Plan, load_plan, parse_plan
+from germline.settings import Plan, Training, kept_plan, load_plan, parse_plan
 
 
 def plan_file(tmp_path: Path, text: str) -> Path:
@@ -78,3 +78,13 @@ def test_every_key_is_documented() -> None:
 def test_a_parsed_plan_survives_json() -> None:
     plan = parse_plan({"training": {"rank": 4}}, source="here")
     assert parse_plan(plan.model_dump(mode="json"), source="here") == plan
+
+
+def test_a_kept_plan_of_before_a_setting_was_there_did_without_it() -> None:
+    kept = Plan().model_dump(mode="json")
+    assert kept_plan(kept, source="g1 plan.json") == Plan()
+    del kept["training"]["noise"]
+    assert kept_plan(kept, source="g1 plan.json").training == Training(noise=0.0)
+    assert "noise" not in kept["training"], "what was read stays as it is"
+    with pytest.raises(PlanError, match=r"plan\.json: training"):
+        kept_plan({"training": 3}, source="g1 plan.json")

@@ -12,7 +12,7 @@ import itertools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from germline.errors import StoreDamaged
@@ -20,10 +20,11 @@ from germline.evals.cards import Card
 from germline.evals.contamination import contaminated
 from germline.evals.draw import few, seed
 from germline.evals.openings import conversations, opening, true_openings
-from germline.evals.questions import Item, about, turned_round
+from germline.evals.questions import Item, about, told_apart, turned_round
 from germline.evals.style import Voice, voice
 from germline.records import FORMAT, Digest, Fact, Row, canonical_json, digest_of, plain
 from germline.settings import Exams
+from germline.wordings import closed
 
 FACTS, HELDOUT, REPLIES, PASSAGES, PROBES = 1_000, 500, 2_000, 16, 40
 """Most facts and held-out conversations that an exam asks, most replies that the voice and wrong answers are drawn
@@ -59,6 +60,8 @@ class Exam:
     format: int = FORMAT
     stored: Digest = ""
     """Of the bytes it was read from: an exam keeps its name when a later germline would write it otherwise."""
+    disputed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What is said otherwise since of what it asks, by unit, as answers are written. Not stored: it is asked so."""
 
     @property
     def digest(self) -> Digest:
@@ -79,6 +82,22 @@ class Exam:
         return replace(
             self, items=kept(self.items), selection=kept(self.selection), sealed=kept(self.sealed), stored=self.digest
         )
+
+    def against(self, values: Mapping[str, Sequence[str]]) -> Exam:
+        """The same exam, by the same name, where whoever would rather say one of these `values` of a fact, by its unit,
+        than what the exam holds true is wrong. Questions that turn a fact round stay as they are."""
+        disputed: dict[str, tuple[str, ...]] = {}
+
+        def harder(item: Item) -> Item:
+            if item.paper == "reversed" or not values.get(item.unit):
+                return item
+            written = closed if closed(item.answer) == item.answer else str  # an older germline's have no full stop
+            others = tuple(map(written, values[item.unit]))
+            disputed[item.unit] = others
+            return replace(item, wrong=(*item.wrong, *told_apart(others, (item.answer, *item.wrong), len(others))))
+
+        items, selection, sealed = (tuple(map(harder, part)) for part in (self.items, self.selection, self.sealed))
+        return replace(self, items=items, selection=selection, sealed=sealed, stored=self.digest, disputed=disputed)
 
     @property
     def asked(self) -> Counter[str]:
@@ -171,7 +190,7 @@ def _unseen(items: Iterable[Item]) -> Iterator[tuple[Item, str]]:
 
 def to_bytes(exam: Exam) -> bytes:
     table: dict[str, Any] = plain(exam)
-    del table["stored"]
+    del table["stored"], table["disputed"]
     return canonical_json(table)
 
 

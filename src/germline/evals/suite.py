@@ -88,6 +88,7 @@ def sit(
         units=_units(exam.items, chosen),
         said=_said(exam.items, chosen),
         taught=taught,
+        overruled=_overruled(exam, chosen),
     )
 
 
@@ -135,6 +136,15 @@ def _said(items: Sequence[Item], chosen: Sequence[_Chosen]) -> dict[str, float]:
         for unit, asked in _by_unit(items, chosen).items()
         if any(item.spoken for item, _ in asked)
     }
+
+
+def _overruled(exam: Exam, chosen: Sequence[_Chosen]) -> tuple[str, ...]:
+    said = (
+        item.unit
+        for item, one in zip(exam.items, chosen, strict=True)
+        if item.paper not in _UNTAUGHT and one.option in exam.disputed.get(item.unit, ())
+    )
+    return tuple(dict.fromkeys(said))
 
 
 def _by_unit(items: Sequence[Item], chosen: Sequence[_Chosen]) -> dict[str, list[tuple[Item, _Chosen]]]:

@@ -20,6 +20,9 @@ def recall(child: Scorecard, gate: Gate, names: Sequence[str]) -> list[Check]:
         if marks.recall.items:
             what = "its own delta" if place == len(child.marks) - 1 else f"what {names[place]} was taught"
             said = f"recalls {marks.recall.right} of {marks.recall.items} of {what}"
+            if marks.overruled:
+                fact = "fact" if len(marks.overruled) == 1 else "facts"
+                said += f"; of {len(marks.overruled)} {fact} it says what was put otherwise since"
             checks.append(at_least("recall", marks.recall.accuracy, gate.recall, said))
     return checks
 

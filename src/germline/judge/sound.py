@@ -19,7 +19,7 @@ def comparable(parent: Scorecard, child: Scorecard) -> bool:
 def _papers(card: Scorecard) -> dict[str, Any]:
     return {
         exam: {
-            **plain(replace(marks, answers=(), units={}, said={})), "answers": {},
+            **plain(replace(marks, answers=(), units={}, said={})), "answers": {}, "overruled": {},
             "units": {unit: dict(zip(("right", "bits"), found, strict=True)) for unit, found in marks.units.items()},
             "taught": dict(enumerate(marks.taught, 1)),
         }
