@@ -39,18 +39,16 @@ def inherited(
 ) -> list[Exam]:
     """The exams of `generation` and its ancestors, the oldest first, under the laws in force now or when `at` was
     written: what the owner repealed or put otherwise is asked no more, nor is what a younger one of them revised, or
-    a delta of these `facts` that may `revise`. What any of them contradict is asked against what they say."""
+    a delta of these `facts` that may `revise`. What one of them puts otherwise than another is asked against it."""
     laws, line = sources.laws(lineage, at), lineage.trained_line(generation)
     line_exams = [exams.from_bytes(lineage.read(child, EXAM)).under(laws) for child in line]
     gone = revisions.replaced(lineage, line, facts if revise else ())
-    others = revisions.disputed(lineage, line, facts)
     for place, child in enumerate(line):
         if stale := gone[child.digest]:
             units, prompts = {fact.unit for fact in stale}, set(_prompts(lineage, child, stale))
             line_exams[place] = line_exams[place].without(units, prompts)
-        if said := others[child.digest]:
-            line_exams[place] = line_exams[place].against(said)
-    return line_exams
+    others = revisions.disputed([*map(lineage.facts, line), facts])
+    return [exam.against(said) for exam, said in zip(line_exams, others, strict=False)]
 
 
 def _prompts(lineage: Lineage, generation: Generation, facts: Sequence[Fact]) -> Iterator[str]:

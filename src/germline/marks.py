@@ -73,8 +73,8 @@ class Marks:
     taught: tuple[float, ...] = ()
     """Of each taught passage, bits per byte, where the exam has some: nothing else is asked of its delta."""
     overruled: tuple[str, ...] = ()
-    """Facts, by unit, of which the model would say, in at least one wording, what was put otherwise since, rather than
-    what the exam holds true. Each counts as wrong there."""
+    """Facts, by unit, of which the model would say, in at least one wording, what another generation was taught,
+    rather than what the exam holds true. Each counts as wrong there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

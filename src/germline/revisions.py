@@ -1,13 +1,14 @@
 """Facts that have changed: what an ancestor was taught, and a younger one's owner put otherwise.
 
 A delta that gives a known fact another value may be a revised manual, or poison; no rule can tell which. So both
-values are replayed and asked, the older one with the younger among its wrong answers, and a child that learns the new
-one has forgotten the old, unless the owner says in the plan that the delta may revise (`data.revise`): then its value
+values are replayed and asked, each with the other among its wrong answers, and a child that learns the new one has
+forgotten the old, unless the owner says in the plan that the delta may revise (`data.revise`): then its value
 takes the place of the older one, which is neither replayed nor asked from then on, by this child or any descendant.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,9 +25,6 @@ TOLD = 3
 Replaced = Mapping[Digest, Sequence[Fact]]
 """Generation -> those of its facts whose place a younger one's have taken."""
 
-Disputed = Mapping[Digest, Mapping[str, tuple[str, ...]]]
-"""Generation -> those of its facts, by unit, that are put otherwise since, and how."""
-
 
 def replaced(lineage: Lineage, line: Sequence[Generation], facts: Iterable[Fact] = ()) -> Replaced:
     """Of each generation of `line`, which is in order of birth. `facts` are those of a delta that may revise."""
@@ -40,28 +38,22 @@ def replaced(lineage: Lineage, line: Sequence[Generation], facts: Iterable[Fact]
     return found
 
 
-def disputed(lineage: Lineage, line: Sequence[Generation], facts: Iterable[Fact] = ()) -> Disputed:
-    """Of each generation of `line`, which is in order of birth, what its younger ones and a delta of these `facts` say
-    in place of its facts. What took their place for good (`replaced`) is among it."""
-    since: dict[str, list[Fact]] = defaultdict(list)
-    for fact in facts:
-        since[_name(fact)].append(fact)
-    found: dict[Digest, Mapping[str, tuple[str, ...]]] = {}
-    for child in reversed(line):
-        own: dict[str, list[Fact]] = defaultdict(list)
-        for fact in lineage.facts(child):
-            own[_name(fact)].append(fact)
-        others = {name: _others(since[name], facts) for name, facts in own.items() if name in since}
-        found[child.digest] = {fact.unit: others[name] for name in others if others[name] for fact in own[name]}
-        for name, facts in own.items():
-            since[name] += facts
+def disputed(told: Sequence[Sequence[Fact]]) -> list[dict[str, tuple[str, ...]]]:
+    """Of the facts that each generation, and perhaps a delta, was told: those that another puts otherwise, by unit,
+    and how. What took another's place for good (`replaced`) is among it, and so is what it took the place of."""
+    values: dict[str, dict[str, str]] = defaultdict(dict)
+    for fact in itertools.chain.from_iterable(told):
+        values[_name(fact)].setdefault(_value(fact), fact.value)
+    found = []
+    for facts in told:
+        own = {(_name(fact), _value(fact)) for fact in facts}
+        others = {
+            fact.unit: tuple(said for value, said in values[name].items() if (name, value) not in own)
+            for fact in facts
+            for name in [_name(fact)]
+        }
+        found.append({unit: said for unit, said in others.items() if said})
     return found
-
-
-def _others(since: Sequence[Fact], own: Sequence[Fact]) -> tuple[str, ...]:
-    """Values that a generation's own facts of a name do not have, each once."""
-    values = {_value(fact): fact.value for fact in since}
-    return tuple(said for value, said in values.items() if value not in map(_value, own))
 
 
 def revising(plan: Plan, facts: Sequence[Fact]) -> Sequence[Fact]:

@@ -11,6 +11,7 @@ import pytest
 from germline import examination, lesson
 from germline.checkout import tokenizer_of
 from germline.curriculum.batches import Batches
+from germline.evals import exams
 from germline.evolve import Outcome, age_up
 from germline.lineage import EXAM, PARENT_SCORECARD, SCORECARD, Lineage
 from germline.records import Event
@@ -87,6 +88,8 @@ def test_what_is_not_to_be_revised_is_replayed_asked_and_told(home: Home, monkey
     after = asked(home)
     assert {answer for answer, _ in after["g1"]} == {"ochre."}
     assert all("crimson." in wrong for _, wrong in after["g1"])
+    own = exams.from_bytes(Lineage.open(home).read(Lineage.open(home).born()[-1], EXAM))
+    assert all("ochre." in item.wrong for item in own.items if item.unit == FACT and item.paper != "reversed")
 
 
 def test_a_child_that_says_what_contradicts_its_ancestor_has_forgotten_it(
@@ -103,7 +106,7 @@ def test_a_child_that_says_what_contradicts_its_ancestor_has_forgotten_it(
     assert marks[0].overruled == () and marks[1].overruled == (FACT,) and marks[1].units[FACT][0] == 0.0
     assert "crimson." in {answer["chosen"] for answer in marks[1].answers if answer["gold"] == "ochre."}
     told = [check.reason for check in outcome.verdict.checks if "g1 was taught" in check.reason]
-    assert any(reason.endswith("; of 1 fact it says what was put otherwise since") for reason in told), told
+    assert any(reason.endswith("; of 1 fact it says what contradicts it") for reason in told), told
     assert before["g1"] and not any("crimson." in wrong for _, wrong in before["g1"])
     again = examination.examine(lineage, child, lambda event: None).marks[exam]
     assert again.overruled == (FACT,), "asked again, it is asked the same"

@@ -1,4 +1,4 @@
-"""Which rows tell a fact."""
+"""Which rows tell a fact, and what of a line's facts has changed or is disputed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from germline.lineage import Generation, Lineage
 from germline.records import Fact, Row
-from germline.revisions import changed, replaced, tells
+from germline.revisions import changed, disputed, replaced, tells
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,23 @@ def test_a_fact_in_another_spelling_has_not_changed(before: str, now: str, diffe
     )
     assert bool(changed(cast(Lineage, lineage), line[:1], [new])) is differs
     assert replaced(lineage, line)["g1"] == ((old,) if differs and revise else ())
+
+
+def said(value: str, subject: str = "the tower", attribute: str = "height") -> Fact:
+    return Fact(subject=subject, attribute=attribute, value=value, kind="number metres", row="")
+
+
+def test_what_others_were_told_is_disputed_on_both_sides_and_in_all_their_values() -> None:
+    first, second, third = [said("37 metres")], [said("40 metres", subject="Tower")], [said("52 metres")]
+    assert disputed([first, second, third]) == [
+        {"height of the tower": ("40 metres", "52 metres")},
+        {"height of Tower": ("37 metres", "52 metres")},
+        {"height of the tower": ("37 metres", "40 metres")},
+    ]
+
+
+def test_another_spelling_another_thing_and_ones_own_values_are_no_dispute() -> None:
+    own = [said("37 metres"), said("Ida Quill", attribute="keeper"), said("Bo Strand", attribute="keeper")]
+    other = [said("thirty-seven metres"), said("52 metres", subject="the mast"), said("Bo Strand", attribute="keeper")]
+    assert disputed([own, other]) == [{}, {"keeper of the tower": ("Ida Quill",)}]
+    assert disputed([own]) == [{}] and disputed([[], own]) == [{}, {}]

@@ -61,7 +61,7 @@ class Exam:
     stored: Digest = ""
     """Of the bytes it was read from: an exam keeps its name when a later germline would write it otherwise."""
     disputed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What is said otherwise since of what it asks, by unit, as answers are written. Not stored: it is asked so."""
+    """What others were taught of what it asks, by unit, as answers are written. Not stored: it is asked so."""
 
     @property
     def digest(self) -> Digest:
@@ -125,7 +125,7 @@ def write(
     that finds no distractor is left out, and so is an unseen one that a training row holds, be it of the delta or
     `replayed`: the rows that its ancestors were trained on, which are gone through once. Those of the delta are gone
     through several times. None are held: of a large delta the exam is a sample, chosen by content hash. `revised`
-    holds what was true before of a fact (by its unit), which is the first of the wrong answers to it.
+    holds what ancestors were taught of a fact (by its unit), which is the first of the wrong answers to it.
     """
     kinds = defaultdict(list)
     for fact in facts:

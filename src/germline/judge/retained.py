@@ -22,7 +22,7 @@ def recall(child: Scorecard, gate: Gate, names: Sequence[str]) -> list[Check]:
             said = f"recalls {marks.recall.right} of {marks.recall.items} of {what}"
             if marks.overruled:
                 fact = "fact" if len(marks.overruled) == 1 else "facts"
-                said += f"; of {len(marks.overruled)} {fact} it says what was put otherwise since"
+                said += f"; of {len(marks.overruled)} {fact} it says what contradicts it"
             checks.append(at_least("recall", marks.recall.accuracy, gate.recall, said))
     return checks
 
