@@ -80,8 +80,8 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         train, heldout = Rows(run.delta.train), Rows(run.delta.heldout)
         facts = find_facts(train)
         line = lineage.trained_line(run.parent)
-        changed = revisions.changed(lineage, line, facts)
-        revisions.tell(changed, run.plan, on_event)
+        revisions.tell(revisions.changed(lineage, line, facts), run.plan, on_event)
+        others = revisions.disputed([*map(lineage.facts, line), facts])[-1]
         inherited = examination.inherited(lineage, run.parent, facts=facts, revise=run.plan.data.revise)
         exam = examination.write_exam(
             run.directory / EXAM,
@@ -94,10 +94,10 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
             on_event,
             laws=sources.laws(lineage),
             replayed=examination.learned(lineage, run.parent),
-            revised={fact.unit: (old.value,) for fact, old, _ in changed},
+            others=others,
         )
         runs.refuse_a_repeat(lineage, run, exam.digest)
-        line_exams = [*inherited, exam.against(revisions.disputed([*map(lineage.facts, line), facts])[-1])]
+        line_exams = [*inherited, exam.against(others)]
         parent_card = examination.parent_card(lineage, run.parent, line_exams, plan.exams, fit.on, on_event)
 
         asked = time.monotonic()

@@ -76,11 +76,11 @@ def write_exam(
     *,
     laws: Sequence[Card],
     replayed: Iterable[Row] = (),
-    revised: Mapping[str, Sequence[str]] = {},
+    others: Mapping[str, Sequence[str]] = {},
 ) -> Exam:
     """The exam on a delta, with the laws in force, and the owner's probes and cards as the plan names them.
 
-    What stands in rows that its ancestors learned (`replayed`, see `learned`) is not asked as unseen; `revised` as in
+    What stands in rows that its ancestors learned (`replayed`, see `learned`) is not asked as unseen; `others` as in
     `exams.write`.
     Written once, to the file `kept`: a resumed run never writes another, whatever became of those files.
     """
@@ -89,7 +89,7 @@ def write_exam(
     exam = exams.write(
         facts, train, heldout, settings, probes=sources.probes(settings, root), laws=laws,
         cards=sources.cards(settings, root), inherited=inherited, prompt_end=PROMPT_END,
-        replayed=replayed, revised=revised,
+        replayed=replayed, others=others,
     )  # fmt: skip
     asking = next((older.voice.probes for older in inherited if older.voice), None)
     if settings.probes and asking not in (None, sources.probes(settings, root)):

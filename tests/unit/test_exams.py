@@ -289,7 +289,7 @@ def test_a_near_number_is_not_offered_beside_the_value_that_it_was_before() -> N
     facts = told("3 kg", attribute="weight", kind="number kg")
     exam = exams.write(
         facts, [], [], Exams(), probes=[], laws=[], cards=[], inherited=[], prompt_end="\n",
-        revised={facts[0].unit: ("Four kg",)},
+        others={facts[0].unit: ("Four kg",)},
     )  # fmt: skip
     (wrong,) = (item.wrong for item in exam.items if item.paper == "recall")
     assert wrong[0] == "Four kg." and len(wrong) == Exams().choices - 1 and "4 kg." not in wrong
@@ -300,7 +300,7 @@ def test_what_a_fact_was_before_is_the_first_wrong_answer_and_comes_once() -> No
     facts = told("7:00", "8:00", "9:00")
     before = {facts[0].unit: ("9:00",), facts[1].unit: ("08:00",)}
     exam = exams.write(
-        facts, [], [], Exams(), probes=[], laws=[], cards=[], inherited=[], prompt_end="\n", revised=before
+        facts, [], [], Exams(), probes=[], laws=[], cards=[], inherited=[], prompt_end="\n", others=before
     )
     wrong = {item.answer: item.wrong for item in exam.items if item.paper == "recall"}
     assert wrong["7:00."] == ("9:00.", "8:00.")

@@ -117,22 +117,22 @@ def write(
     inherited: Sequence[Exam],
     prompt_end: str,
     replayed: Iterable[Row] = (),
-    revised: Mapping[str, Sequence[str]] = {},
+    others: Mapping[str, Sequence[str]] = {},
 ) -> Exam:
     """The exam on a delta: its facts in taught and in unseen wordings, its conversations, its own cards.
 
     What an inherited exam already asks (laws, challenge cards, the voice) is not asked again. A question
     that finds no distractor is left out, and so is an unseen one that a training row holds, be it of the delta or
     `replayed`: the rows that its ancestors were trained on, which are gone through once. Those of the delta are gone
-    through several times. None are held: of a large delta the exam is a sample, chosen by content hash. `revised`
-    holds what ancestors were taught of a fact (by its unit), which is the first of the wrong answers to it.
+    through several times. None are held: of a large delta the exam is a sample, chosen by content hash. `others`
+    holds what ancestors were taught of a fact (by its unit), which are the first of the wrong answers to it.
     """
     kinds = defaultdict(list)
     for fact in facts:
         kinds[fact.kind].append(fact)
     questions = few(FACTS, facts, lambda fact: seed(fact.subject, fact.attribute))
     asked = [
-        about(fact, kinds[fact.kind], settings.choices, prompt_end, before=revised.get(fact.unit, ()))
+        about(fact, kinds[fact.kind], settings.choices, prompt_end, before=others.get(fact.unit, ()))
         for fact in questions
     ]
     items = [item for wordings in asked for item in wordings[: 1 + UNSEEN]]
