@@ -71,7 +71,7 @@ def _training(case: Mapping[str, Any]) -> Training:
     from germline.settings import Training
 
     return Training(
-        **case["plan"], warmup=0.0, anchor=0.0, device=case.get("device", "cpu"), dtype=case["arithmetic"],
+        **case["plan"], warmup=0.0, anchor=0.0, noise=0.0, device=case.get("device", "cpu"), dtype=case["arithmetic"],
         quantize="nf4" if case["weights"] == "nf4" else "none", recompute="all" if case["recompute"] else "none",
         compile="on" if case.get("compiled") else "off",
     )  # fmt: skip

@@ -37,6 +37,7 @@ learning_rate = 0.01
 embeddings = true
 embedding_learning_rate = 0.01
 anchor = 0
+noise = 0
 [exams]
 answer_tokens = 8
 [gate]

@@ -108,11 +108,11 @@ class Training(Section):
     """Let the mean of all candidates' updates be one more to choose from."""
     merge_scales: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = Field(default=(0.85, 1.0, 0.7), min_length=1)
     """Shares of the LoRA update, tried in turn until the gate passes one; by a first generation the largest first."""
-    anchor: float = Field(default=5.0, ge=0.0)
+    anchor: float = Field(default=3.0, ge=0.0)
     """How much staying as the founder was, on texts of no concern, weighs beside the lesson; 0: not at all."""
     anchor_tokens: int = Field(default=128, ge=32)
     """Tokens of such text that are read beside each step: whole texts of up to 128, and one at the least."""
-    noise: float = Field(default=0.0, ge=0.0, le=2.0)
+    noise: float = Field(default=0.27, ge=0.0, le=2.0)
     """Noise on the embeddings of the lesson while it is learned, as a share of their own size; 0: none."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the adapter's start and of the data order."""

@@ -19,7 +19,7 @@ from germline.records import Event, OnEvent, Trained
 from germline.settings import Training
 from tests.model.conftest import SMALL
 
-QUIET = Training(rank=4, alpha=8, learning_rate=3e-3, checkpoint_every=3)
+QUIET = Training(rank=4, alpha=8, learning_rate=3e-3, checkpoint_every=3, noise=0)
 
 
 def batches(count: int = 8, rows: int = 4) -> list[Batch]:

@@ -61,6 +61,7 @@ embedding_learning_rate = 0.01
 rank = 8
 checkpoint_every = 5
 anchor = 0
+noise = 0
 [exams]
 choices = 4
 answer_tokens = 8

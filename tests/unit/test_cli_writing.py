@@ -28,7 +28,7 @@ from germline.errors import DoesNotFit, Interrupted
 from germline.lineage import Generation, Lineage
 from germline.marks import Score, Scorecard
 from germline.records import Event, OnEvent
-from germline.settings import load_plan, parse_plan
+from germline.settings import Training, load_plan, parse_plan
 from germline.store import keys, lock
 from germline.store.home import Home
 from tests.unit.small_lineage import bear, found, lighthouse, marks, verdict
@@ -107,6 +107,7 @@ def test_what_was_set_wrongly_is_not_blamed_on_the_file(home: Home, capsys: Capt
 def test_a_lineage_from_scratch_gets_a_plan_that_teaches_random_weights() -> None:
     plans = [parse_plan(tomllib.loads(starter(scratch=scratch)), source="plan").training for scratch in (False, True)]
     assert [(plan.embeddings, plan.learning_rate) for plan in plans] == [(False, 1.5e-3), (True, 5e-3)]
+    assert [plan.noise for plan in plans] == [Training().noise, 0.0]
     assert plans[1].embedding_learning_rate == 1e-2
     for scratch in (False, True):  # any line may be uncommented, as the plan's head says
         lines = starter(scratch=scratch).splitlines()

@@ -15,7 +15,7 @@ from germline.cli import options, output
 from germline.errors import PlanError, did_you_mean
 from germline.lineage import PLAN, Lineage
 from germline.report.tables import columns
-from germline.settings import load_plan, parse_plan
+from germline.settings import kept_plan, load_plan
 from germline.store.home import Home
 
 STARTER = "tiny-cpu"
@@ -34,12 +34,16 @@ def shipped(name: str) -> str:
 
 def starter(*, scratch: bool) -> str:
     """The plan that a new lineage gets. Random weights learn next to nothing while their embeddings are frozen and at
-    a rate for a model that can speak: 3 of 22 facts of a first delta, and 21 with these three lines (LOG.md)."""
+    a rate for a model that can speak: 3 of 22 facts of a first delta, and 21 with the first three of these lines
+    (LOG.md). Noise is a share of embeddings that mean something, which theirs do not yet."""
+    if not scratch:
+        return shipped(STARTER)
     learning = (
         "# Of a model from scratch the embeddings learn, too, and all of it faster.\n"
         "learning_rate = 5e-3\nembeddings = true\nembedding_learning_rate = 1e-2\n"
     )
-    return shipped(STARTER).replace("# learning_rate = 1.5e-3\n", learning) if scratch else shipped(STARTER)
+    plan = shipped(STARTER).replace("# learning_rate = 1.5e-3\n", learning)
+    return plan.replace("# noise = 0.27\n", "noise = 0.0\n")
 
 
 @click.group("plan", epilog=options.examples("germline plan check", "germline plan cat laptop-8gb > germline.toml"))
@@ -82,7 +86,7 @@ def of(home: Home, name: str) -> None:
         raise PlanError(
             f"{found.name} was founded, and grown by no plan", hint="`germline plan cat` prints a first one"
         )
-    plan = parse_plan(lineage.json(found, PLAN), source=f"{found.name} {PLAN}")
+    plan = kept_plan(lineage.json(found, PLAN), source=f"{found.name} {PLAN}")
     text = tomlkit.dumps(plan.model_dump(mode="json", exclude_defaults=True)).rstrip("\n")
     output.say_file(f"# The plan that {found.name} of {home.charter.name} was grown by, but for {UNKEPT}.\n\n{text}")
 
