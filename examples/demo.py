@@ -24,12 +24,9 @@ SETTINGS = {
     "# laws = []": 'laws = ["{example}/2026-01/laws/*.law"]',
     "# epochs = 14": "epochs = 6",
     "# learning_rate = 1.5e-3": "learning_rate = 3e-3",
-    "# anchor = 3.0": "anchor = 1.0",
-    "# anchor_tokens = 128": "anchor_tokens = 64",
-    "# noise = 0.27": "noise = 0.0",
 }
 """Lines of the starter plan, and what the demo makes of them: where its papers lie, and less than half the training at
-twice the rate and without noise, which forgets a little more and ends in less than half of the time."""
+twice the rate, which forgets a little more and ends in less than half of the time."""
 
 
 def main() -> int:
