@@ -14,7 +14,7 @@ import pytest
 from germline.cli import main
 from germline.cli.commands import COMMANDS
 from germline.lineage import PLAN, Lineage
-from germline.settings import Plan, load_plan, parse_plan
+from germline.settings import Plan, kept_plan, load_plan
 from germline.store.home import Home
 from tests.conftest import CONFIG
 from tests.unit.small_lineage import lighthouse
@@ -218,7 +218,7 @@ def test_the_plan_of_a_generation_is_printed_so_that_it_can_be_followed_again(
     path = tmp_path / "germline.toml"
     path.write_text(capsys.readouterr().out, encoding="utf-8")
     lineage = Lineage.open(home)
-    stored = parse_plan(lineage.json(lineage.resolve("g1"), PLAN), source="g1")
+    stored = kept_plan(lineage.json(lineage.resolve("g1"), PLAN), source="g1")
     assert load_plan(path) == stored != Plan()
     assert path.read_text(encoding="utf-8").startswith(
         "# The plan that g1 of Östrel was grown by, but for data.sources, [bud"
