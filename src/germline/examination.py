@@ -144,14 +144,16 @@ def parent_card(
     on_event: OnEvent,
 ) -> Scorecard:
     """The parent's marks: those its birth recorded, as far as they are of what is asked today, and those of the other
-    exams, which it sits now: the new one, and what the new delta, or any of its line, contradicts."""
+    exams, which it sits now: the new one, and those that the new delta contradicts."""
     known: dict[Digest, Marks] = {}
     if SCORECARD in parent.birth.files:
         recorded = lineage.scorecard(parent).marks
+        asked = {exam.digest: set(exam.items) for exam in inherited(lineage, parent, parent.birth)}
         for exam in line_exams:
             laws = {card.id for card in exam.laws}
             was = recorded.get(exam.digest)
-            if was and not exam.disputed and laws <= was.laws.keys() and _answers(was, exam):
+            same = was and asked[exam.digest].issuperset(exam.items)  # not so where the new delta puts a fact otherwise
+            if was and same and laws <= was.laws.keys() and _answers(was, exam):
                 known[exam.digest] = replace(was, laws={law: held for law, held in was.laws.items() if law in laws})
     on_event(Event(kind="stage", text=f"{parent.name} sits the exam on what it has not learned"))
     unknown = [exam for exam in line_exams if exam.digest not in known]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,9 +14,11 @@ from germline.checkout import tokenizer_of
 from germline.curriculum.batches import Batches
 from germline.evals import exams
 from germline.evolve import Outcome, age_up
+from germline.forge.machine import arithmetic, machine
 from germline.lineage import EXAM, PARENT_SCORECARD, SCORECARD, Lineage
-from germline.records import Event
-from germline.settings import load_plan
+from germline.marks import Marks
+from germline.records import Event, Fact
+from germline.settings import Exams, Plan, load_plan
 from germline.store.home import Home
 from germline.store.verify import verify
 
@@ -77,6 +80,24 @@ def test_what_is_revised_is_neither_replayed_nor_asked(home: Home, monkeypatch: 
     marks = [lineage.json(lineage.head, name)["marks"] for name in (SCORECARD, PARENT_SCORECARD)]
     assert all(FACT not in card[first.manifest.files[EXAM].digest]["units"] for card in marks)
     assert verify(home).problems == ()
+    (new,) = (fact for fact in lineage.facts(lineage.head) if fact.unit == FACT)
+    assert sat_by_the_parent(lineage, []) == [], "asked as when it was born, it need not sit anything again"
+    assert sat_by_the_parent(lineage, [replace(new, value="violet")]) == [lineage.head.manifest.files[EXAM].digest]
+
+
+def sat_by_the_parent(lineage: Lineage, facts: list[Fact]) -> list[str]:
+    """Which exams HEAD has to sit as the parent of a delta of these facts."""
+    line_exams, sat = examination.inherited(lineage, lineage.head, facts=facts), list[str]()
+
+    def sit(*arguments: Any, **named: Any) -> dict[str, Marks]:
+        sat.extend(exam.digest for exam in arguments[3])
+        return {exam.digest: cast(Marks, None) for exam in arguments[3]}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(examination, "_sit", sit)
+        on = arithmetic(Plan().training, machine("cpu"))[0]
+        examination.parent_card(lineage, lineage.head, line_exams, Exams(), on, lambda event: None)
+    return sat
 
 
 def test_what_is_not_to_be_revised_is_replayed_asked_and_told(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
