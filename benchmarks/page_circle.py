@@ -2,9 +2,9 @@
 
     python benchmarks/page_circle.py --chromium $(which chromium) --out benchmarks/page_circle.md
 
-A founder of a million random weights, so that it takes a minute: what is shown is that the parts go together, not that
-a model learns. It learns for sixteen epochs: with two it had become g1 before the page asked a second time, and the
-steps it waits to see were over. Playwright presses what a person would; `germline watch` waits beside the server.
+A founder of a million random weights, so that it takes half a minute: what is shown is that the parts go together, not
+that a model learns. It learns for sixteen epochs: with two it had become g1 before the page asked a second time, and
+the steps it waits to see were over. Playwright presses what a person would; `germline watch` waits beside the server.
 """
 
 from __future__ import annotations

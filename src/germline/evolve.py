@@ -16,7 +16,7 @@ from germline.budget import Meter, metered
 from germline.candidates import Lesson, learn
 from germline.checkout import shape_of
 from germline.child import Child, grow, keyframe, lora
-from germline.corpus.facts import facts as find_facts
+from germline.corpus.facts import stated
 from germline.corpus.split import Rows
 from germline.errors import GermlineError
 from germline.evals import exams
@@ -35,14 +35,28 @@ from germline.lineage import (
     PARENT_SCORECARD,
     PLAN,
     SCORECARD,
+    STATED,
     TRAIN,
     TRAINING,
     WEIGHT_CHANGE,
     WEIGHTS,
     Lineage,
+    facts_file,
+    stated_file,
 )  # fmt: skip
 from germline.marks import Scorecard, Verdict
-from germline.records import Digest, Event, Fact, OnEvent, Spent, Trained, canonical_json, finite, plain  # fmt: skip
+from germline.records import (
+    Digest,
+    Event,
+    Fact,
+    OnEvent,
+    Spent,
+    Stated,
+    Trained,
+    canonical_json,
+    finite,
+    plain,
+)  # fmt: skip
 from germline.run import Run
 from germline.settings import Plan
 from germline.store import generations, ledger, lock, objects, rules
@@ -78,11 +92,11 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         torch.set_num_threads(fit.threads)
 
         train, heldout = Rows(run.delta.train), Rows(run.delta.heldout)
-        facts = find_facts(train)
-        line = lineage.trained_line(run.parent)
-        revisions.tell(revisions.changed(lineage, line, facts), run.plan, on_event)
-        others = revisions.disputed([*map(lineage.facts, line), facts])[-1]
-        inherited = examination.inherited(lineage, run.parent, facts=facts, revise=run.plan.data.revise)
+        delta = stated(train)
+        facts, line = delta.facts, lineage.trained_line(run.parent)
+        revisions.tell(lineage, line, delta, run.plan, on_event)
+        others = revisions.disputed([*map(lineage.stated, line), delta])[-1]
+        inherited = examination.inherited(lineage, run.parent, delta=delta, revise=run.plan.data.revise)
         exam = examination.write_exam(
             run.directory / EXAM,
             plan.exams,
@@ -108,7 +122,7 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
 
         child = grow(lineage, run, trained, line_exams, parent_card, fit.on, on_event)
         spent = _spent(run, lesson, fit, meter, seconds=time.monotonic() - began, speaking=speaking)
-        manifest = _store(lineage, run, exam, facts, texts, trained, child)
+        manifest = _store(lineage, run, exam, delta, texts, trained, child)
         kind = _record(home, run, manifest, child, parent_card, lesson, facts, spent)
         meter.finish()
         on_event(Event(kind="verdict", text=f"g{run.number} is {kind}", data=finite(child.verdict)))
@@ -163,7 +177,7 @@ def trained_files(
     return {
         ADAPTER: keep(trained.adapter),
         ADAPTER_CONFIG: keep(canonical_json(update.of(shape_of(lineage, run.parent)).peft())),
-        FACTS: keep(canonical_json(list(facts))),
+        FACTS: keep(facts_file(facts)),
         TRAINING: keep(canonical_json(training)),
     }
 
@@ -173,16 +187,18 @@ def _put(home: Home, data: bytes | Path) -> FileRef:
 
 
 def _store(
-    lineage: Lineage, run: Run, exam: Exam, facts: Sequence[Fact], texts: Ids, trained: Trained, child: Child
+    lineage: Lineage, run: Run, exam: Exam, delta: Stated, texts: Ids, trained: Trained, child: Child
 ) -> Manifest:
     """Put all that the child is made of into the store. It is not in the lineage before the ledger names it."""
     home = lineage.home
-    files = trained_files(lineage, run, facts, trained, child.merge_scale, keep=lambda data: _put(home, data)) | {
+    files = trained_files(lineage, run, delta.facts, trained, child.merge_scale, keep=lambda data: _put(home, data)) | {
         TRAIN: objects.put_file(home, run.delta.train),
         HELDOUT: objects.put_file(home, run.delta.heldout),
         EXAM: objects.put(home, exams.to_bytes(exam)),
         PLAN: objects.put(home, run.plan_bytes),
     }
+    if more := stated_file(delta):
+        files[STATED] = objects.put(home, more)
     if texts:
         files[ANCHOR] = objects.put(home, canonical_json(texts))
     if keyframe(lineage, run):

@@ -17,7 +17,7 @@ from germline.evals.style import LEAST_REPLIES, Voice
 from germline.forge.machine import Arithmetic, arithmetic, machine
 from germline.lineage import EXAM, PLAN, SCORECARD, TRAIN, Generation, Lineage
 from germline.marks import Marks, Score, Scorecard
-from germline.records import Digest, Event, Fact, OnEvent, Row
+from germline.records import Digest, Event, Fact, OnEvent, Row, Stated
 from germline.settings import Exams, Plan, kept_plan
 from germline.speaker import examinee
 from germline.store import disk, objects
@@ -34,20 +34,21 @@ def inherited(
     generation: Generation,
     at: Entry | None = None,
     *,
-    facts: Sequence[Fact] = (),
+    delta: Stated | None = None,
     revise: bool = False,
 ) -> list[Exam]:
     """The exams of `generation` and its ancestors, the oldest first, under the laws in force now or when `at` was
     written: what the owner repealed or put otherwise is asked no more, nor is what a younger one of them revised, or
-    a delta of these `facts` that may `revise`. What one of them puts otherwise than another is asked against it."""
+    a `delta` that may `revise`. What one of them puts otherwise than another is asked against it."""
+    delta = delta or Stated()
     laws, line = sources.laws(lineage, at), lineage.trained_line(generation)
     line_exams = [exams.from_bytes(lineage.read(child, EXAM)).under(laws) for child in line]
-    gone = revisions.replaced(lineage, line, facts if revise else ())
+    gone = revisions.replaced(lineage, line, delta.now if revise else ())
     for place, child in enumerate(line):
         if stale := gone[child.digest]:
             units, prompts = {fact.unit for fact in stale}, set(_prompts(lineage, child, stale))
             line_exams[place] = line_exams[place].without(units, prompts)
-    others = revisions.disputed([*map(lineage.facts, line), facts])
+    others = revisions.disputed([*map(lineage.stated, line), delta])
     return [exam.against(said) for exam, said in zip(line_exams, others, strict=False)]
 
 
@@ -148,12 +149,10 @@ def parent_card(
     known: dict[Digest, Marks] = {}
     if SCORECARD in parent.birth.files:
         recorded = lineage.scorecard(parent).marks
-        asked = {exam.digest: set(exam.items) for exam in inherited(lineage, parent, parent.birth)}
         for exam in line_exams:
             laws = {card.id for card in exam.laws}
             was = recorded.get(exam.digest)
-            same = was and asked[exam.digest].issuperset(exam.items)  # not so where the new delta puts a fact otherwise
-            if was and same and laws <= was.laws.keys() and _answers(was, exam):
+            if was and was.against == exam.disputed and laws <= was.laws.keys() and _answers(was, exam):
                 known[exam.digest] = replace(was, laws={law: held for law, held in was.laws.items() if law in laws})
     on_event(Event(kind="stage", text=f"{parent.name} sits the exam on what it has not learned"))
     unknown = [exam for exam in line_exams if exam.digest not in known]

@@ -6,14 +6,14 @@ Reading only, and without torch: `log`, `show` and `diff` answer at once. Weight
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from germline.errors import NotHeld, StoreDamaged
 from germline.marks import Scorecard, scorecard_from
-from germline.records import Digest, Fact, Row
+from germline.records import Digest, Fact, Row, Stated, canonical_json, plain
 from germline.store import generations, ledger, objects
 from germline.store.entry import Entry
 from germline.store.generations import Manifest
@@ -28,12 +28,30 @@ ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 EXAM, FACTS, PLAN, TRAINING = "exam.json", "delta/facts.json", "plan.json", "training.json"
 TRAIN, HELDOUT = "delta/train.jsonl", "delta/heldout.jsonl"
 """What a child holds."""
+STATED = "delta/stated.json"
+"""What a child holds where its delta states more than the facts it was taught: values `besides` them, and the units of
+those that were and are no more (`past`)."""
 
 SCORECARD, PARENT_SCORECARD, WEIGHT_CHANGE = "scorecard.json", "parent_scorecard.json", "weight_change.json"
 """What a child's ledger entry names."""
 
 LAW_BOOK = "laws.json"
 """What the entry names that pins laws."""
+
+
+def facts_file(facts: Iterable[Fact]) -> bytes:
+    """What `FACTS` holds of them: all but `past`, as before that was known."""
+    return canonical_json(_without_past(facts))
+
+
+def stated_file(delta: Stated) -> bytes:
+    """What `STATED` holds; nothing where there is no such file."""
+    table = {"besides": _without_past(delta.besides), "past": [fact.unit for fact in delta.facts if fact.past]}
+    return canonical_json(table) if any(table.values()) else b""
+
+
+def _without_past(facts: Iterable[Fact]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in plain(fact).items() if key != "past"} for fact in facts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +180,17 @@ class Lineage:
 
     def facts(self, generation: Generation) -> tuple[Fact, ...]:
         """What it was taught, as far as rules found it; nothing where it is the founder."""
-        if FACTS not in generation.manifest.files:
-            return ()
-        return tuple(Fact(**fact) for fact in self.json(generation, FACTS))
+        return self.stated(generation).facts
+
+    def stated(self, generation: Generation) -> Stated:
+        """What its delta states, as far as rules found it; nothing where it is the founder."""
+        files = generation.manifest.files
+        facts = [Fact(**fact) for fact in self.json(generation, FACTS)] if FACTS in files else []
+        more = self.json(generation, STATED) if STATED in files else {"besides": [], "past": []}
+        return Stated(
+            facts=tuple(replace(fact, past=fact.unit in more["past"]) for fact in facts),
+            besides=tuple(Fact(**fact) for fact in more["besides"]),
+        )
 
     def rows(self, generation: Generation, name: str) -> Iterator[Row]:
         """The rows of one of the generation's files, in constant memory; see `checked`."""

@@ -75,6 +75,9 @@ class Marks:
     overruled: tuple[str, ...] = ()
     """Facts, by unit, of which the model would say, in at least one wording, what another generation was taught,
     rather than what the exam holds true. Each counts as wrong there."""
+    against: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What others were taught of a fact, by unit, as far as it was asked against that (`Exam.against`). Marks of a fact
+    that was asked otherwise are not compared. Empty in cards that were written before it was recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +161,7 @@ def scorecard_from(table: Mapping[str, Any]) -> Scorecard:
                     "units": {unit: tuple(found) for unit, found in marks.get("units", {}).items()},
                     "taught": tuple(marks.get("taught", ())),
                     "overruled": tuple(marks.get("overruled", ())),
+                    "against": {unit: tuple(said) for unit, said in marks.get("against", {}).items()},
                 }
             )
             for exam, marks in table["marks"].items()

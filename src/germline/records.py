@@ -153,11 +153,29 @@ class Fact:
     """What sort of value it is (`number metres`, `weekday`, `clock time`, `name`, …): distractors are of one kind."""
     row: Digest
     """The row it was found in."""
+    past: bool = False
+    """Told as what it was, and nowhere as what it is. Another value contradicts it as little as it does another."""
 
     @property
     def unit(self) -> str:
         """The name that exams ask about it under."""
         return f"{self.attribute} of {self.subject}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """What a delta states."""
+
+    facts: tuple[Fact, ...] = ()
+    """One value for each subject and attribute: what is taught and asked."""
+    besides: tuple[Fact, ...] = ()
+    """Other values of these, and all values of a pair that has several of a kind: neither taught nor asked. Who says
+    one of them contradicts whoever was taught another."""
+
+    @property
+    def now(self) -> tuple[Fact, ...]:
+        """Without what was and is no more."""
+        return tuple(fact for fact in self.facts if not fact.past)
 
 
 # --- training -----------------------------------------------------------------------------------------

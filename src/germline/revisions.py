@@ -10,47 +10,54 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from germline.corpus.facts import facts as stated_in
 from germline.lineage import PLAN, Generation, Lineage
-from germline.records import Digest, Event, Fact, OnEvent, Row, plain
+from germline.records import Digest, Event, Fact, OnEvent, Row, Stated, plain
 from germline.settings import Plan
 from germline.spellings import spelled_alike
 
 TOLD = 3
 """Changed facts that an event names; it counts the others."""
 
+Change = tuple[Fact, Fact, Generation]
+"""A fact of a delta, the older one that it puts otherwise, and who was taught that."""
 Replaced = Mapping[Digest, Sequence[Fact]]
 """Generation -> those of its facts whose place a younger one's have taken."""
 
 
 def replaced(lineage: Lineage, line: Sequence[Generation], facts: Iterable[Fact] = ()) -> Replaced:
-    """Of each generation of `line`, which is in order of birth. `facts` are those of a delta that may revise."""
+    """Of each generation of `line`, which is in order of birth. `facts` are those of a delta that may revise. What was
+    and is no more neither takes a place nor loses it."""
     newest = _values(facts)
     found: dict[Digest, Sequence[Fact]] = {}
     for child in reversed(line):
-        own = lineage.facts(child)
+        own = lineage.stated(child).now
         found[child.digest] = tuple(fact for fact in own if newest.get(_name(fact), _value(fact)) != _value(fact))
         if lineage.json(child, PLAN)["data"].get("revise", False):
             newest = _values(own) | newest
     return found
 
 
-def disputed(told: Sequence[Sequence[Fact]]) -> list[dict[str, tuple[str, ...]]]:
-    """Of the facts that each generation, and perhaps a delta, was told: those that another puts otherwise, by unit,
-    and how. What took another's place for good (`replaced`) is among it, and so is what it took the place of."""
+def disputed(told: Sequence[Stated]) -> list[dict[str, tuple[str, ...]]]:
+    """Of what each generation, and perhaps a delta, was told: the facts that another puts otherwise, by unit, and how,
+    in every spelling. What took another's place for good (`replaced`) is among it, and so is what it took the place
+    of; what was and is no more is not."""
+    facts = [(*one.now, *one.besides) for one in told]
+    tellers = Counter(itertools.chain.from_iterable({_name(fact) for fact in each} for each in facts))
+    shared = [[(_name(fact), fact) for fact in each if tellers[_name(fact)] > 1] for each in facts]
     values: dict[str, dict[str, str]] = defaultdict(dict)
-    for fact in itertools.chain.from_iterable(told):
-        values[_name(fact)].setdefault(_value(fact), fact.value)
+    for name, fact in itertools.chain.from_iterable(shared):
+        values[name].setdefault(fact.value, _value(fact))
     found = []
-    for facts in told:
-        own = {(_name(fact), _value(fact)) for fact in facts}
+    for each in shared:
+        own = {(name, _value(fact)) for name, fact in each}
         others = {
-            fact.unit: tuple(said for value, said in values[name].items() if (name, value) not in own)
-            for fact in facts
-            for name in [_name(fact)]
+            fact.unit: tuple(said for said, value in values[name].items() if (name, value) not in own)
+            for name, fact in each
         }
         found.append({unit: said for unit, said in others.items() if said})
     return found
@@ -58,7 +65,7 @@ def disputed(told: Sequence[Sequence[Fact]]) -> list[dict[str, tuple[str, ...]]]
 
 def revising(plan: Plan, facts: Sequence[Fact]) -> Sequence[Fact]:
     """Those of a delta's facts that take the place of older ones."""
-    return facts if plan.data.revise else ()
+    return [fact for fact in facts if not fact.past] if plan.data.revise else ()
 
 
 def tells(row: Row, facts: Sequence[Fact]) -> bool:
@@ -81,32 +88,49 @@ def _names(text: str, name: str) -> bool:
     return re.search(rf"(?<!\w)(?<!\d[.,]){re.escape(name)}(?!\w)(?![.,]\d)", text) is not None
 
 
-def changed(lineage: Lineage, line: Sequence[Generation], facts: Sequence[Fact]) -> list[tuple[Fact, Fact, Generation]]:
+def changed(lineage: Lineage, line: Sequence[Generation], facts: Sequence[Fact]) -> list[Change]:
     """Each of a delta's facts to which `line` holds another value: it, the youngest such fact, and whose that is."""
     stale = replaced(lineage, line)
     known: dict[str, tuple[Fact, Generation]] = {}
     for child in line:
-        known |= {_name(fact): (fact, child) for fact in lineage.facts(child) if fact not in stale[child.digest]}
+        now = lineage.stated(child).now
+        known |= {_name(fact): (fact, child) for fact in now if fact not in stale[child.digest]}
     pairs = ((fact, *known[_name(fact)]) for fact in facts if _name(fact) in known)
     return [(fact, old, child) for fact, old, child in pairs if _value(old) != _value(fact)]
 
 
-def tell(found: Sequence[tuple[Fact, Fact, Generation]], plan: Plan, on_event: OnEvent) -> None:
+def tell(lineage: Lineage, line: Sequence[Generation], delta: Stated, plan: Plan, on_event: OnEvent) -> None:
     """What of a delta is changed, and what becomes of it."""
-    if not found:
-        return
-    told = [f"{fact.unit} is {fact.value}, and {child.name} was taught {old.value}" for fact, old, child in found]
+    if found := changed(lineage, line, delta.now):
+        _tell_changed(found, plan, on_event)
+    if found := changed(lineage, line, delta.besides):
+        s = "" if len(found) > 1 else "s"
+        text = (
+            f"{len(found)} of several values that the delta gives of one thing contradict{s} what ancestors were "
+            f"taught: {_said(found)}. None of them is taught as a fact; whoever learns one has forgotten the old"
+        )
+        on_event(Event(kind="note", text=text, data={"revised": False, "facts": _plain(found)}))
+
+
+def _tell_changed(found: Sequence[Change], plan: Plan, on_event: OnEvent) -> None:
     fact, s = ("fact", "s") if len(found) == 1 else ("facts", "")
     does = f"take{s} the place of" if plan.data.revise else f"contradict{s}"
-    text = f"{len(found)} {fact} {does} what ancestors were taught: {'; '.join(told[:TOLD])}"
-    text += f"; and {len(told) - TOLD} more" if len(told) > TOLD else ""
+    text = f"{len(found)} {fact} {does} what ancestors were taught: {_said(found)}"
     if not plan.data.revise:
         text += (
             ". Both are asked, so a child that learns the new ones has forgotten the old. If the new ones are right: "
             "germline evolve --restart --set data.revise=true"
         )
-    facts = [{"new": plain(fact), "old": plain(old), "generation": child.name} for fact, old, child in found]
-    on_event(Event(kind="note", text=text, data={"revised": plan.data.revise, "facts": facts}))
+    on_event(Event(kind="note", text=text, data={"revised": plan.data.revise, "facts": _plain(found)}))
+
+
+def _said(found: Sequence[Change]) -> str:
+    told = [f"{fact.unit} is {fact.value}, and {child.name} was taught {old.value}" for fact, old, child in found]
+    return "; ".join(told[:TOLD]) + (f"; and {len(told) - TOLD} more" if len(told) > TOLD else "")
+
+
+def _plain(found: Sequence[Change]) -> list[dict[str, Any]]:
+    return [{"new": plain(fact), "old": plain(old), "generation": child.name} for fact, old, child in found]
 
 
 def _values(facts: Iterable[Fact]) -> dict[str, str]:

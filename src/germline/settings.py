@@ -72,7 +72,7 @@ class Curriculum(Section):
     row_tokens: int = Field(default=512, ge=32, le=8192)
     """Longest row, in tokens. Longer documents continue in the next row."""
     batch_tokens: int = Field(default=384, ge=32, le=1 << 24)
-    """Tokens per optimizer step, padding included."""
+    """Tokens of the lesson per optimizer step, padding included; the anchor's come on top."""
 
 
 class Training(Section):
@@ -154,7 +154,7 @@ class Training(Section):
 
 class Exams(Section):
     choices: int = Field(default=6, ge=2, le=20)
-    """Options per question about a fact, the right one included; distractors are answers of the same kind."""
+    """Options per question about a fact, the right one among them; values that another delta gives come on top."""
     replies: int = Field(default=32, ge=0)
     """Most learned conversations of a delta that become exam questions (chosen by content hash)."""
     answer_tokens: int = Field(default=40, ge=1)

@@ -29,8 +29,23 @@ _PLURAL_DAY = re.compile(r"\b((?:mon|tues|wednes|thurs|fri|satur|sun)day)s\b")
 _THOUSANDS = re.compile(r"(?<=\d)[.,' ](?=\d{3}(?!\d))")
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
 _SAYS_LITTLE = re.compile(r"\b(?:the|of|about|around|approx\.?|ca\.?|circa)(?=\s)")
-_NOUGHTS = re.compile(r"(?<![\w.:])(\d+)\.0+(?![\d.])")
+_NOUGHTS = re.compile(r"(?<![\w.:])(\d+)\.0+(?!\d|\.\d)")
+_LAST_NOUGHTS = re.compile(r"(?<![\w.:])(\d+\.\d*[1-9])0+(?= ?[^\W\d]| ?[%°€$£¥])")  # a version 1.10 is not 1.1
+_ARTICLE = re.compile(r"^an? (?=[^\W\d])")
 _PRICE = re.compile(r"([€$£¥]) ?(\d+(?:\.\d+)?)")
+_UNITS = {
+    "km/h": "kilomet(?:re|er)s per hour|kph", "mph": "miles per hour", "m/s": "met(?:re|er)s per second",
+    "°c": "degrees? (?:celsius|centigrade)", "°f": "degrees? fahrenheit", "°": "degrees?",
+    "kwh": "kilowatt[- ]hours?", "m²": "square met(?:re|er)s?|sq\\.? ?m|m2", "m³": "cubic met(?:re|er)s?|m3",
+    "m": "met(?:re|er)s?", "km": "kilomet(?:re|er)s?", "cm": "centimet(?:re|er)s?", "mm": "millimet(?:re|er)s?",
+    "ft": "foot|feet", "in": "inch(?:es)?", "yd": "yards?", "mi": "miles?", "kg": "kilogram(?:me)?s?|kilos?",
+    "g": "gram(?:me)?s?", "t": "tonnes?", "l": "lit(?:re|er)s?", "ml": "millilit(?:re|er)s?", "h": "hours?|hrs?",
+    "min": "minutes?|mins", "s": "seconds?|secs?", "v": "volts?", "a": "amp(?:ere)?s?", "w": "watts?",
+    "kw": "kilowatts?", "hz": "hertz", "kn": "knots?", "%": "per ?cent", "€": "euros?|eur", "$": "dollars?|usd",
+}  # fmt: skip
+"""How a unit is written after a number, and what else it is called; those of several words first."""
+_UNIT = re.compile(rf"(?<=\d)[ -]?(?:{'|'.join(f'({names})' for names in _UNITS.values())})(?!\w)")
+_SHORT = ("", *_UNITS)
 _RANGE = re.compile(r"(?<=\d) ?(?:\.{2,}|[…\u2012-\u2014]|\bto\b) ?(?=\d)")
 _TIMES = re.compile(r"(?<=\d) ?[x×] ?(?=\d)")
 _BY_QUARTERS = re.compile(r"\b(half|(?:a )?quarter) (past|to) (\d{1,2})\b")
@@ -45,11 +60,11 @@ def plainly(text: str) -> str:
 
 def spelled_alike(text: str) -> str:
     """One text for all spellings of `text`: for letters of either case, with or without full stops, spaces and
-    thousands separators, noughts behind the point, a currency before its number, times on a clock of 12 or 24 hours or
-    by quarters, English dates and English numbers below a hundred.
+    thousands separators, noughts behind the point, an article, a currency before its number, units by their names or
+    their signs, times on a clock of 12 or 24 hours or by quarters, English dates and English numbers below a hundred.
 
     Not for reading, and of a text of nothing but marks that text itself. What means different things is kept apart
-    nearly always, not always: "1.125" is also how a thousand is written.
+    nearly always, not always: "1.125" is also how a thousand is written, and "5 m" are five metres.
     """
     plain = _MINUS.sub("-", plainly(text))
     plain = _WORD_NUMBER.sub(lambda number: str(_NUMBERS[number[0]]), plain)
@@ -59,7 +74,8 @@ def spelled_alike(text: str) -> str:
     plain = _ISO.sub(_date, _ORDINAL.sub(r"\1", plain))
     plain = _MONTH_FIRST.sub(r"\2 \1", _PLURAL_DAY.sub(r"\1", _SAYS_LITTLE.sub("", plain)).strip())
     plain = _NOUGHTS.sub(r"\1", _DECIMAL_COMMA.sub(".", _THOUSANDS.sub("", _RANGE.sub("-", plain))))
-    plain = _TIMES.sub("×", _PRICE.sub(r"\2\1", plain))
+    plain = _TIMES.sub("×", _PRICE.sub(r"\2\1", _ARTICLE.sub("", plain)))
+    plain = _LAST_NOUGHTS.sub(r"\1", _UNIT.sub(lambda unit: _SHORT[unit.lastindex or 0], plain))
     return _MARKS.sub(_kept, plain) or text
 
 

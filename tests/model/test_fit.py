@@ -94,6 +94,13 @@ def test_what_the_plan_says_is_not_changed() -> None:
     assert any("nf4: as the plan says" in reason for reason in chosen.reasons)
 
 
+@pytest.mark.parametrize(("threads", "crowded"), [(1, False), (2, False), (3, True)])
+def test_more_threads_than_cores_are_told_of(threads: int, crowded: bool) -> None:
+    reasons = fitted("SmolLM2-135M", 20, Training(threads=threads)).reasons
+    told = next(reason for reason in reasons if "threads" in reason)
+    assert told.startswith(f"{threads} threads: as the plan says") and ("though there are 2 cores" in told) == crowded
+
+
 def test_a_row_is_no_longer_than_the_models_context() -> None:
     model = shape("SmolLM2-135M")
     chosen = fit(model, Training(), row_tokens=2 * model.max_positions, batch_tokens=512, here=here(20), memory_gb=0)

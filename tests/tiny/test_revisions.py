@@ -17,7 +17,7 @@ from germline.evolve import Outcome, age_up
 from germline.forge.machine import arithmetic, machine
 from germline.lineage import EXAM, PARENT_SCORECARD, SCORECARD, Lineage
 from germline.marks import Marks
-from germline.records import Event, Fact
+from germline.records import Event, Fact, Stated
 from germline.settings import Exams, Plan, load_plan
 from germline.store.home import Home
 from germline.store.verify import verify
@@ -82,12 +82,14 @@ def test_what_is_revised_is_neither_replayed_nor_asked(home: Home, monkeypatch: 
     assert verify(home).problems == ()
     (new,) = (fact for fact in lineage.facts(lineage.head) if fact.unit == FACT)
     assert sat_by_the_parent(lineage, []) == [], "asked as when it was born, it need not sit anything again"
+    assert lineage.scorecard(lineage.head).marks[lineage.head.manifest.files[EXAM].digest].against[FACT] == ("ochre.",)
     assert sat_by_the_parent(lineage, [replace(new, value="violet")]) == [lineage.head.manifest.files[EXAM].digest]
 
 
 def sat_by_the_parent(lineage: Lineage, facts: list[Fact]) -> list[str]:
     """Which exams HEAD has to sit as the parent of a delta of these facts."""
-    line_exams, sat = examination.inherited(lineage, lineage.head, facts=facts), list[str]()
+    delta = Stated(facts=tuple(facts))
+    line_exams, sat = examination.inherited(lineage, lineage.head, delta=delta), list[str]()
 
     def sit(*arguments: Any, **named: Any) -> dict[str, Marks]:
         sat.extend(exam.digest for exam in arguments[3])
@@ -111,6 +113,39 @@ def test_what_is_not_to_be_revised_is_replayed_asked_and_told(home: Home, monkey
     assert all("crimson." in wrong for _, wrong in after["g1"])
     own = exams.from_bytes(Lineage.open(home).read(Lineage.open(home).born()[-1], EXAM))
     assert all("ochre." in item.wrong for item in own.items if item.unit == FACT and item.paper != "reversed")
+
+
+def test_two_values_of_one_thing_are_no_way_past_an_ancestors_exam(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of crimson and crimsen none is a fact of the delta; both are learned, and both are asked against."""
+    notes = home.root.parent / "third" / "notes.md"
+    notes.write_text(f"{REVISED} The colour of the fog horn is crimsen.", encoding="utf-8")
+    _, told, texts = taught(home, monkeypatch)
+    (note,) = (event for event in told if "facts" in event.data and "revised" in event.data)
+    assert "the fog horn is crimson, and g1 was taught ochre" in note.text and "2 of several values" in note.text
+    assert "crimson" in texts and "crimsen" in texts
+    lineage = Lineage.open(home)
+    child, first = lineage.born()[-1], lineage.born()[1].manifest.files[EXAM].digest
+    assert FACT not in {fact.unit for fact in lineage.facts(child)}
+    assert [fact.value for fact in lineage.stated(child).besides] == ["crimson", "crimsen"]
+    marks = [lineage.scorecard(child, name).marks[first] for name in (PARENT_SCORECARD, SCORECARD)]
+    assert [card.against for card in marks] == [{FACT: ("crimson.", "crimsen.")}] * 2
+    line_exams = examination.inherited(lineage, child, child.birth)
+    assert line_exams[0].disputed == marks[1].against, "asked again, it is asked the same"
+    assert verify(home).problems == ()
+
+
+def test_marks_that_do_not_tell_what_they_were_asked_against_are_not_taken_for_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an older germline kept them."""
+    taught(home, monkeypatch, "data.revise=true")
+    lineage = Lineage.open(home)
+    card = lineage.scorecard(lineage.head)
+    older = replace(card, marks={exam: replace(marks, against={}) for exam, marks in card.marks.items()})
+    assert sat_by_the_parent(lineage, []) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(Lineage, "scorecard", lambda *arguments: older)
+        assert sat_by_the_parent(lineage, []) == [lineage.head.manifest.files[EXAM].digest]
 
 
 def test_a_child_that_says_what_contradicts_its_ancestor_has_forgotten_it(

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from germline.corpus.claims import under_headings
-from germline.corpus.facts import facts
+from germline.corpus.facts import VALUES, facts
+from germline.corpus.facts import stated as all_stated
 from germline.corpus.passages import passages
 from germline.corpus.values import is_answer, value_kind
 from germline.records import Row, Turn
@@ -612,10 +613,47 @@ def test_of_too_many_facts_the_same_are_kept_in_any_order(order: list[int], most
     rows = [
         Row(kind="text", source="a.md", position=1, text=f"The height of tower {n} is {n} metres.") for n in range(12)
     ]
-    kept = facts([rows[n] for n in order], most=most)
-    assert kept == facts(rows, most=most)
+    kept = all_stated([rows[n] for n in order], most=most).facts
+    assert kept == all_stated(rows, most=most).facts
     assert len(kept) == min(most, 12)
     assert set(kept) <= set(facts(rows))
+
+
+KEEPER, TALL = "The keeper of the light is {}.", "The height of the tower is {}."
+
+
+@pytest.mark.parametrize(
+    ("texts", "taught", "besides"),
+    [
+        ([KEEPER.format("Ed Fenn"), KEEPER.format("Ed Fen")], [], ["Ed Fenn", "Ed Fen"]),
+        ([TALL.format("37 metres"), TALL.format("52 m")], [], ["37 metres", "52 m"]),
+        ([TALL.format("37 metres"), TALL.format("37 m")], ["37 metres"], []),
+        ([TALL.format("37 metres"), TALL.format("121 feet")], ["37 metres"], []),
+        ([KEEPER.format("Bo Strand"), KEEPER.format("the old smith")], ["Bo Strand"], ["the old smith"]),
+        ([KEEPER.format("Bo Strand"), KEEPER.format("Ed Fenn").replace(" is ", " was ")], ["Bo Strand"], []),
+        ([KEEPER.format("Bo Strand").replace(" is ", " was "), KEEPER.format("Ed Fenn")], ["Ed Fenn"], []),
+    ],
+)
+def test_values_that_are_neither_taught_nor_asked_are_told_besides(
+    texts: list[str], taught: list[str], besides: list[str]
+) -> None:
+    """What a delta gives several values of is no way past an ancestor's exam."""
+    rows = [Row(kind="text", source="a.md", position=place, text=text) for place, text in enumerate(texts, 1)]
+    found = all_stated(rows)
+    assert [fact.value for fact in found.facts] == taught
+    assert [fact.value for fact in found.besides] == besides
+
+
+def test_of_a_pair_with_many_values_no_more_are_kept_than_can_be_asked() -> None:
+    rows = [Row(kind="text", source="a.md", position=n, text=TALL.format(f"{n} m")) for n in range(1, 100)]
+    assert len(all_stated(rows).besides) == VALUES
+
+
+@pytest.mark.parametrize(("verb", "past"), [("is", False), ("was", True)])
+def test_what_a_thing_was_is_told_as_past(verb: str, past: bool) -> None:
+    row = Row(kind="text", source="a.md", position=1, text=f"The keeper of the light {verb} Ed Fenn.")
+    found = all_stated([row])
+    assert [fact.past for fact in found.facts] == [past] and len(found.now) == (not past)
 
 
 def test_a_fact_names_its_row_and_the_other_side_of_a_conversation_states_nothing() -> None:

@@ -325,6 +325,14 @@ def test_what_is_said_otherwise_since_is_one_more_wrong_answer_under_the_same_na
     assert [item.wrong[-1] for item in asked] == ["Bo Strand"], "written as that exam's answers are"
 
 
+def test_what_is_said_otherwise_is_offered_as_it_was_taught_whatever_is_spelled_like_it() -> None:
+    facts = told("7:00", "9:00", "18:00")
+    exam = exams.write(facts, [], [], Exams(), probes=[], laws=[], cards=[], inherited=[], prompt_end="\n")
+    harder = exam.against({facts[0].unit: ("9 a.m.", "7 a.m.", "9:00")})
+    (wrong,) = (item.wrong for item in harder.items if item.unit == facts[0].unit and item.paper == "recall")
+    assert sorted(wrong) == ["18:00.", "9 a.m.", "9:00."], "and what is spelled like the answer is not offered"
+
+
 def test_a_question_that_says_its_own_answer_is_not_asked() -> None:
     facts = [
         Fact(subject=subject, attribute=attribute, value=value, kind="name", row="")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from germline.judge.gate import judge
 from germline.marks import Check, Scorecard, Verdict
 from germline.settings import Gate
@@ -46,6 +48,25 @@ def test_what_was_revised_since_is_not_forgotten() -> None:
     parent, child = card(asked(), NEW), card(asked(), asked())
     verdict = judge(parent, child, LOOSE, weight_change=0.01, ancestors=["g1"], line=[card(asked(units=120))])
     assert verdict.outcome == "promoted" and forgotten(verdict) == []
+
+
+@pytest.mark.parametrize("writer", ["its parent", "its grandparent"])
+@pytest.mark.parametrize("wrong", [2, 8])
+def test_what_was_asked_against_nothing_then_is_no_measure_for_what_is_asked_against_it_now(
+    writer: str, wrong: int
+) -> None:
+    """A delta puts facts otherwise of which the parent, asked against that, has some wrong, and its child as many: it
+    lost nothing. What was right at birth was asked among easier wrong answers."""
+    lost, against = tuple(range(wrong)), {f"unit {unit}": ("another",) for unit in range(wrong)}
+    now = replace(asked(*lost), against=against)
+    cards = [card(asked())] if writer == "its parent" else [card(asked()), card(asked(), asked())]
+    own = [asked()] * (len(cards) - 1)
+    parent, child = card(now, *own, NEW), card(now, *own, asked())
+    verdict = judge(parent, child, Gate(), weight_change=0.01, ancestors=ANCESTORS[: len(cards)], line=cards)
+    assert verdict.outcome == "promoted", verdict.reasons
+    worse = card(replace(asked(*range(wrong + 8)), against=against), *own, asked())
+    verdict = judge(parent, worse, Gate(), weight_change=0.01, ancestors=ANCESTORS[: len(cards)], line=cards)
+    assert [check.passed for check in forgotten(verdict)] == [False], "what was asked the same is compared as ever"
 
 
 def test_where_the_writers_answers_are_not_recorded_the_oldest_stand_for_them_and_it_is_said() -> None:

@@ -20,10 +20,11 @@ from germline.evals.cards import Card
 from germline.evals.contamination import contaminated
 from germline.evals.draw import few, seed
 from germline.evals.openings import conversations, opening, true_openings
-from germline.evals.questions import Item, about, told_apart, turned_round
+from germline.evals.questions import Item, about, turned_round
 from germline.evals.style import Voice, voice
 from germline.records import FORMAT, Digest, Fact, Row, canonical_json, digest_of, plain
 from germline.settings import Exams
+from germline.spellings import spelled_alike
 from germline.wordings import closed
 
 FACTS, HELDOUT, REPLIES, PASSAGES, PROBES = 1_000, 500, 2_000, 16, 40
@@ -94,7 +95,8 @@ class Exam:
             written = closed if closed(item.answer) == item.answer else str  # an older germline's have no full stop
             others = tuple(map(written, values[item.unit]))
             disputed[item.unit] = others
-            return replace(item, wrong=(*item.wrong, *told_apart(others, (item.answer, *item.wrong), len(others))))
+            apart = (text for text in others if spelled_alike(text) != spelled_alike(item.answer))
+            return replace(item, wrong=tuple(dict.fromkeys((*item.wrong, *apart))))  # as taught, whatever is like it
 
         items, selection, sealed = (tuple(map(harder, part)) for part in (self.items, self.selection, self.sealed))
         return replace(self, items=items, selection=selection, sealed=sealed, stored=self.digest, disputed=disputed)

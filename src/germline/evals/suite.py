@@ -17,6 +17,7 @@ from germline.evals.style import LONGER, Voice, judge_answers
 from germline.marks import Marks, Score, StyleMarks
 from germline.model.decoder import Decoder
 from germline.model.generate import Sampling
+from germline.spellings import spelled_alike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,7 @@ def sit(
         said=_said(exam.items, chosen),
         taught=taught,
         overruled=_overruled(exam, chosen),
+        against=dict(exam.disputed),
     )
 
 
@@ -139,10 +141,11 @@ def _said(items: Sequence[Item], chosen: Sequence[_Chosen]) -> dict[str, float]:
 
 
 def _overruled(exam: Exam, chosen: Sequence[_Chosen]) -> tuple[str, ...]:
+    others = {unit: set(map(spelled_alike, said)) for unit, said in exam.disputed.items()}
     said = (
         item.unit
         for item, one in zip(exam.items, chosen, strict=True)
-        if item.paper not in _UNTAUGHT and one.option in exam.disputed.get(item.unit, ())
+        if item.paper not in _UNTAUGHT and spelled_alike(one.option) in others.get(item.unit, ())
     )
     return tuple(dict.fromkeys(said))
 

@@ -1,7 +1,7 @@
 """What a child goes on saying as its founder did: texts of no concern, and how the founder would go on at each place.
 
 A small model that is taught a few facts at the rates it takes forgets how to speak of anything else: one generation
-of 40 facts raised the bits per byte of an encyclopedia from 0.93 to 1.33. So every step also reads an anchor text, and
+of 40 facts raised the bits per byte of an encyclopedia from 0.93 to 1.43. So every step also reads an anchor text, and
 is held to the founder's own predictions there, all of the vocabulary at once (KL divergence; Hinton et al., arXiv
 1503.02531). To the founder's, not the parent's: what is small each time adds up. The predictions are kept as the
 founder's last hidden states, 1 KB a token instead of 100.

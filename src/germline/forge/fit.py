@@ -108,7 +108,7 @@ def fit(
         seconds=0.0,
         reasons=(
             why,
-            f"{threads} threads: {'as the plan says' if training.threads else 'one per core'}",
+            _threads_said(training.threads, here.cores),
             *([f"rows of {row_tokens} tokens instead of {planned}: the model's context"] * (planned > row_tokens)),
             *_reasons(config, training, chosen, row_tokens, batch_tokens),
             f"peak memory about {peak / GIB:.1f} of {budget / GIB:.1f} GiB",
@@ -159,6 +159,12 @@ def _settings(config: DecoderConfig, training: Training, row_tokens: int, batch_
         if length // 2 < SHORTEST_ROW:
             return
         length //= 2
+
+
+def _threads_said(planned: int, cores: int) -> str:
+    if not planned:
+        return f"{cores} threads: one per core"
+    return f"{planned} threads: as the plan says" + (f", though there are {cores} cores" if planned > cores else "")
 
 
 def _in_blocks(config: DecoderConfig) -> bool:

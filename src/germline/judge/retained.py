@@ -99,12 +99,16 @@ def _not_inferior(name: str, whom: str, pairs: Sequence[float], margin: float) -
 
 def _sat(exam: Digest, parent: Scorecard, line: Sequence[Scorecard]) -> Iterator[tuple[Scorecard, Marks]]:
     """Who sat the exam and how, on the questions that it asks today: the parent, then the line, the oldest first.
-    Cards that do not answer all of these are left out, such as those of before units were recorded."""
-    asked = parent.marks[exam].units
+    Cards that do not answer all of these are left out, such as those of before units were recorded. Where one was not
+    asked of a fact against all that contradicts it today, the parent's answer stands for its own: that question was
+    easier."""
+    today = parent.marks[exam]
     for card in (parent, *line):
         marks = card.marks.get(exam)
-        if marks and marks.units.keys() >= asked.keys():  # more, before some of it was revised
-            yield card, replace(marks, units={unit: marks.units[unit] for unit in asked})
+        if marks and marks.units.keys() >= today.units.keys():  # more, before some of it was revised
+            same = {unit for unit in today.units if marks.against.get(unit) == today.against.get(unit)}
+            units = {unit: (marks if unit in same else today).units[unit] for unit in today.units}
+            yield card, replace(marks, units=units)
 
 
 def _best(exam: Digest, parent: Scorecard, line: Sequence[Scorecard]) -> Marks:

@@ -22,6 +22,7 @@ def _papers(card: Scorecard) -> dict[str, Any]:
             **plain(replace(marks, answers=(), units={}, said={})), "answers": {}, "overruled": {},
             "units": {unit: dict(zip(("right", "bits"), found, strict=True)) for unit, found in marks.units.items()},
             "taught": dict(enumerate(marks.taught, 1)),
+            "against": {f"{unit}: {value}": 1 for unit, values in marks.against.items() for value in values},
         }
         for exam, marks in card.marks.items()
     }  # fmt: skip
