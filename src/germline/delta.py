@@ -19,13 +19,15 @@ NAMED = 3
 """Places of each reason that are named; what is more is counted."""
 UNREAD = "nothing is read of a .json file behind a record that cannot be; a .jsonl goes on with the next line"
 CURES = {
-    "unknown file type": f"files are read that end in {', '.join(FILE_TYPES)}",
+    "unknown file type": f"files are read that end in {', '.join(FILE_TYPES)}; pandoc makes .md of .docx, .html and "
+    ".epub, pdftotext .txt of .pdf, and a sheet is read as a Markdown table",
     "not UTF-8": "save it as UTF-8",
     "not valid text": "save it as text in UTF-8",
     "unknown shape": 'write conversations as {"messages": [{"role": "user", "content": "…"}, …]}, or in another shape '
     "that README names",
     **dict.fromkeys(("record too long", "nested too deeply", "number too large", "broken JSON"), UNREAD),
-    "unknown role": "roles are user and assistant, or names for them such as human, gpt and bot",
+    "unknown role": 'the sides of a conversation are "user" and "assistant", or names for them such as human, gpt and '
+    "bot: put these in place of others",
 }
 
 
@@ -57,6 +59,9 @@ def read_new(lineage: Lineage, plan: Plan, directory: Path, on_event: OnEvent) -
         text=f"{delta.rows_in} rows in: {delta.train_rows} to learn, {delta.heldout_rows} held out"
         + (f", {sum(delta.refused.values())} refused ({_books(delta.refused, files)})" if delta.refused else ""),
     ))  # fmt: skip
+    for reason in files:
+        if reason in CURES:
+            on_event(Event(kind="note", text=f"{delta.refused[reason]} {reason}: {CURES[reason]}"))
     return delta
 
 

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from germline import delta, foreign, sources
+from germline.corpus.read import changed_since
 from germline.corpus.whitelist import read_whitelist
-from germline.errors import GermlineError, NothingNew, PlanError, shell_word
+from germline.errors import DataError, GermlineError, NothingNew, PlanError, shell_word
 from germline.karma import harvest
 from germline.lineage import EXAM, HELDOUT, PLAN, TRAIN, Generation, Lineage
 from germline.records import (
@@ -39,12 +40,14 @@ from germline.records import (
 from germline.settings import Plan, kept_plan
 from germline.store import disk, ledger, objects, prune
 from germline.store.entry import LAWS
-from germline.store.home import Home
+from germline.store.home import BEGUN, Home
 
 if TYPE_CHECKING:
     from germline.forge.fit import Fit  # which loads torch
 
-RUN, FIT, TRAINED = "run.json", "fit.json", "trained.json"
+RUN, FIT, TRAINED = BEGUN, "fit.json", "trained.json"
+NAMED = 3
+"""Files that an event names; what is more is counted."""
 LARGEST = 2**28
 """Bytes of such a file; a loss curve takes some 20 a step."""
 
@@ -232,6 +235,12 @@ def _resumed(lineage: Lineage, plan: Plan, directory: Path, number: int, on_even
         raise PlanError(f"{plan.data.whitelist} was changed since {directory.name} was begun", hint=restart)
     later = "".join(f"; {source} waits for the next" for source in plan.data.sources if source not in named)
     on_event(Event(kind="note", text=f"going on with {directory.name}, begun before{later}"))
+    with suppress(DataError, OSError):  # what cannot be looked at now was read when it was begun
+        newer = changed_since(named, lineage.home.root, found.train.stat().st_mtime)
+        if newer:
+            names = ", ".join(newer[:NAMED]) + (f" and {len(newer) - NAMED} more" if len(newer) > NAMED else "")
+            text = f"written since, and not read by {directory.name}: {names}; {restart}"
+            on_event(Event(kind="note", text=text, data={"files": newer}))
     return Run(directory=directory, parent=lineage.head, number=number, plan=plan, delta=found, resumed=True)
 
 

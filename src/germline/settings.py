@@ -375,5 +375,6 @@ def _explain(error: ValidationError, source: str) -> str:
     if isinstance(value, int) and value.bit_length() > 64:
         value = hex(value)  # Python will not write out a decimal number of 5,000 digits
     given = f" (given: {value!r:.80})" if not isinstance(value, dict) else ""
-    told = problem["msg"].removeprefix("Value error, ").replace("valid tuple", "list, as in [1, 2]")
+    example = f'["{value}"]' if isinstance(value, str) else "[1, 2]"
+    told = problem["msg"].removeprefix("Value error, ").replace("valid tuple", f"list, as in {example:.80}")
     return f"{source}: {where}: {told[0].lower()}{told[1:]}{given}"

@@ -29,7 +29,9 @@ def probes(settings: Exams, root: Path) -> tuple[str, ...]:
     try:
         lines = foreign.read(path).decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"exams.probes: {path} cannot be read: {error}") from None
+        said = getattr(error, "strerror", None) or error
+        hint = f"a relative path starts at {root.as_posix()}"
+        raise PlanError(f"exams.probes: {path} cannot be read: {said}", hint=hint) from None
     return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -308,6 +309,10 @@ def test_what_may_no_longer_be_learned_is_not_learned_by_a_run_in_flight(one: Ho
     events: list[Event] = []
     begin(f"{both} ../more.md", told=events.append)
     assert events[-1].text == "going on with g4, begun before; ../more.md waits for the next"
+    time.sleep(0.02)
+    (tmp_path / "notes.md").write_bytes((tmp_path / "notes.md").read_bytes())
+    begin(both, told=events.append)
+    assert events[-1].text.startswith("written since, and not read by g4: notes.md; `germline evolve --restart`")
     assert begin("../notes.md", "notes.md", restart=True).delta.train_rows == 1
     listed.write_text(f"# the notes\n{listed.read_text()}")
     plan = load_plan(one.plan, ['data.sources=["../notes.md"]', 'data.whitelist="list"'])
@@ -369,11 +374,15 @@ def test_files_that_cannot_be_read_are_named(one: Home, tmp_path: Path) -> None:
     assert "5 unknown file type: mixed/0.csv, mixed/1.csv, mixed/2.csv, …" in failure.value.message
     assert "2 unknown shape: mixed/list.json:1, mixed/list.json:2" in failure.value.message
     assert '{"messages": [{"role"' in failure.value.hint
-    assert "save it as UTF-8" in failure.value.hint and ".txt, .md, .law, .json, .jsonl" in failure.value.hint
+    assert "save it as UTF-8" in failure.value.hint and ".law, .json, .jsonl" in failure.value.hint
+    assert "pdftotext" in failure.value.hint
     (folder / "new.md").write_text("The tower is painted white and red.\n")
     events: list[Event] = []
     runs.begin(Lineage.open(one), plan, events.append, restart=False)
-    assert events[-1].data["files"]["not UTF-8"] == ["mixed/chat.jsonl", "mixed/old.md"]
+    (books,) = (event for event in events if "files" in event.data)
+    assert books.data["files"]["not UTF-8"] == ["mixed/chat.jsonl", "mixed/old.md"]
+    told = [event.text for event in events]
+    assert "2 not UTF-8: save it as UTF-8" in told, "the cure is told, though there is something to learn"
 
 
 def test_rows_that_are_held_out_count_for_nothing_where_a_number_is_asked_for(one: Home, tmp_path: Path) -> None:

@@ -17,16 +17,16 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from germline.cli import _interruptible, chat, main
+from germline.cli import _interruptible, chat, evolve, main
 from germline.cli.plan import starter
 from germline.corpus.read import read
 from germline.errors import DoesNotFit, Interrupted
 from germline.lineage import Generation, Lineage
-from germline.marks import Score, Scorecard
+from germline.marks import Check, Score, Scorecard, Verdict
 from germline.records import Event, OnEvent
 from germline.settings import Training, load_plan, parse_plan
 from germline.store import keys, lock
@@ -146,6 +146,42 @@ def test_feed_says_what_is_there_already(home: Home, tmp_path: Path, capsys: Cap
     assert told.err == "../notes is a source already\n"
     assert json.loads(told.out) == {"sources": ["../notes"], "added": [], "dropped": []}
     assert home.plan.read_bytes() == written
+
+
+def test_feed_says_at_once_of_a_file_that_it_is_not_read(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "manual.PDF").write_bytes(b"%PDF-1.7")
+    (tmp_path / "notes.ndjson").write_text("{}\n")
+    assert main(["feed", "manual.PDF"]) == 0 and main(["feed", "notes.ndjson"]) == 0
+    told = capsys.readouterr().err
+    assert "manual.PDF will be refused" in told and "pdftotext" in told and "notes.ndjson" not in told
+
+
+CHECKS = {
+    "recall": "recalls 5 of 21 of its own delta", "recall ": "recalls 5 of 21 of what g1 was taught", "learned": "",
+    "generalization": "", "retention": "", "forgotten": "", "style": "", "laws broken": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("failed", "lacks"),
+    [
+        (["recall"], ["it learned too little"]),
+        (["recall "], ["it forgot"]),
+        (["learned", "retention", "style"], ["it learned too little", "it forgot", "its voice drifted"]),
+        (["laws broken"], []),
+    ],
+)
+def test_a_refusal_says_what_another_plan_may_cure(failed: list[str], lacks: list[str]) -> None:
+    checks = tuple(
+        Check(name=name.strip(), value=0.0, limit=1.0, passed=name not in failed, reason=reason)
+        for name, reason in CHECKS.items()
+    )
+    for kind in ("refused", "promoted"):
+        outcome = SimpleNamespace(
+            kind=kind, number=2, parent=1, generation="sha256:0", verdict=Verdict(outcome="refused", checks=checks)
+        )
+        told = [line for line in evolve._words(cast(Any, outcome)) if line.startswith("try: ")]
+        assert [line.split(": ")[1] for line in told] == (lacks if kind == "refused" else [])
 
 
 def test_feed_takes_globs_and_refuses_what_is_not_there(home: Home, tmp_path: Path, capsys: Captured) -> None:
@@ -506,6 +542,19 @@ def test_chat_in_a_pipe_answers_line_by_line_and_remembers(
     assert main(["chat", "--greedy"]) == 0
     told = capsys.readouterr()
     assert (told.out, told.err) == ("1: hello\n3: how high?\n", "")
+
+
+@pytest.mark.parametrize("talking", [True, False])
+def test_ctrl_c_ends_an_answer_and_not_a_conversation_at_a_terminal(capsys: Captured, talking: bool) -> None:
+    class Stopped(Echo):
+        def stream(self, turns: list[Any], *, limit: int, sampling: object) -> Iterator[str]:
+            yield from super().stream(turns, limit=limit, sampling=sampling)
+            if len(turns) == 1:
+                raise KeyboardInterrupt
+
+    with suppress(KeyboardInterrupt):
+        chat.converse(cast(Any, Stopped()), ["one", "two"], None, talking=talking)
+    assert capsys.readouterr().out == ("1: one\n3: two\n" if talking else "1: one")
 
 
 def test_chat_once(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:

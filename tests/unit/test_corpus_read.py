@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from germline.corpus import json_records
-from germline.corpus.read import read
+from germline.corpus.read import changed_since, read
 from germline.corpus.whitelist import SourceFile, read_whitelist
 from germline.delta import CURES
 from germline.errors import DataError, PlanError
@@ -145,7 +146,9 @@ def test_only_the_last_passage_ends_its_document(tmp_path: Path) -> None:
         ("a.txt", b"good\n\n" * 9_999 + b"bad \xff", "not UTF-8"),
         ("a.txt", b"cut short \xc3", "not UTF-8"),
         ("a.json", b'{"text": "\xff"}', "not UTF-8"),
-        ("a.md", "UTF-16".encode("utf-16"), "not UTF-8"),
+        ("a.md", "UTF-16".encode("utf-16") + b"\x00", "not UTF-8"),
+        ("a.md", "UTF-16".encode("utf-16-le"), "not valid text"),
+        ("a.jsonl", '{"text": "x"}'.encode("utf-16"), "not UTF-8"),
         ("a.md", b"a\0b", "not valid text"),
         ("a.txt", b"", "empty"),
         ("a.txt", b"\xef\xbb\xbf \n\n \n", "empty"),
@@ -155,6 +158,31 @@ def test_only_the_last_passage_ends_its_document(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_no_text_gives_one_refusal(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
     assert write(tmp_path, name, data) == [Refusal(source=name, position=0, reason=reason)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_text_is_read_in_the_encoding_that_its_mark_names(tmp_path: Path, encoding: str) -> None:
+    """As Notepad writes it, and PowerShell's >."""
+    (row,) = write(tmp_path, "a.markdown", "Die Höhe beträgt 37 Meter.\r\n".encode(encoding))
+    assert isinstance(row, Row) and row.text == "Die Höhe beträgt 37 Meter."
+    (row,) = write(tmp_path, "a.json", '{"text": "Die Höhe"}'.encode(encoding))
+    assert isinstance(row, Row) and row.text == "Die Höhe"
+
+
+def test_a_source_may_begin_with_the_owners_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "notes.text").write_text("The tower is tall.")
+    with monkeypatch.context() as patch:
+        for name in ("HOME", "USERPROFILE"):
+            patch.setenv(name, str(tmp_path))
+        (row,) = read(["~/notes.text"], tmp_path / "elsewhere", voice="assistant")
+    assert isinstance(row, Row) and row.source == "notes.text"
+
+
+def test_what_was_written_since_is_told(tmp_path: Path) -> None:
+    for name in ("old.md", "new.md", "gone.md"):
+        (tmp_path / name).write_text(name)
+    assert changed_since(["."], tmp_path, time.time() + 60) == []
+    assert changed_since([".", "nowhere.md"], tmp_path, 0) == ["gone.md", "new.md", "old.md"]
 
 
 def test_the_front_matter_of_a_law_is_not_its_text(tmp_path: Path) -> None:

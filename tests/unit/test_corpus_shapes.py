@@ -120,12 +120,53 @@ def test_machinery_and_empty_messages_are_dropped_and_neighbours_joined() -> Non
     assert turns(record) == [("other", "How\nhigh?"), ("persona", "37\nmetres.")]
 
 
+PICTURE = [{"type": "image_url", "image_url": {"url": "a.png"}}]
+
+
+@pytest.mark.parametrize("seen", [PICTURE, None, []])
+def test_what_answers_a_picture_is_not_learned_as_an_answer_to_nothing(seen: Any) -> None:
+    said = [("user", seen), ("assistant", "The boat is red."), ("user", "How high?"), ("assistant", "37 metres.")]
+    assert turns(messages(*said)) == ASKED
+    assert turns(messages(*said[2:], *said[:2])) == ASKED
+    asked = [("user", [{"type": "text", "text": "How high?"}, *PICTURE]), ("assistant", "37 metres.")]
+    assert turns(messages(*asked)) == ASKED, "what is asked beside a picture was read"
+    called = messages(("user", "How high?"), ("assistant", None), ("tool", "37"), ("assistant", "37 metres."))
+    assert turns(called) == ASKED, "a call to a tool has no words, and is no answer"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"question": "How high?", "answer": "37 metres."},
+        {"prompt": "How high?", "response": "37 metres."},
+        {"input": "How high?", "output": "37 metres."},
+        {"instruction": "How high?", "response": "37 metres.", "context": ""},
+        {"instruction": "How high?", "input": "", "output": "37 metres.", "text": "### How high? 37 metres."},
+        {"prompt": "How high?", "chosen": "37 metres.", "rejected": "9 feet."},
+        {"conversation": [
+            {"role": " Customer ", "content": "How high?"}, {"role": "Support", "content": "37 metres."},
+        ]},
+        {"uuid": "1", "chat_messages": [
+            {"sender": "human", "text": "How high?"}, {"sender": "assistant", "text": "37 metres."},
+        ]},
+    ],
+)  # fmt: skip
+def test_the_same_talk_in_other_shapes(record: Any) -> None:
+    assert turns(record) == ASKED
+
+
+def test_what_an_instruction_is_about_is_read_with_it() -> None:
+    record = {"instruction": "Sum up.", "context": "The tower is 37 metres high.", "response": "High."}
+    assert turns(record)[0] == ("other", "Sum up.\n\nThe tower is 37 metres high.")
+
+
 def test_what_its_owner_gave_no_weight_is_not_learned() -> None:
+    """Nor is its question put before the next one."""
     record = messages(
-        ("user", "How high?"), ("assistant", "9 feet."), ("user", "How high?"), ("assistant", "37 metres.")
+        ("user", "How wide?"), ("assistant", "9 feet."), ("user", "How high?"), ("assistant", "37 metres.")
     )
     record["messages"][1]["weight"], record["messages"][3]["weight"] = 0, 1
-    assert turns(record) == [("other", "How high?\nHow high?"), ("persona", "37 metres.")]
+    assert turns(record) == ASKED
 
 
 def test_what_was_not_wanted_is_not_learned() -> None:
@@ -134,7 +175,7 @@ def test_what_was_not_wanted_is_not_learned() -> None:
         assert turns({**record, "label": True}) == turns(record) != []
     said = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "bad", "weight": 0},
             {"from": "human", "value": "q2"}, {"from": "gpt", "value": "good", "weight": 1}]  # fmt: skip
-    assert turns({"conversations": said}) == [("other", "q\nq2"), ("persona", "good")]
+    assert turns({"conversations": said}) == [("other", "q2"), ("persona", "good")]
 
 
 def test_who_speaks_first_may_be_the_persona_and_the_last_word_is_hers() -> None:
@@ -174,7 +215,8 @@ def test_of_a_tree_only_what_its_owner_saw_is_read() -> None:
         ({"messages": [{"content": "x"}]}, "unknown shape"),
         (messages(("user", 7)), "unknown shape"),
         (messages(("user", [7])), "unknown shape"),
-        ({"instruction": "x", "output": None}, "unknown shape"),
+        ({"instruction": "x", "output": None}, "no persona turn"),
+        ({"instruction": "x", "output": 7}, "unknown shape"),
         ({"instruction": "x", "output": "y", "history": "z"}, "unknown shape"),
         ({"type": "message", "user": "U1", "text": "Ho."}, "unknown shape"),
         ({"role": "user", "text": "Ho."}, "unknown shape"),

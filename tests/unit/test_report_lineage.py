@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from germline.lineage import PARENT_SCORECARD, Lineage
+from germline import in_flight
+from germline.lineage import EXAM, PARENT_SCORECARD, Lineage
 from germline.records import canonical_json, plain
 from germline.report import comparison, exams, generation, history
 from germline.report.tables import ASCII
@@ -35,6 +38,33 @@ def test_the_history_is_one_line_per_entry_and_marks_head(lineage: Lineage) -> N
     assert told[-3] == "-- rolled back to g1 from g2, 2030-01-02"
     assert told[-1] == "growing: nothing is recorded of a gain yet"
     assert told[6].split()[1:9] == ["g2", "refused", "2", "7", "120", "1.23", "0.400", "0.400"]
+
+
+def test_a_child_that_was_begun_and_is_not_born_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lineage = Lineage.open(lighthouse(tmp_path / "home"))
+    for name, files in {"g4": ["run.json"], "g5": [], "pin": ["run.json"], "g4-before": ["run.json"]}.items():
+        (lineage.home.runs / name).mkdir(parents=True)
+        for file in files:
+            (lineage.home.runs / name / file).write_bytes(b"{}")
+    document = history.document(lineage)
+    assert document["unfinished"] == [{"id": "g4", "doing": None}]
+    assert history.lines(document)[-1] == "g4 is unfinished: `germline evolve` goes on with it"
+    with monkeypatch.context() as patch:
+        patch.setattr(in_flight, "look", lambda home: {"text": "step 1/39"})
+        assert history.lines(history.document(lineage))[-1] == "g4 is being grown: step 1/39"
+
+
+def test_an_exam_that_a_refused_sibling_wrote_too_is_the_ones_that_is_asked_about(tmp_path: Path) -> None:
+    """g2 and g3 both hold g2's exam: as after a refusal, grown again by another plan."""
+    lineage = Lineage.open(lighthouse(tmp_path / "home"))
+    second, third = lineage.resolve("g2"), lineage.resolve("g3")
+    third.manifest.files[EXAM] = second.manifest.files[EXAM]
+    exam = second.manifest.files[EXAM].digest
+    patched = cast(Lineage, SimpleNamespace(
+        born=lambda: [*lineage.born()[:3], third], trained_line=lambda one: [one]
+    ))  # fmt: skip
+    assert exams.authors(patched)[exam] == "g2"
+    assert exams.authors(patched, third)[exam] == "g3" and exams.authors(patched, second)[exam] == "g2"
 
 
 def test_a_broken_plan_hides_none_of_the_history(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "tar called markdown.md": (escaping_tar, "not valid text"),
     "pickle.pkl": (lambda: pickle.dumps(_Payload()), "unknown file type"),
     "pickle called json.json": (lambda: pickle.dumps(_Payload()), "not UTF-8"),
-    "utf-16.md": (lambda: "Words in another encoding.".encode("utf-16"), "not UTF-8"),
+    "half a letter of utf-16.md": (lambda: "Words in another encoding.".encode("utf-16")[:-1], "not UTF-8"),
     "utf-32.json": (lambda: '{"text": "a"}'.encode("utf-32-le"), "not valid text"),
     "nothing.jsonl": (lambda: b"", "empty"),
     "no end.law": (lambda: b"+++\nid = 'x'\n\nA law without an end.", "front matter never ends"),

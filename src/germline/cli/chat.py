@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -48,26 +50,29 @@ def command(
 ) -> None:
     """Talk with a generation.
 
-    A line from stdin, an answer on stdout; Ctrl-D ends it. The conversation so far is remembered. GEN is
-    HEAD if left out.
+    A line from stdin, an answer on stdout; Ctrl-D ends it, and at a terminal Ctrl-C ends an answer. The
+    conversation so far is remembered. GEN is HEAD if left out.
     """
     if name and named:
         raise click.UsageError("name the generation once: GEN or --generation GEN")
     lineage = Lineage.open(home)
     meant = lineage.resolve(name or named or "HEAD")
     speaker = _load(lineage, meant)
-    converse(speaker, [once] if once is not None else _lines(meant.name), None if greedy else temperature)
+    prompts, talking = (_lines(meant.name), sys.stdin.isatty()) if once is None else ([once], False)
+    converse(speaker, prompts, None if greedy else temperature, talking=talking)
 
 
-def converse(speaker: Speaker, prompts: Iterable[str], temperature: float | None) -> None:
-    """Answer each prompt with all before it in mind, streaming to stdout. Greedy without a temperature."""
+def converse(speaker: Speaker, prompts: Iterable[str], temperature: float | None, *, talking: bool = False) -> None:
+    """Answer each prompt with all before it in mind, streaming to stdout. Greedy without a temperature. With somebody
+    who is `talking`, Ctrl-C ends an answer and not the conversation."""
     turns: list[Turn] = []
     for prompt in prompts:
         turns.append(Turn(speaker="other", text=prompt))
         said = ""
-        for piece in speaker.stream(turns, limit=LONGEST_ANSWER, sampling=_sampling(temperature)):
-            said += piece
-            output.stream(output.harmless(piece))
+        with _until_interrupted() if talking else nullcontext():
+            for piece in speaker.stream(turns, limit=LONGEST_ANSWER, sampling=_sampling(temperature)):
+                said += piece
+                output.stream(output.harmless(piece))
         output.say("")
         turns.append(Turn(speaker="persona", text=said))
 
@@ -87,14 +92,41 @@ def _sampling(temperature: float | None) -> Sampling | None:
     return Sampling(temperature=temperature, seed=secrets.randbits(31))
 
 
+@contextmanager
+def _until_interrupted() -> Iterator[None]:
+    """Ctrl-C ends what is done here, and no more."""
+    with suppress(KeyboardInterrupt):
+        yield
+
+
 def _lines(name: str) -> Iterator[str]:
-    """What the other side says, without empty lines; a prompt is shown only to a terminal."""
+    """What the other side says, without empty lines; a prompt is shown only to a terminal, where lines can be edited
+    and called back."""
     at_terminal = sys.stdin.isatty()
+    if at_terminal:
+        output.note(f"{name} listens; Ctrl-C ends an answer, Ctrl-D the conversation")
+        with suppress(ImportError):  # Windows' console edits by itself
+            import readline  # noqa: F401
     while True:
-        if at_terminal:
-            click.echo(f"{output.paint(name, 'cyan')}> ", nl=False, file=sys.stderr)
-        line = sys.stdin.readline()
-        if not line:
+        try:
+            line = input(_prompt(name)) if at_terminal and sys.stdout.isatty() else _next(name, shown=at_terminal)
+        except EOFError:
+            if at_terminal:
+                output.note("")  # the shell's prompt begins a line of its own
             return
         if line.strip():
             yield line.strip()
+
+
+def _prompt(name: str) -> str:
+    """With its colours marked as of no width, or readline would break long lines too early."""
+    return re.sub(r"(\x1b\[[\d;]*m)", "\001\\1\002", f"{output.paint(name, 'cyan')}> ")
+
+
+def _next(name: str, *, shown: bool) -> str:
+    if shown:
+        click.echo(f"{output.paint(name, 'cyan')}> ", nl=False, file=sys.stderr)
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line

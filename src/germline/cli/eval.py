@@ -48,7 +48,7 @@ def _sealed(lineage: Lineage, meant: Generation, as_json: bool) -> None:
 
     with progress.report(as_json=False) as on_event:
         scores = sit_sealed(lineage, meant, on_event)
-    names = exams.authors(lineage)
+    names = exams.authors(lineage, meant)
     found = [{"exam": exam, "written_by": names.get(exam, exam[7:15]), "score": plain(score)}
              for exam, score in scores.items()]  # fmt: skip
     if as_json:
@@ -58,7 +58,7 @@ def _sealed(lineage: Lineage, meant: Generation, as_json: bool) -> None:
 
 
 def _document(lineage: Lineage, meant: Generation, card: Scorecard) -> dict[str, Any]:
-    names = exams.authors(lineage)
+    names = exams.authors(lineage, meant)
     recorded = None
     if SCORECARD in meant.birth.files:
         recorded = scorecard_from(lineage.json(meant, SCORECARD))

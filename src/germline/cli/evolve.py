@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 REFUSED = 3
 """The exit code of a child that the gate did not promote: a result, not an error."""
 
+_LEARNED = ("learned", "generalization", "weight change")
+_VOICE = ("style", "style drift")
+_KEPT = ("retention", "parent", "forgotten", "old text")
+_CURES = {
+    "it learned too little": "more curriculum.epochs, or a higher training.rank",
+    "it forgot": "a higher curriculum.replay; where the new text is right and the old was not, data.revise=true",
+    "its voice drifted": "fewer curriculum.epochs, or more of the persona's own replies in the delta",
+}
+"""What a refused child lacked, and what a plan could have otherwise."""
+
 _NEXT = {"promoted": "germline chat", "proposed": "germline approve {}     with the second key"}
 
 
@@ -137,6 +147,20 @@ def _words(outcome: Outcome) -> list[str]:
         f"verdict: {painted}; HEAD is {head}",
         *tables.indented(tables.checks(plain(verdict), output.symbols())),
         *textwrap.wrap(tables.paragraph(child, plain(verdict)), 100),
+        *(f"try: {lack}: {_CURES[lack]}" for lack in _lacks(outcome)),
         f"child: {child} {outcome.generation}",
         f"next: {_NEXT.get(outcome.kind, 'germline show {} --answers recall').format(child)}",
     ]
+
+
+def _lacks(outcome: Outcome) -> list[str]:
+    """What a refused child lacked, of what another plan may cure."""
+    if outcome.kind != "refused":
+        return []
+    failed = [check for check in outcome.verdict.checks if not check.passed]
+    own = any(
+        check.name in _LEARNED or (check.name == "recall" and "its own delta" in check.reason) for check in failed
+    )
+    old = any(check.name in _KEPT or (check.name == "recall" and "its own" not in check.reason) for check in failed)
+    lacks = (own, old, any(check.name in _VOICE for check in failed))
+    return [lack for lack, found in zip(_CURES, lacks, strict=True) if found]

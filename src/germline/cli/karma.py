@@ -36,9 +36,10 @@ _where = options.home_path(lambda context, parameter, given: given)
 @options.as_json
 @click.pass_context
 def command(context: click.Context, home: Path | None, as_json: bool) -> None:
-    """What HEAD's answers have earned, and what is missing for the age-up that karma pays for.
+    """What HEAD's answers have earned.
 
-    The policy is [karma] in the plan. Without threshold nothing is due.
+    Also told is what is missing for the next age-up that karma pays for. The policy is [karma] in the
+    plan; without a threshold nothing is due.
     """
     context.obj = home, as_json
     if context.invoked_subcommand is not None:

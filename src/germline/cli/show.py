@@ -29,7 +29,7 @@ def command(name: str, paper: str | None, home: Home, as_json: bool) -> None:
     lineage = Lineage.open(home)
     meant = lineage.resolve(name)
     if paper:
-        found = exams.answers(exams.marks_of(lineage, meant), exams.authors(lineage), paper)
+        found = exams.answers(exams.marks_of(lineage, meant), exams.authors(lineage, meant), paper)
         if as_json:
             output.say_json({"id": meant.name, "paper": paper, "answers": found})
         else:

@@ -21,9 +21,10 @@ from germline.corpus.whitelist import SourceFile
 from germline.errors import DataError
 from germline.records import Refusal, Row
 
-_TEXT = (".txt", ".md", ".law")
-_JSON = (".json", ".jsonl")
-FILE_TYPES = (*_TEXT, *_JSON)
+_TEXT = (".txt", ".text", ".md", ".markdown", ".law")
+_LINES = (".jsonl", ".ndjson")
+FILE_TYPES = (*_TEXT, ".json", *_LINES)
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CHUNK = 2**18
 _MAGIC = re.compile(r"[*?[]")
 _HIDDEN, _JUNCTION = stat.FILE_ATTRIBUTE_HIDDEN | stat.FILE_ATTRIBUTE_SYSTEM, 0xA0000003
@@ -45,7 +46,7 @@ def read(
     whatever the order of the sources. A link is followed only to what its own source holds.
     Text becomes passages (see `passages`), with every line end as LF and without a byte order mark or the
     front matter of a `.law`; JSON becomes whole documents and conversations (see `row_of`), where the words
-    of `voice` are the persona's. A text or `.json` file that is not UTF-8 gives no row at all.
+    of `voice` are the persona's. A text or `.json` file that is not UTF-8, or UTF-16 by its mark, gives no row at all.
 
     Raises DataError at once for a source that matches nothing and, if `strict`, for what a folder or glob
     holds that leads out of it or is no file (a pipe, a device), which is never opened in either case; and
@@ -57,7 +58,7 @@ def read(
     root = root.resolve()
     found: dict[Path, tuple[str, Path | Refusal]] = {}
     for source in sources:
-        matches = dict(_find(source, root))
+        matches = dict(_find(os.path.expanduser(source), root))  # noqa: PTH111 - that of nobody's home stays as it is
         if not matches:
             there = (root / source).is_dir()
             hint = "it is a folder without files" if there else f"relative sources start at {root.as_posix()}"
@@ -69,6 +70,18 @@ def read(
         if strict and isinstance(file, Refusal) and file.reason in _OUTSIDE:
             raise DataError(f"{name}: {file.reason}", hint=_OUTSIDE[file.reason])
     return _rows(found, voice, strict, whitelist)
+
+
+def changed_since(sources: Sequence[str], root: Path, moment: float) -> list[str]:
+    """The names of the files that `sources` name and that were written, or came there, after `moment` (epoch seconds).
+    A source that is gone has none."""
+    root, names = root.resolve(), set[str]()
+    for source in sources:
+        for name, file in dict(_find(os.path.expanduser(source), root)).values():  # noqa: PTH111
+            status = _status(file) if isinstance(file, Path) else None
+            if status and max(status.st_mtime, status.st_ctime) > moment:
+                names.add(name)
+    return sorted(names)
 
 
 def _rows(
@@ -183,13 +196,15 @@ def _read_file(
     with SourceFile(file) as source, BufferedReader(source) as binary:
         source.require_listed(name, whitelist)  # before anything makes sense of it
         source.seek(0)
-        if suffix == ".jsonl" and not binary.peek(2).startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        wide = binary.peek(2).startswith(_UTF16)  # as Notepad and PowerShell's > may write it
+        encoding = "utf-16" if wide else "utf-8-sig"
+        if suffix in _LINES and not wide:
             yield from _records(json_records.lines(binary), name, voice, strict)
-        elif fault := _fault(binary):
+        elif fault := "not UTF-8" if suffix in _LINES else _fault(binary, encoding):
             yield Refusal(source=name, position=0, reason=fault)
         else:
             binary.seek(0)
-            text = TextIOWrapper(binary, encoding="utf-8-sig")
+            text = TextIOWrapper(binary, encoding=encoding)
             if suffix == ".json":
                 yield from _records(json_records.conversations(json_records.members(text)), name, voice, strict)
             else:
@@ -199,13 +214,12 @@ def _read_file(
         source.require_listed(name, whitelist)  # and that it was these very bytes
 
 
-def _fault(stream: BinaryIO) -> str | None:
+def _fault(stream: BinaryIO, encoding: str) -> str | None:
     """Why `stream` is no text. Found before its first row, so that a bad file is refused as a whole."""
-    decode = codecs.getincrementaldecoder("utf-8")().decode
+    decode = codecs.getincrementaldecoder(encoding)().decode
     try:
         while chunk := stream.read(_CHUNK):
-            decode(chunk)
-            if b"\0" in chunk:
+            if "\0" in decode(chunk):
                 return "not valid text"
         decode(b"", final=True)
     except UnicodeDecodeError:

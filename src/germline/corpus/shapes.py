@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from germline.records import Refusal, Row, Turn
 
@@ -11,14 +11,23 @@ Voice = Literal["assistant", "user"]
 """Whose words are learned."""
 
 _SIDES: dict[str, Voice] = {
-    **dict.fromkeys(("assistant", "gpt", "chatgpt", "model", "bot", "ai"), "assistant"),
-    **dict.fromkeys(("user", "human"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "model", "bot", "chatbot", "ai"), "assistant"),
+    **dict.fromkeys(("claude", "gemini", "copilot", "agent", "support"), "assistant"),
+    **dict.fromkeys(("user", "human", "prompter", "customer", "client"), "user"),
 }
 _MACHINERY = frozenset(
     ["system", "developer", "tool", "function", "function_call", "tool_call", "tool_response", "observation"]
 )
-_Message = tuple[str, str]
-"""Role and words."""
+_ASKED = ("instruction", "prompt", "question", "input")
+_ANSWERED = ("output", "completion", "response", "answer", "chosen")
+"""What a question and its answer are called, where each is a field; the first that is there counts."""
+
+
+class _Message(NamedTuple):
+    role: str
+    words: str
+    read: bool = True
+    """False: it was said, and is not to be read, as of weight 0, or cannot be, as a picture."""
 
 
 class _UnfitError(Exception):
@@ -27,10 +36,12 @@ class _UnfitError(Exception):
 
 def row_of(record: object, *, source: str, position: int, voice: Voice) -> Row | Refusal:
     """One decoded JSON record as a row: `{"text"}`, `{"messages"}`, ShareGPT's `{"conversations"}`, Alpaca's
-    `{"instruction", "input", "output"}`, `{"prompt", "completion"}` or a conversation of a ChatGPT export.
+    `{"instruction", "input", "output"}`, `{"prompt", "completion"}` and the like (`_ASKED`, `_ANSWERED`), or a
+    conversation of a ChatGPT or Claude export.
 
     System, tool and function messages are dropped, and so are those of weight 0, which OpenAI's format keeps
-    from being learned, and whatever is not text. Turns of one speaker in a row become one; words of the other
+    from being learned, with the question that such a one answers, and whatever is not text, with the answer to it.
+    Turns of one speaker in a row become one; words of the other
     side that the persona never answered are cut off at the end. Texts keep every character but outer white
     space. Any other record is a Refusal, and so is one whose label is false: it was not wanted. Nothing here raises.
     """
@@ -39,10 +50,12 @@ def row_of(record: object, *, source: str, position: int, voice: Voice) -> Row |
             case (
                 {"messages": list()}
                 | {"conversations": list()}
+                | {"conversation": list()}
+                | {"chat_messages": list()}
                 | {"mapping": dict()}
-                | {"instruction": str(), "output": str()}
-                | {"prompt": _, "completion": _}
             ):  # whatever else it holds, such as the same rendered as "text"
+                pass
+            case dict() if _pair(record):
                 pass
             case {"text": str(), **rest} if _is_message(rest):
                 raise _UnfitError("unknown shape")
@@ -65,19 +78,29 @@ def _messages(record: object) -> list[_Message]:
     match record:
         case {"mapping": dict(tree), "current_node": str(leaf)}:
             return [_message(message) for message in _branch(tree, leaf)]
-        case {"messages": list(messages)} | {"conversations": list(messages)}:
+        case (
+            {"messages": list(messages)}
+            | {"conversations": list(messages)}
+            | {"conversation": list(messages)}
+            | {"chat_messages": list(messages)}
+        ):
             return [_message(message) for message in messages]
-        case {"instruction": str(task), "output": str(answer), **rest}:
-            given = _speech(rest.get("input"))
-            return [
-                *_history(rest.get("history") or []),
-                ("user", f"{task}\n\n{given}" if given else task),
-                ("assistant", answer),
-            ]
-        case {"prompt": prompt, "completion": completion}:
-            return _side("user", prompt) + _side("assistant", completion)
+        case dict() if pair := _pair(record):
+            asked, answered = pair
+            task, answer = record[asked], record[answered]
+            if asked == "instruction":
+                given = _speech(record.get("input") or record.get("context"))
+                task = "\n\n".join(filter(None, (_speech(task), given)))
+            return _history(record.get("history") or []) + _side("user", task) + _side("assistant", answer)
         case _:
             raise _UnfitError("unknown shape")
+
+
+def _pair(record: Mapping[str, object]) -> tuple[str, str] | None:
+    """The fields of a record that hold a question and its answer."""
+    asked = next((key for key in _ASKED if key in record), None)
+    answered = next((key for key in _ANSWERED if key in record), None)
+    return (asked, answered) if asked and answered else None
 
 
 def _history(pairs: object) -> list[_Message]:
@@ -85,7 +108,7 @@ def _history(pairs: object) -> list[_Message]:
     match pairs:
         case list() if all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
             said = [part for pair in pairs for part in pair]
-            return [(("user", "assistant")[place % 2], _speech(part)) for place, part in enumerate(said)]
+            return [_Message(("user", "assistant")[place % 2], _speech(part)) for place, part in enumerate(said)]
         case _:
             raise _UnfitError("unknown shape")
 
@@ -94,7 +117,7 @@ def _side(role: str, said: object) -> list[_Message]:
     """A prompt or a completion: a string, or messages that name their own roles."""
     if isinstance(said, list):
         return [_message(message) for message in said]
-    return [(role, _speech(said))]
+    return [_Message(role, _speech(said))]
 
 
 def _branch(tree: Mapping[str, object], leaf: object) -> list[object]:
@@ -125,13 +148,17 @@ def _message(message: object) -> _Message:
         case {"role": str(role), **rest} | {"author": {"role": str(role)}, **rest}:
             if "content" not in rest and rest.keys() & {"text", "parts", "value"}:
                 raise _UnfitError("unknown shape")
-            # Absent where an assistant only called a tool.
-            content = None if rest.get("weight") == 0 else rest.get("content")
-        case {"from": str(role), "value": content, **rest}:
-            content = None if rest.get("weight") == 0 else content
+            content = rest.get("content")  # absent where an assistant only called a tool
+        case {"from": str(role), "value": content, **rest} | {"sender": str(role), "text": content, **rest}:
+            pass
         case _:
             raise _UnfitError("unknown shape")
-    return (role, "") if role.lower() in _MACHINERY else (role, _speech(content))
+    role = role.strip().lower()
+    if role in _MACHINERY:
+        return _Message(role, "")
+    words = _speech(content)
+    shown = _SIDES.get(role) == "user" and not words and not isinstance(content, str)
+    return _Message(role, words, read=rest.get("weight") != 0 and not shown)
 
 
 def _speech(content: object) -> str:
@@ -167,13 +194,21 @@ def _part(part: object) -> str:
 
 def _turns(messages: Iterable[_Message], voice: Voice) -> tuple[Turn, ...]:
     turns: list[tuple[Literal["persona", "other"], list[str]]] = []
-    for role, words in messages:
-        role = role.lower()
-        if role in _MACHINERY or not (text := _valid(words.strip())):
+    unread = False
+    for role, words, read in messages:
+        if role in _MACHINERY or not ((text := _valid(words.strip())) or not read):
             continue
         if role not in _SIDES:
             raise _UnfitError("unknown role")
         speaker: Literal["persona", "other"] = "persona" if _SIDES[role] == voice else "other"
+        if speaker == "persona" and (unread or not read):  # a question without its answer, and the other way round
+            unread = False
+            if turns and turns[-1][0] == "other":
+                turns.pop()
+            continue
+        unread = unread or not read
+        if not read:
+            continue
         if not turns or turns[-1][0] != speaker:
             turns.append((speaker, []))
         turns[-1][1].append(text)  # joined once, below: a million messages in a row must not take a million joins

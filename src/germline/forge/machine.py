@@ -74,7 +74,9 @@ def machine(device: str = "auto") -> Machine:
 def no_gpu() -> str:
     """Why there is no GPU to compute on; empty where there is one."""
     if not torch.cuda.is_available():
-        return "torch sees no GPU" if torch.version.cuda or torch.version.hip else "this torch is for CPUs alone"
+        if torch.version.cuda or torch.version.hip:
+            return "torch sees no GPU"
+        return "this torch is for CPUs alone; pytorch.org/get-started names one for a card"
     oldest = min((int(name[3:].rstrip("af")) for name in torch.cuda.get_arch_list() if name[:3] == "sm_"), default=0)
     major, minor = torch.cuda.get_device_capability()
     return "" if 10 * major + minor >= oldest else f"{torch.cuda.get_device_name()} is older than this torch knows"

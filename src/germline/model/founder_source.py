@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def read_founder(source: str) -> Founder:
         raise ModelError(f"{path} is not a .gguf file", hint="name the model's directory or a .gguf file")
     else:
         hint = "a founder is a model directory, a .gguf file or 'demo'; germline itself downloads nothing"
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", source):  # as the Hugging Face Hub names a model
+            hint += f"; `hf download {source} --local-dir {source.split('/')[1]}` does, if that is a model on the Hub"
         raise ModelError(f"{source}: there is no such model here", hint=hint)
     kind = "demo" if source == "demo" else founder.origin["kind"]
     return replace(_checked(founder, path), origin={**founder.origin, "kind": kind})

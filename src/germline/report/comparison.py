@@ -53,7 +53,7 @@ def _name(lineage: Lineage, generation: Generation) -> dict[str, str]:
 
 
 def _shared(lineage: Lineage, one: Generation, other: Generation) -> list[dict[str, Any]]:
-    names = exams.authors(lineage)
+    names = exams.authors(lineage, one, other)
     first, second = exams.marks_of(lineage, one), exams.marks_of(lineage, other)
     return [
         exams.sitting(exam, names.get(exam, exam[7:15]), generation.name, marks[exam])

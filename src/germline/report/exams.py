@@ -19,10 +19,12 @@ HEADER = (
 LEGEND = "right of asked, bits per byte of the right answers; passages: bits per byte; style: probes that drift"
 
 
-def authors(lineage: Lineage) -> dict[Digest, str]:
-    """Exam -> the generation that wrote it. Of two equal exams the older author counts."""
+def authors(lineage: Lineage, *asked: Generation) -> dict[Digest, str]:
+    """Exam -> the generation that wrote it. Of two equal exams, as a child and its refused sibling have, the author in
+    the line of those `asked` about counts, and else the older one."""
     written: dict[Digest, str] = {}
-    for generation in lineage.born():
+    lines = (generation for one in asked for generation in lineage.trained_line(one))
+    for generation in (*lines, *lineage.born()):
         if EXAM in generation.manifest.files:
             written.setdefault(generation.manifest.files[EXAM].digest, generation.name)
     return written

@@ -82,7 +82,7 @@ def _signature(one: Mapping[str, str]) -> str:
 
 
 def _sittings(lineage: Lineage, generation: Generation, parent: Generation | None) -> list[dict[str, Any]]:
-    names = exams.authors(lineage)
+    names = exams.authors(lineage, generation)
     own = exams.at_birth(lineage, generation)
     before = exams.beside(lineage, generation, parent) if parent else {}
     sittings = []

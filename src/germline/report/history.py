@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from germline import in_flight
 from germline.errors import PlanError
 from germline.judge.maturity import Age, age
 from germline.lineage import Lineage
@@ -13,7 +14,7 @@ from germline.report.tables import MISSING, columns, decimals, of, percent, shar
 from germline.settings import Maturity, load_plan
 from germline.store import ledger
 from germline.store.entry import Entry
-from germline.store.home import Charter
+from germline.store.home import BEGUN, Charter, Home
 
 HEADER = (
     "id", "from", "verdict", "rows", "facts", "steps", "loss", "recall", "general", "spoken", "style",
@@ -30,6 +31,7 @@ def document(lineage: Lineage) -> dict[str, Any]:
         "home": lineage.home.root.as_posix(),
         "head": f"g{head.number}",
         "maturity": plain(_maturity(lineage)),
+        "unfinished": _unfinished(lineage.home),
         "waiting": [f"g{entry.number}" for entry in ledger.waiting(lineage.home, lineage.entries)],
         "entries": [_entry(charter, entry, head.sequence) for entry in lineage.entries],
     }
@@ -48,7 +50,18 @@ def lines(history: Mapping[str, Any]) -> list[str]:
         "",
         f"{history['maturity']['stage']}: {history['maturity']['reason']}",
         *(f"{name} waits for `germline approve {name}`" for name in history["waiting"]),
+        *(
+            f"{one['id']} {one['doing'] or 'is unfinished: `germline evolve` goes on with it'}"
+            for one in history["unfinished"]
+        ),
     ]
+
+
+def _unfinished(home: Home) -> list[dict[str, str | None]]:
+    """The children that were begun and are not in the ledger, and what the process that is at work on them does."""
+    begun = [path.name for path in home.run_directories() if (path / BEGUN).exists() and path.name[1:].isdigit()]
+    at_work = in_flight.look(home)
+    return [{"id": name, "doing": f"is being grown: {at_work['text']}" if at_work else None} for name in begun]
 
 
 def maturity(lineage: Lineage, policy: Maturity) -> Age:

@@ -15,6 +15,8 @@ from germline.store import disk, keys, reading
 from germline.store.failures import damaged, explained
 
 _DIRECTORIES = ("objects", "generations", "ledger", "cache", "runs")
+BEGUN = "run.json"
+"""What vouches for an unfinished run, in its directory in `runs/`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from germline.store import disk, generations, ledger, lock
 from germline.store.entry import Entry
 from germline.store.generations import Manifest
 from germline.store.held import held
-from germline.store.home import Home
+from germline.store.home import BEGUN, Home
 from germline.store.objects import is_digest, place
 
 KEEP_WEIGHTS = 2
@@ -98,7 +98,7 @@ def _going_on(home: Home, number: int) -> Path | None:
     """The run that the next evolve goes on with: that of its number, or the one that a restart had set aside and was
     stopped before it could take its place."""
     run = home.runs / f"g{number}"
-    return next((one for one in (run, run.with_name(f"{run.name}-before")) if (one / "run.json").exists()), None)
+    return next((one for one in (run, run.with_name(f"{run.name}-before")) if (one / BEGUN).exists()), None)
 
 
 def _unreached(home: Home, reached: Collection[Digest]) -> Iterator[tuple[Path, str]]:
