@@ -25,6 +25,7 @@ from germline.cli import _interruptible, chat, evolve, main
 from germline.cli.plan import starter
 from germline.corpus.read import read
 from germline.errors import DoesNotFit, Interrupted
+from germline.judge.retained import OWN
 from germline.lineage import Generation, Lineage
 from germline.marks import Check, Score, Scorecard, Verdict
 from germline.records import Event, OnEvent
@@ -157,7 +158,7 @@ def test_feed_says_at_once_of_a_file_that_it_is_not_read(home: Home, tmp_path: P
 
 
 CHECKS = {
-    "recall": "recalls 5 of 21 of its own delta", "recall ": "recalls 5 of 21 of what g1 was taught", "learned": "",
+    "recall": f"recalls 5 of 21 of {OWN}", "recall ": "recalls 5 of 21 of what g1 was taught", "learned": "",
     "generalization": "", "retention": "", "forgotten": "", "style": "", "laws broken": "",
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ import re
 import secrets
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -69,7 +69,7 @@ def converse(speaker: Speaker, prompts: Iterable[str], temperature: float | None
     for prompt in prompts:
         turns.append(Turn(speaker="other", text=prompt))
         said = ""
-        with _until_interrupted() if talking else nullcontext():
+        with suppress(KeyboardInterrupt) if talking else nullcontext():
             for piece in speaker.stream(turns, limit=LONGEST_ANSWER, sampling=_sampling(temperature)):
                 said += piece
                 output.stream(output.harmless(piece))
@@ -90,13 +90,6 @@ def _sampling(temperature: float | None) -> Sampling | None:
     from germline.model.generate import Sampling
 
     return Sampling(temperature=temperature, seed=secrets.randbits(31))
-
-
-@contextmanager
-def _until_interrupted() -> Iterator[None]:
-    """Ctrl-C ends what is done here, and no more."""
-    with suppress(KeyboardInterrupt):
-        yield
 
 
 def _lines(name: str) -> Iterator[str]:

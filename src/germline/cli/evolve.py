@@ -11,6 +11,7 @@ import click
 from germline import company
 from germline.cli import options, output, progress
 from germline.errors import NothingNew
+from germline.judge.retained import OWN
 from germline.lineage import Lineage
 from germline.records import plain
 from germline.report import history, tables
@@ -158,9 +159,8 @@ def _lacks(outcome: Outcome) -> list[str]:
     if outcome.kind != "refused":
         return []
     failed = [check for check in outcome.verdict.checks if not check.passed]
-    own = any(
-        check.name in _LEARNED or (check.name == "recall" and "its own delta" in check.reason) for check in failed
-    )
-    old = any(check.name in _KEPT or (check.name == "recall" and "its own" not in check.reason) for check in failed)
+    recalled = [OWN in check.reason for check in failed if check.name == "recall"]
+    own = True in recalled or any(check.name in _LEARNED for check in failed)
+    old = False in recalled or any(check.name in _KEPT for check in failed)
     lacks = (own, old, any(check.name in _VOICE for check in failed))
     return [lack for lack, found in zip(_CURES, lacks, strict=True) if found]

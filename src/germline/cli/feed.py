@@ -15,8 +15,6 @@ from filelock import FileLock, Timeout
 from tomlkit.items import Array
 
 from germline.cli import options, output
-from germline.corpus.read import FILE_TYPES
-from germline.delta import CURES
 from germline.errors import Locked, PlanError, did_you_mean
 from germline.settings import load_plan
 from germline.store import disk
@@ -81,8 +79,12 @@ def _add(home: Home, sources: list[str], path: str) -> None:
     if known := _same(home, sources, path):
         output.note(f"{known} is a source already")
         return
-    if Path(path).is_file() and Path(path).suffix.lower() not in FILE_TYPES:
-        output.note(f"{path} will be refused: {CURES['unknown file type']}")
+    if Path(path).is_file():
+        from germline.corpus.read import FILE_TYPES
+        from germline.delta import CURES
+
+        if Path(path).suffix.lower() not in FILE_TYPES:
+            output.note(f"{path} will be refused: {CURES['unknown file type']}")
     sources.append(_stored(home, Path(path)))
 
 

@@ -18,6 +18,8 @@ _SIDES: dict[str, Voice] = {
 _MACHINERY = frozenset(
     ["system", "developer", "tool", "function", "function_call", "tool_call", "tool_response", "observation"]
 )
+_TALKS = ("messages", "conversations", "conversation", "chat_messages")
+"""What a list of messages is called."""
 _ASKED = ("instruction", "prompt", "question", "input")
 _ANSWERED = ("output", "completion", "response", "answer", "chosen")
 """What a question and its answer are called, where each is a field; the first that is there counts."""
@@ -47,16 +49,8 @@ def row_of(record: object, *, source: str, position: int, voice: Voice) -> Row |
     """
     try:
         match record:
-            case (
-                {"messages": list()}
-                | {"conversations": list()}
-                | {"conversation": list()}
-                | {"chat_messages": list()}
-                | {"mapping": dict()}
-            ):  # whatever else it holds, such as the same rendered as "text"
-                pass
-            case dict() if _pair(record):
-                pass
+            case dict() if isinstance(record.get("mapping"), dict) or _talk(record) is not None or _pair(record):
+                pass  # whatever else it holds, such as the same rendered as "text"
             case {"text": str(), **rest} if _is_message(rest):
                 raise _UnfitError("unknown shape")
             case {"text": str(text)}:
@@ -78,12 +72,7 @@ def _messages(record: object) -> list[_Message]:
     match record:
         case {"mapping": dict(tree), "current_node": str(leaf)}:
             return [_message(message) for message in _branch(tree, leaf)]
-        case (
-            {"messages": list(messages)}
-            | {"conversations": list(messages)}
-            | {"conversation": list(messages)}
-            | {"chat_messages": list(messages)}
-        ):
+        case dict() if (messages := _talk(record)) is not None:
             return [_message(message) for message in messages]
         case dict() if pair := _pair(record):
             asked, answered = pair
@@ -94,6 +83,11 @@ def _messages(record: object) -> list[_Message]:
             return _history(record.get("history") or []) + _side("user", task) + _side("assistant", answer)
         case _:
             raise _UnfitError("unknown shape")
+
+
+def _talk(record: Mapping[str, object]) -> list[object] | None:
+    """The messages of a record that holds a list of them."""
+    return next((talk for key in _TALKS if isinstance(talk := record.get(key), list)), None)
 
 
 def _pair(record: Mapping[str, object]) -> tuple[str, str] | None:

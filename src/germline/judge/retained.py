@@ -12,13 +12,16 @@ from germline.marks import Check, Marks, Scorecard
 from germline.records import Digest
 from germline.settings import Gate
 
+OWN = "its own delta"
+"""What a check says that is of the newest exam, in place of the name of an ancestor."""
+
 
 def recall(child: Scorecard, gate: Gate, names: Sequence[str]) -> list[Check]:
     """One check per exam that asks anything: the average must not hide a forgotten ancestor."""
     checks = []
     for place, marks in enumerate(child.marks.values()):
         if marks.recall.items:
-            what = "its own delta" if place == len(child.marks) - 1 else f"what {names[place]} was taught"
+            what = OWN if place == len(child.marks) - 1 else f"what {names[place]} was taught"
             said = f"recalls {marks.recall.right} of {marks.recall.items} of {what}"
             if marks.overruled:
                 fact = "fact" if len(marks.overruled) == 1 else "facts"
