@@ -26,6 +26,7 @@ from germline.lineage import Lineage
 from germline.marks import Score
 from germline.model import weights as model_weights
 from germline.model.adapter import mean as average
+from germline.preparation import Prepared
 from germline.records import Event, Fact, OnEvent, Row, Trained
 from germline.run import Run
 from germline.speaker import examinee
@@ -56,22 +57,14 @@ class Lesson:
 
 
 def learn(
-    lineage: Lineage,
-    run: Run,
-    train: Iterable[Row],
-    facts: Sequence[Fact],
-    texts: Ids,
-    line_exams: Sequence[Exam],
-    fit: Fit,
-    on_event: OnEvent,
-    meter: Meter,
+    lineage: Lineage, run: Run, prepared: Prepared, texts: Ids, fit: Fit, on_event: OnEvent, meter: Meter
 ) -> Lesson:
     """Train every candidate, one after the other, and take the one that has most of the selection questions right,
     its own delta's and its ancestors'; of equals the one that finds the right answers likelier. PlanError where
     there are several and no such question."""
-    training = run.plan.training
+    training, train, facts = run.plan.training, prepared.train, prepared.delta.facts
     several = training.candidates > 1
-    if several and not line_exams[-1].selection:
+    if several and not prepared.line_exams[-1].selection:
         one = "--set training.candidates=1" + " --set training.merge_candidates=false" * training.merge_candidates
         raise PlanError("no fact was found in this delta by which candidates could be told apart",
                         hint=f"germline evolve --restart {one}")  # fmt: skip
@@ -80,7 +73,7 @@ def learn(
 
     def ask(lesson: Lesson, name: str) -> None:
         lessons.append(lesson)
-        scores.append(_selected(lineage, run, lesson.trained, line_exams, lesson.fit))
+        scores.append(_selected(lineage, run, lesson.trained, prepared.line_exams, lesson.fit))
         text = f"{name} has {scores[-1].right} of {scores[-1].items} selection questions right"
         on_event(Event(kind="note", text=text))
 

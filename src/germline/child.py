@@ -13,7 +13,6 @@ from typing import Any
 
 from germline import examination
 from germline.checkout import weights
-from germline.evals.exams import Exam
 from germline.forge.machine import Arithmetic
 from germline.judge.gate import judge
 from germline.lineage import Lineage
@@ -21,6 +20,7 @@ from germline.marks import Scorecard, Verdict
 from germline.model import weights as model_weights
 from germline.model.adapter import LoraConfig
 from germline.model.movement import movement
+from germline.preparation import Prepared
 from germline.records import Event, OnEvent, Trained, plain
 from germline.run import Run
 from germline.settings import Plan
@@ -46,21 +46,13 @@ class Child:
     verdict: Verdict
 
 
-def grow(
-    lineage: Lineage,
-    run: Run,
-    trained: Trained,
-    line_exams: list[Exam],
-    parent_card: Scorecard,
-    on: Arithmetic,
-    on_event: OnEvent,
-) -> Child:
+def grow(lineage: Lineage, run: Run, prepared: Prepared, trained: Trained, on: Arithmetic, on_event: OnEvent) -> Child:
     """The child at the first of the plan's merge scales that the gate lets pass; if at none, at the first.
 
     Each scale is another look at the same exam. The looks hang together; still, what the gate
     promises of one look is not promised of the best of several.
     """
-    merged = functools.partial(_merged, lineage, run, trained, line_exams, parent_card, on, on_event)
+    merged = functools.partial(_merged, lineage, run, prepared, trained, on, on_event)
     shares = scales(run.plan, trained, first=not lineage.trained_line(run.parent))
     chosen, *others = try_scales(shares, merged, on_event)
     for child in others:
@@ -92,9 +84,8 @@ def try_scales(shares: Iterable[float], merged: Callable[[float], Child], on_eve
 def _merged(
     lineage: Lineage,
     run: Run,
+    prepared: Prepared,
     trained: Trained,
-    line_exams: list[Exam],
-    parent_card: Scorecard,
     on: Arithmetic,
     on_event: OnEvent,
     scale: float,
@@ -106,10 +97,10 @@ def _merged(
         model_weights.merge_file(parent, trained.adapter, lora(run.plan, trained, scale).scale, file)
     child = objects.put_in_cache(lineage.home, staged)
     total, tensors = movement(founder, parent, objects.place(lineage.home.cache, child.digest))
-    card = examination.child_card(lineage, run.parent, child, line_exams, run.plan.exams, on, on_event)
+    card = examination.child_card(lineage, run.parent, child, prepared.line_exams, run.plan.exams, on, on_event)
     ancestors = lineage.trained_line(run.parent)
     verdict = judge(
-        parent_card, card, run.plan.gate, weight_change=total.parent,
+        prepared.parent_card, card, run.plan.gate, weight_change=total.parent,
         ancestors=[ancestor.name for ancestor in ancestors], line=[*map(lineage.scorecard, ancestors)],
     )  # fmt: skip
     moved = plain({"total": total, "tensors": tensors})

@@ -9,18 +9,15 @@ from pathlib import Path
 
 import torch
 
-from germline import anchoring, examination, revisions, sources
+from germline import anchoring
 from germline import run as runs
 from germline.anchoring import Ids
 from germline.budget import Meter, metered
 from germline.candidates import Lesson, learn
 from germline.checkout import shape_of
 from germline.child import Child, grow, keyframe, lora
-from germline.corpus.facts import stated
-from germline.corpus.split import Rows
 from germline.errors import GermlineError
 from germline.evals import exams
-from germline.evals.exams import Exam
 from germline.forge import fit as forge_fit
 from germline.forge.fit import Fit
 from germline.forge.machine import machine, no_gpu, peak_memory_bytes
@@ -44,14 +41,14 @@ from germline.lineage import (
     facts_file,
     stated_file,
 )  # fmt: skip
-from germline.marks import Scorecard, Verdict
+from germline.marks import Verdict
+from germline.preparation import Prepared, prepare
 from germline.records import (
     Digest,
     Event,
     Fact,
     OnEvent,
     Spent,
-    Stated,
     Trained,
     canonical_json,
     finite,
@@ -88,42 +85,20 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         on_event, began = meter.tell, time.monotonic()
         lineage = Lineage.open(home)
         run = runs.begin(lineage, plan, on_event, restart=restart)
-        fit = _fit(lineage, run)
+        fit = fitting(lineage, run)
         torch.set_num_threads(fit.threads)
-
-        train, heldout = Rows(run.delta.train), Rows(run.delta.heldout)
-        delta = stated(train)
-        facts, line = delta.facts, lineage.trained_line(run.parent)
-        revisions.tell(lineage, line, delta, run.plan, on_event)
-        others = revisions.disputed([*map(lineage.stated, line), delta])[-1]
-        inherited = examination.inherited(lineage, run.parent, delta=delta, revise=run.plan.data.revise)
-        exam = examination.write_exam(
-            run.directory / EXAM,
-            plan.exams,
-            home.root,
-            train,
-            heldout,
-            facts,
-            inherited,
-            on_event,
-            laws=sources.laws(lineage),
-            replayed=examination.learned(lineage, run.parent),
-            others=others,
-        )
-        runs.refuse_a_repeat(lineage, run, exam.digest)
-        line_exams = [*inherited, exam.against(others)]
-        parent_card = examination.parent_card(lineage, run.parent, line_exams, plan.exams, fit.on, on_event)
+        prepared = prepare(lineage, run, fit.on, on_event)
 
         asked = time.monotonic()
         texts = anchoring.texts(lineage, run, fit.on, on_event)
         speaking = time.monotonic() - asked
-        lesson = learn(lineage, run, train, facts, texts, line_exams, fit, on_event, meter)
+        lesson = learn(lineage, run, prepared, texts, fit, on_event, meter)
         trained, fit = lesson.trained, lesson.fit
 
-        child = grow(lineage, run, trained, line_exams, parent_card, fit.on, on_event)
+        child = grow(lineage, run, prepared, trained, fit.on, on_event)
         spent = _spent(run, lesson, fit, meter, seconds=time.monotonic() - began, speaking=speaking)
-        manifest = _store(lineage, run, exam, delta, texts, trained, child)
-        kind = _record(home, run, manifest, child, parent_card, lesson, facts, spent)
+        manifest = _store(lineage, run, prepared, texts, trained, child)
+        kind = _record(home, run, manifest, prepared, lesson, child, spent)
         meter.finish()
         on_event(Event(kind="verdict", text=f"g{run.number} is {kind}", data=finite(child.verdict)))
         return Outcome(
@@ -131,7 +106,7 @@ def age_up(home: Home, plan: Plan, on_event: OnEvent, *, restart: bool = False) 
         )
 
 
-def _fit(lineage: Lineage, run: Run) -> Fit:
+def fitting(lineage: Lineage, run: Run) -> Fit:
     """What this machine holds of the plan; a resumed run keeps what it began with."""
     plan = run.plan
     kept = runs.load_fit(run)
@@ -186,15 +161,13 @@ def _put(home: Home, data: bytes | Path) -> FileRef:
     return objects.put(home, data) if isinstance(data, bytes) else objects.put_file(home, data)
 
 
-def _store(
-    lineage: Lineage, run: Run, exam: Exam, delta: Stated, texts: Ids, trained: Trained, child: Child
-) -> Manifest:
+def _store(lineage: Lineage, run: Run, prepared: Prepared, texts: Ids, trained: Trained, child: Child) -> Manifest:
     """Put all that the child is made of into the store. It is not in the lineage before the ledger names it."""
-    home = lineage.home
+    home, delta = lineage.home, prepared.delta
     files = trained_files(lineage, run, delta.facts, trained, child.merge_scale, keep=lambda data: _put(home, data)) | {
         TRAIN: objects.put_file(home, run.delta.train),
         HELDOUT: objects.put_file(home, run.delta.heldout),
-        EXAM: objects.put(home, exams.to_bytes(exam)),
+        EXAM: objects.put(home, exams.to_bytes(prepared.exam)),
         PLAN: objects.put(home, run.plan_bytes),
     }
     if more := stated_file(delta):
@@ -209,14 +182,7 @@ def _store(
 
 
 def _record(
-    home: Home,
-    run: Run,
-    manifest: Manifest,
-    child: Child,
-    parent_card: Scorecard,
-    lesson: Lesson,
-    facts: Sequence[Fact],
-    spent: Spent,
+    home: Home, run: Run, manifest: Manifest, prepared: Prepared, lesson: Lesson, child: Child, spent: Spent
 ) -> Kind:
     """Append the verdict to the ledger: from here on the child is history. Then clear the run away."""
     delta, trained = run.delta, lesson.trained
@@ -225,7 +191,7 @@ def _record(
         "parent": run.parent.number,
         "delta": {
             "rows": delta.train_rows, "heldout": delta.heldout_rows, "bytes": delta.train_bytes,
-            "facts": len(facts), "refused": delta.refused, "rows_in": delta.rows_in,
+            "facts": len(prepared.delta.facts), "refused": delta.refused, "rows_in": delta.rows_in,
         },
         "training": {
             "steps": trained.steps, "tokens": trained.tokens, "learned_tokens": trained.learned_tokens,
@@ -233,8 +199,8 @@ def _record(
             "replayed_tokens": lesson.replayed, "anchor_tokens": lesson.anchored,
             "tokens_of_all_candidates": lesson.tokens,
         },
-        "scores": finite(child.card.summary()), "fresh_gain": finite(fresh_gain(parent_card, child.card)),
-        "parent_scores": finite(parent_card.summary()),
+        "scores": finite(child.card.summary()), "fresh_gain": finite(fresh_gain(prepared.parent_card, child.card)),
+        "parent_scores": finite(prepared.parent_card.summary()),
         "candidate": lesson.candidate, "candidates": run.plan.training.candidates,
         "selection": plain(lesson.selection), "merge_scale": child.merge_scale,
         "weight_change": finite(child.moved["total"]["parent"]),
@@ -244,7 +210,7 @@ def _record(
     }  # fmt: skip
     files = {
         SCORECARD: objects.put(home, canonical_json(finite(child.card))),
-        PARENT_SCORECARD: objects.put(home, canonical_json(finite(parent_card))),
+        PARENT_SCORECARD: objects.put(home, canonical_json(finite(prepared.parent_card))),
         WEIGHT_CHANGE: objects.put(home, canonical_json(finite(child.moved))),
     }
     kind = rules.birth(home.charter, child.verdict.outcome)

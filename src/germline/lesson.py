@@ -74,8 +74,7 @@ def teach(
     on_event(Event(kind="stage", text=text))
     config = shape_of(lineage, run.parent)
     if not fit.seconds:
-        predicted = batches.learned_tokens + 1.5 * anchored  # the founder's logits are a third product there
-        fit = forge_fit.timed(fit, config, training, machine(training.device), tokens, predicted)
+        fit = timed(lineage, run, batches, anchored, fit)
         runs.save_fit(run, fit)
     if meter is not None:
         meter.foresee(*_foreseen(lineage, run, batches, anchor, fit))
@@ -92,6 +91,14 @@ def teach(
     )
     runs.save_trained(run, trained)
     return trained, fit
+
+
+def timed(lineage: Lineage, run: Run, batches: Batches, anchored: int, fit: Fit) -> Fit:
+    """The fit with the time that all steps will take, `anchored` tokens of the anchor among them."""
+    training, predicted = run.plan.training, batches.learned_tokens + 1.5 * anchored
+    # The founder's logits are a third product where the anchor is predicted.
+    config, here = shape_of(lineage, run.parent), machine(training.device)
+    return forge_fit.timed(fit, config, training, here, batches.real_tokens + anchored, predicted)
 
 
 def _foreseen(lineage: Lineage, run: Run, batches: Batches, anchor: Anchor | None, fit: Fit) -> tuple[Cost, float]:

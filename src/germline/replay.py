@@ -10,7 +10,6 @@ driver of a GPU.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import torch
 
 from germline import candidates, evolve
+from germline import run as runs
 from germline.checkout import weights
 from germline.child import lora
 from germline.corpus.facts import facts as find_facts
@@ -30,7 +30,7 @@ from germline.model import weights as model_weights
 from germline.records import Delta, Digest, Event, OnEvent, Trained, digest_of, digest_of_delta, plain
 from germline.run import Run
 from germline.settings import kept_plan
-from germline.store import disk, objects
+from germline.store import objects
 from germline.store.objects import FileRef, Tally
 
 
@@ -67,15 +67,12 @@ def fit_of(generation: Generation, threads: int | None = None) -> tuple[Fit, tup
 def replay(lineage: Lineage, generation: Generation, fit: Fit, on_event: OnEvent) -> Replay:
     """Train a generation again as `fit` says. StoreDamaged if what it is trained from is; Interrupted on Ctrl-C,
     and then nothing is left."""
-    scratch = disk.temporary_path(Path(tempfile.gettempdir()))
-    disk.make_directory(scratch)
     try:
-        return _replay(lineage, generation, fit, scratch, on_event)
+        with runs.scratch() as directory:
+            return _replay(lineage, generation, fit, directory, on_event)
     except Interrupted:
         hint = "nothing of it is kept: the same command begins anew"
         raise Interrupted(f"the replay of {generation.name} was stopped", hint=hint) from None
-    finally:
-        disk.remove_tree(scratch, scratch)
 
 
 def _replay(lineage: Lineage, generation: Generation, fit: Fit, scratch: Path, on_event: OnEvent) -> Replay:

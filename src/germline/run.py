@@ -13,6 +13,7 @@ runs/g4-before/       the run that a restart takes the place of, until the delta
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -112,18 +113,36 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
         name = f"g{entry.number}"
         text = f"{name} waits for `germline approve {name}`; this child descends from {lineage.head.name} all the same"
         on_event(Event(kind="note", text=text))
-    sources.probes(plan.exams, lineage.home.root)  # which an exam is written with: a wrong path is told now
-    sources.cards(plan.exams, lineage.home.root)
     listed = _whitelist(lineage.home, plan)
     with _set_aside(lineage.home, directory):
-        found = delta.read_new(lineage, plan, directory / "delta", on_event)
-        run = Run(directory=directory, parent=lineage.head, number=number, plan=plan, delta=found)
+        run = drawn_up(lineage, plan, directory, on_event)
         disk.replace(directory / RUN, canonical_json({
             "parent": run.parent.digest, "laws": lineage.entries[-1].body[LAWS], "plan": json.loads(run.plan_bytes),
             "delta": {**plain(run.delta), "train": TRAIN, "heldout": HELDOUT},
             "sources": list(plan.data.sources), "whitelist": listed,
         }))  # fmt: skip
     return run
+
+
+def drawn_up(lineage: Lineage, plan: Plan, directory: Path, on_event: OnEvent) -> Run:
+    """A run in `directory` for HEAD's next child, its delta read from the plan's sources now. Nothing vouches for it
+    yet. Raises as `delta.read_new`, and PlanError for probes or cards that cannot be read."""
+    sources.probes(plan.exams, lineage.home.root)  # which an exam is written with: a wrong path is told now
+    sources.cards(plan.exams, lineage.home.root)
+    found = delta.read_new(lineage, plan, directory / "delta", on_event)
+    return Run(directory=directory, parent=lineage.head, number=lineage.next_number, plan=plan, delta=found)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """For a run that leaves nothing: a directory outside every lineage, gone after the block with all it holds."""
+    directory = disk.temporary_path(Path(tempfile.gettempdir()))
+    disk.make_directory(directory)
+    try:
+        yield directory
+    finally:
+        if directory.is_dir():  # a run that was given up took it along
+            disk.remove_tree(directory, directory)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from germline import foreign
 from germline.errors import PlanError, did_you_mean
+from germline.other_names import HERE
 
 FULL_RATE_LIMIT = 2e-3
 """Above it full fine-tuning is refused: rates that suit LoRA would ruin every weight of a model."""
@@ -370,7 +371,8 @@ def _explain(error: ValidationError, source: str) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         *path, key = (str(part) for part in problem["loc"] if not isinstance(part, int))
-        return f"{source}: unknown key {where}; {did_you_mean(key, _section(path).model_fields)}"
+        known = f"here: {HERE[key]}" if key in HERE else did_you_mean(key, _section(path).model_fields)
+        return f"{source}: unknown key {where}; {known}"
     value = problem["input"]
     if isinstance(value, int) and value.bit_length() > 64:
         value = hex(value)  # Python will not write out a decimal number of 5,000 digits

@@ -271,6 +271,14 @@ def test_whoever_leaves_frees_the_place(started: Start) -> None:
         assert running.serving.head.engine.load == 0
 
 
+def test_where_answers_are_not_rated_it_is_said_what_would_let_them_be(started: Start) -> None:
+    with started().client() as client:
+        told = client.post("/v1/feedback", json={"id": "chatcmpl-1", "score": 1.0})
+        assert told.status_code == 404 and told.json()["error"]["code"] == "karma_off"
+        assert "karma.threshold" in told.json()["error"]["message"]
+        assert client.post("/v1/feedback", json={"id": "chatcmpl-1", "score": 2.0}).status_code == 400
+
+
 def test_an_answer_can_be_rated_once_for_each_key(home: Home, started: Start) -> None:
     running = started(keep=True)
     with running.client() as client:

@@ -6,6 +6,7 @@ import ast
 import re
 from pathlib import Path
 
+from germline.other_names import HERE
 from germline.settings import Plan
 
 ROOT = Path(__file__).parents[2]
@@ -56,8 +57,14 @@ def plan_table() -> str:
     return "\n".join(lines)
 
 
+def names_table() -> str:
+    """What other trainers call a setting, and where it is here."""
+    lines = (f"| `{theirs}` | {ours} |" for theirs, ours in HERE.items())
+    return "| theirs | here |\n| --- | --- |\n" + "\n".join(lines)
+
+
 def with_tables(text: str) -> str:
-    for name, table in (("files", files_table()), ("plan", plan_table())):
+    for name, table in (("files", files_table()), ("plan", plan_table()), ("names", names_table())):
         before, rest = text.split(f"<!-- {name} -->\n")
         text = f"{before}<!-- {name} -->\n{table}\n<!-- /{name} -->{rest.split(f'<!-- /{name} -->')[1]}"
     return text

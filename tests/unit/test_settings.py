@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from germline.errors import PlanError
+from germline.other_names import HERE
 from germline.settings import Plan, Training, kept_plan, load_plan, parse_plan
 
 
@@ -34,6 +36,8 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
         ('[exams]\nprobes = "\\u0000"', "probes holds a character that no path or text may have: NUL"),
         ('[[fragments.named]]\nname = "a"\nexampels = []', "exampels; did you mean 'examples'?"),
         ("[trainig]\nrank = 8", "unknown key trainig; did you mean 'training'?"),
+        ("[training]\nlora_alpha = 32", "unknown key training.lora_alpha; here: training.alpha"),
+        ("load_in_4bit = true", 'unknown key load_in_4bit; here: training.quantize = "nf4"'),
         ("[training]\nrnak = 8", "unknown key training.rnak; did you mean 'rank'?"),
         (
             "[[fragments.named]]\nname = 'a'\ndescrption = 'x'\nexamples = [['a', 'b'], ['c', 'd']]",
@@ -88,3 +92,12 @@ def test_a_kept_plan_of_before_a_setting_was_there_did_without_it() -> None:
     assert "noise" not in kept["training"], "what was read stays as it is"
     with pytest.raises(PlanError, match=r"plan\.json: training"):
         kept_plan({"training": 3}, source="g1 plan.json")
+
+
+def test_every_name_from_elsewhere_leads_to_a_setting_that_there_is() -> None:
+    sections = Plan().model_dump()
+    for theirs, ours in HERE.items():
+        named = re.findall(r"\b([a-z]+)\.([a-z_]+)", ours)
+        assert named or ours.startswith("needless"), theirs
+        assert all(key in sections[section] for section, key in named), ours
+        assert not any(theirs in table for table in sections.values()), theirs

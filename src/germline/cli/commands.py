@@ -11,8 +11,8 @@ from germline import __version__
 from germline.errors import did_you_mean
 
 COMMANDS = (
-    "init", "feed", "pin", "evolve", "approve", "log", "show", "diff", "report", "eval", "rollback", "verify",
-    "checkpoint", "archive", "restore", "replay", "prune", "keys", "chat", "serve", "export", "karma",
+    "init", "feed", "pin", "preview", "evolve", "approve", "log", "show", "diff", "report", "eval", "rollback",
+    "verify", "checkpoint", "archive", "restore", "replay", "prune", "keys", "chat", "serve", "export", "karma",
     "watch", "fragments", "plan", "doctor",
 )  # fmt: skip
 """In the order of the loop. `germline.cli.NAME.command` is the command."""

@@ -40,6 +40,10 @@ STATUS: tuple[tuple[type[GermlineError], int, str], ...] = (
     (PlanError, 404, "model_not_found"), (NotHeld, 404, "model_not_found"),
 )  # fmt: skip
 """What an error is over HTTP. Any other is the server's own: 500."""
+UNRATED = (
+    "answers are not rated here: set karma.threshold or karma.keep_conversations in the plan, and start "
+    "`germline serve` again"
+)
 
 
 def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) -> FastAPI:
@@ -84,12 +88,12 @@ def application(serving: Serving, prompts: Prompts, notes: Notes | None = None) 
         longest = asked.max_completion_tokens
         return await _answered(serving, asked, "chat", prompt, top, request, remember, longest, choice)
 
-    if notes:
-
-        @app.post("/v1/feedback")
-        async def feedback(told: Feedback) -> dict[str, Any]:
-            """Rate an answer. Once this returns, it is not forgotten."""
-            return await asyncio.get_running_loop().run_in_executor(BOOK, notes.rate, told)
+    @app.post("/v1/feedback", response_model=dict[str, Any])
+    async def feedback(told: Feedback) -> dict[str, Any] | JSONResponse:
+        """Rate an answer. Once this returns, it is not forgotten."""
+        if notes is None:
+            return JSONResponse(error_body(UNRATED, "karma_off", 404), status_code=404)
+        return await asyncio.get_running_loop().run_in_executor(BOOK, notes.rate, told)
 
     return app
 

@@ -1,0 +1,78 @@
+"""What a child is to be taught and asked, and what its parent makes of that: all that is known before it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from germline import examination, revisions, sources
+from germline import run as runs
+from germline.corpus.facts import stated
+from germline.corpus.split import Rows
+from germline.evals.exams import Exam
+from germline.forge.machine import Arithmetic
+from germline.judge.perfect import foreseen
+from germline.lineage import EXAM, Lineage
+from germline.marks import Scorecard, Verdict
+from germline.records import Event, OnEvent, Stated, finite
+from germline.run import Run
+
+_CURES: Mapping[str, str] = dict.fromkeys(
+    ("retention", "parent"),
+    "; more documents a generation give more questions, or --set gate.margin=1 goes without this proof",
+)
+"""By the check that no child can pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    train: Rows
+    delta: Stated
+    """What is stated in it."""
+    exam: Exam
+    line_exams: list[Exam]
+    """Those of its ancestors, the oldest first, and `exam`, each asked against what another delta says instead."""
+    parent_card: Scorecard
+    """On these."""
+    foreseen: Verdict
+    """On a child that would answer all of them as it should."""
+
+
+def prepare(lineage: Lineage, run: Run, on: Arithmetic, on_event: OnEvent) -> Prepared:
+    """Find what the delta of `run` states, write its exam, and let the parent sit it. Told are facts that ancestors
+    were taught otherwise, and exams that are too small to let any child pass.
+
+    Raises as `write_exam`; NothingNew or GermlineError, and the run is given up, as `run.refuse_a_repeat`.
+    """
+    train, heldout, plan = Rows(run.delta.train), Rows(run.delta.heldout), run.plan
+    delta, line = stated(train), lineage.trained_line(run.parent)
+    revisions.tell(lineage, line, delta, plan, on_event)
+    others = revisions.disputed([*map(lineage.stated, line), delta])[-1]
+    inherited = examination.inherited(lineage, run.parent, delta=delta, revise=plan.data.revise)
+    exam = examination.write_exam(
+        run.directory / EXAM,
+        plan.exams,
+        lineage.home.root,
+        train,
+        heldout,
+        delta.facts,
+        inherited,
+        on_event,
+        laws=sources.laws(lineage),
+        replayed=examination.learned(lineage, run.parent),
+        others=others,
+    )
+    runs.refuse_a_repeat(lineage, run, exam.digest)
+    line_exams = [*inherited, exam.against(others)]
+    parent_card = examination.parent_card(lineage, run.parent, line_exams, plan.exams, on, on_event)
+    best = foreseen(
+        parent_card, plan.gate, ancestors=[ancestor.name for ancestor in line], line=[*map(lineage.scorecard, line)]
+    )
+    if best.outcome != "promoted":
+        on_event(Event(kind="note", text=_in_vain(run, best), data=finite(best)))
+    return Prepared(train=train, delta=delta, exam=exam, line_exams=line_exams, parent_card=parent_card, foreseen=best)
+
+
+def _in_vain(run: Run, best: Verdict) -> str:
+    first = next(check for check in best.checks if not check.passed)
+    return f"g{run.number} cannot become HEAD, however well it learns: {first.reason}{_CURES.get(first.name, '')}"
