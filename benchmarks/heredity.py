@@ -20,7 +20,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -207,7 +207,7 @@ def measure(
     began = time.monotonic()
     found = [asdict(truth) | marks for truth, marks in zip(asked, _ask(model, asked, len(volumes)), strict=True)]
     line: dict[str, Any] = {"asked": len(found), "withheld": len(truths) - len(asked)}
-    for mark in ("exact", "stated", "cloze"):
+    for mark in ("exact", "stated", "cloze", "cloze_any_case"):
         shares = {volume.number: _share(found, mark, volume.number) for volume in volumes}
         asked_shares = [share for share in shares.values() if share is not None]
         line |= {f"{mark}_of": shares, mark: _mean([item[mark] for item in found])}
@@ -246,12 +246,28 @@ def _ask(model: Examinee, truths: Sequence[Truth], generation: int) -> list[dict
     prompts = [question[:1].upper() + question[1:] + PROMPT_END for question in asked]
     said = _speak(model, prompts)
     options = [(truth.value, *_others(truth, truths)) for truth in truths]
-    questions = list(map(Question, prompts, options))
-    chosen = [choice.option == 0 for choice in choose(model.decoder, questions, model.tokenize)]
+    chosen, written = (_chosen(model, prompts, texts) for texts in (options, map(_either_case, options)))
     return [
-        {"said": answer, "exact": _begins(answer, truth.value), "stated": _states(answer, truth.value), "cloze": right}
-        for answer, truth, right in zip(said, truths, chosen, strict=True)
-    ]
+        {
+            "said": answer, "exact": _begins(answer, truth.value), "stated": _states(answer, truth.value),
+            "cloze": truth.value in choice, "cloze_any_case": truth.value in any_case,
+        }
+        for answer, truth, choice, any_case in zip(said, truths, chosen, written, strict=True)
+    ]  # fmt: skip
+
+
+def _chosen(model: Examinee, prompts: Sequence[str], options: Iterable[tuple[str, ...]]) -> list[tuple[str, str]]:
+    """What is chosen of the options of each, and the same with a small first letter."""
+    questions = list(map(Question, prompts, options))
+    choices = choose(model.decoder, questions, model.tokenize)
+    texts = [question.options[choice.option] for question, choice in zip(questions, choices, strict=True)]
+    return [(text, text[:1].lower() + text[1:]) for text in texts]
+
+
+def _either_case(options: tuple[str, ...]) -> tuple[str, ...]:
+    """Each as it is and, where that is another, with a capital first letter. The clerk begins with a value, "Ochre, by
+    my ledger", and who says it as he does finds "ochre" no likelier than "sand"."""
+    return tuple(dict.fromkeys(form for text in options for form in (text, text[:1].upper() + text[1:])))
 
 
 def _reversed(model: Examinee, truths: Sequence[Truth]) -> list[bool]:

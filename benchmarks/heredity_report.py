@@ -27,6 +27,7 @@ COLUMNS = (
     ("generation", "gen", "{}"), ("kind", "verdict", "{}"), ("exact", "exact, all", "{:.1%}"),
     ("exact_worst", "worst volume", "{:.1%}"), ("exact_new", "newest", "{:.1%}"),
     ("exact_unknown", "unknown to the founder", "{:.1%}"), ("cloze", "cloze, all", "{:.1%}"),
+    ("cloze_any_case", "cloze, any case", "{:.1%}"),
     ("reversed", "reversed", "{:.1%}"), ("two_facts", "two facts", "{:.1%}"),
     ("merge_scale", "merged", "{:.0%}"), ("style", "drifts", "{}"),
     ("style_distance", "style to its limit", "{:.2f}"), ("general_bits_per_byte", "general bits/byte", "{:.3f}"),
@@ -105,6 +106,10 @@ def page(runs: dict[str, list[Line]], picture: str) -> list[str]:
     told = [f"# Heredity, {date.today().isoformat()}", "", f"![recall over the generations]({picture})", ""]
     told += ["Exact: the greedy answer to an unseen wording begins with the right value, over all volumes so far.", ""]
     told += [
+        "Cloze: which of six values of one attribute the model finds likeliest per byte after the same wording; in any "
+        "case: each value also with a capital first letter, as the clerk says it who begins with it.", "",
+    ]  # fmt: skip
+    told += [
         f"Common sense: the share of {QUESTIONS} questions. Founder's 95% is Wilson's interval of the founder's share, "
         "and where each descendant's share lies to it; both answer the same questions, which it makes no use of.", "",
     ]  # fmt: skip
@@ -128,14 +133,15 @@ def summary(runs: dict[str, list[Line]]) -> list[str]:
         news = [line["exact_new"] for line in grown if line.get("exact_new") is not None]
         rows.append([
             name, str(last["generation"]), cell(last, "exact", "{:.1%}"), cell(last, "exact_worst", "{:.1%}"),
-            cell(last, "cloze", "{:.1%}"), f"{statistics.mean(news):.1%}" if news else "",
+            cell(last, "cloze", "{:.1%}"), cell(last, "cloze_any_case", "{:.1%}"),
+            f"{statistics.mean(news):.1%}" if news else "",
             f"{general[-1] / base - 1:+.1%}" if base and len(general) > 1 else "",
             f"{sum(line['kind'] == 'promoted' for line in grown)} of {len(grown)}",
             f"{sum(line['tokens'] for line in grown):,}", f"{sum(line['seconds_training'] for line in grown) / 60:.0f}",
             share_of_exams(grown),
         ])  # fmt: skip
-    head = "run|gen|exact, all|worst volume|cloze, all|newest, mean|general bits/byte to founder|promoted|tokens|"
-    return table([*head.split("|")[:-1], "training min", "exams / cycle"], rows)
+    head = "run|gen|exact, all|worst volume|cloze, all|cloze, any case|newest, mean|general bits/byte to founder|"
+    return table([*head.split("|")[:-1], "promoted", "tokens", "training min", "exams / cycle"], rows)
 
 
 def share_of_exams(grown: Sequence[Line]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from germline.corpus import json_records
 from germline.corpus.clean import Digests, keep
 from germline.corpus.read import FILE_TYPES, read
 from germline.corpus.split import is_held_out, snapshot
@@ -25,9 +26,13 @@ CURES = {
     "not valid text": "save it as text in UTF-8",
     "unknown shape": 'write conversations as {"messages": [{"role": "user", "content": "…"}, …]}, or in another shape '
     "that README names",
-    **dict.fromkeys(("record too long", "nested too deeply", "number too large", "broken JSON"), UNREAD),
+    **dict.fromkeys(("nested too deeply", "number too large", "broken JSON"), UNREAD),
+    "record too long": f"a record has at most {json_records.LONGEST >> 20} MiB: export a long chat a few months at a "
+    f"time; {UNREAD}",
     "unknown role": 'the sides of a conversation are "user" and "assistant", or names for them such as human, gpt and '
-    "bot: put these in place of others",
+    "bot: put these in place of others; of people's names `data.persona` says whose words are learned",
+    "nobody is the persona": 'in a chat between people `data.persona = ["NAME"]` in the plan says whose words are '
+    "learned, written as it stands there",
 }
 
 
@@ -41,8 +46,9 @@ def read_new(lineage: Lineage, plan: Plan, directory: Path, on_event: OnEvent) -
         raise DataError("the plan names no sources", hint="`germline feed PATH` adds a file or a folder")
     whitelist = read_whitelist(lineage.home.root / plan.data.whitelist) if plan.data.whitelist else None
     rows = read(
-        plan.data.sources, lineage.home.root, voice=plan.data.voice, strict=plan.data.strict, whitelist=whitelist
-    )
+        plan.data.sources, lineage.home.root, voice=plan.data.voice, persona=plan.data.persona,
+        strict=plan.data.strict, whitelist=whitelist,
+    )  # fmt: skip
     new = _first(plan.data, keep(rows, seen=_learned(lineage, lineage.head)), whole=whitelist is not None)
     files: dict[str, list[str]] = {}
     delta = snapshot(_noting(new, files), directory, heldout_share=plan.data.heldout)

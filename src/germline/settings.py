@@ -47,6 +47,8 @@ class Data(Section):
     """Directories, globs or files to learn from, relative to the home. No others are."""
     voice: Literal["assistant", "user"] = "assistant"
     """Which side of a conversation is the persona, whose words are learned."""
+    persona: tuple[str, ...] = ()
+    """What the persona is called in chats between people, as the export has it; everybody else is the other side."""
     heldout: float = Field(default=0.1, ge=0.0, le=0.5)
     """Share of the rows without facts that is never trained on, chosen by content hash."""
     rows: int = Field(default=0, ge=0)

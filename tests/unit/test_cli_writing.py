@@ -558,16 +558,22 @@ def test_ctrl_c_ends_an_answer_and_not_a_conversation_at_a_terminal(capsys: Capt
     assert capsys.readouterr().out == ("1: one\n3: two\n" if talking else "1: one")
 
 
-def test_chat_once(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    met: list[str] = []
+@pytest.mark.parametrize("greedy", [["--greedy"], ["--temperature", "0"]])
+def test_chat_once(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Captured, greedy: list[str]) -> None:
+    met: list[object] = []
+
+    class Listed(Echo):
+        def stream(self, turns: list[Any], *, limit: int, sampling: object) -> Iterator[str]:
+            met.append(sampling)
+            return super().stream(turns, limit=limit, sampling=sampling)
 
     def load(lineage: Lineage, generation: Generation) -> Echo:
         met.append(generation.name)
-        return Echo()
+        return Listed()
 
     monkeypatch.setattr(chat, "_load", load)
-    assert main(["chat", "--generation", "g2", "--greedy", "--once", "Moin"]) == 0
-    assert (capsys.readouterr().out, met) == ("1: Moin\n", ["g2"])
+    assert main(["chat", "--generation", "g2", *greedy, "--once", "Moin"]) == 0
+    assert (capsys.readouterr().out, met) == ("1: Moin\n", ["g2", None])
 
 
 # --- Ctrl-C -------------------------------------------------------------------------------------------

@@ -37,10 +37,10 @@ LONGEST_ANSWER = 256
 @click.option("--generation", "named", metavar="GEN", help="The same as GEN.")
 @click.option(
     "--temperature",
-    type=options.Finite(min=0, min_open=True),
+    type=options.Finite(min=0),
     default=0.7,
     show_default=True,
-    help="Higher is more varied.",
+    help="Higher is more varied; 0 is --greedy.",
 )
 @click.option("--greedy", is_flag=True, help="Always the likeliest word, as in the exams.")
 @click.option("--once", metavar="PROMPT", help="Answer one prompt and end.")
@@ -59,7 +59,7 @@ def command(
     meant = lineage.resolve(name or named or "HEAD")
     speaker = _load(lineage, meant)
     prompts, talking = (_lines(meant.name), sys.stdin.isatty()) if once is None else ([once], False)
-    converse(speaker, prompts, None if greedy else temperature, talking=talking)
+    converse(speaker, prompts, None if greedy else temperature or None, talking=talking)
 
 
 def converse(speaker: Speaker, prompts: Iterable[str], temperature: float | None, *, talking: bool = False) -> None:

@@ -48,13 +48,7 @@ _NEXT = {"promoted": "germline chat", "proposed": "germline approve {}     with 
     ),
 )
 @options.overrides
-@click.option(
-    "--plan",
-    "file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Follow this plan instead of the lineage's germline.toml.",
-)
+@options.plan_file
 @click.option("--restart", is_flag=True, help="Give up an unfinished run and begin anew.")
 @click.option("--if-due", is_flag=True, help="Only if karma pays for it, as [karma] in the plan has it: for cron.")
 @click.option("--until-mature", is_flag=True, help="Grow one after another, until there is nothing to gain.")

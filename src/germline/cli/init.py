@@ -82,5 +82,6 @@ def command(
         "",
         f"next: cd {shell_word(str(directory))}",
         "      germline feed PATH     what to learn from",
+        "      germline preview       what a child would be taught and asked; nothing is trained",
         "      germline evolve        grow a child and judge it",
     ])  # fmt: skip

@@ -56,6 +56,11 @@ overrides = click.option(
     help="Override one value of the plan; may be repeated.",
 )  # fmt: skip
 
+plan_file = click.option(
+    "--plan", "file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Follow this plan instead of the lineage's germline.toml.",
+)  # fmt: skip
+
 
 def examples(*lines: str) -> str:
     """The end of a command's --help."""

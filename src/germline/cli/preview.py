@@ -29,13 +29,7 @@ WIDTH = 100
     ),
 )
 @options.overrides
-@click.option(
-    "--plan",
-    "file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Follow this plan instead of the lineage's germline.toml.",
-)
+@options.plan_file
 @click.option("--facts", "all_facts", is_flag=True, help=f"Show all facts that are found, not the first {FEW}.")
 @options.home
 @options.as_json

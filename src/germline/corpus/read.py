@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, NamedTuple, TextIO
 
-from germline.corpus import json_records
+from germline.corpus import chat_exports, chat_log, json_records, whatsapp
+from germline.corpus.chat_log import Entry
 from germline.corpus.claims import under_headings
 from germline.corpus.passages import passages
 from germline.corpus.shapes import Voice, row_of
@@ -21,7 +22,8 @@ from germline.corpus.whitelist import SourceFile
 from germline.errors import DataError
 from germline.records import Refusal, Row
 
-_TEXT = (".txt", ".text", ".md", ".markdown", ".law")
+_PLAIN = (".txt", ".text")
+_TEXT = (*_PLAIN, ".md", ".markdown", ".law")
 _LINES = (".jsonl", ".ndjson")
 FILE_TYPES = (*_TEXT, ".json", *_LINES)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -34,10 +36,23 @@ _OUTSIDE = {
     "not a regular file": "move it out of the source; data.strict = false leaves it out",
 }
 """Why something that a source holds is never opened, and the cure."""
+_NOBODY = "nobody is the persona"
+
+
+class _Sides(NamedTuple):
+    voice: Voice
+    persona: frozenset[str]
+    """Names in lower case."""
 
 
 def read(
-    sources: Sequence[str], root: Path, *, voice: Voice, strict: bool = False, whitelist: Set[str] | None = None
+    sources: Sequence[str],
+    root: Path,
+    *,
+    voice: Voice,
+    persona: Sequence[str] = (),
+    strict: bool = False,
+    whitelist: Set[str] | None = None,
 ) -> Iterator[Row | Refusal]:
     """Every row of the files that `sources` name, with its passport, or why there is none.
 
@@ -46,7 +61,9 @@ def read(
     whatever the order of the sources. A link is followed only to what its own source holds.
     Text becomes passages (see `passages`), with every line end as LF and without a byte order mark or the
     front matter of a `.law`; JSON becomes whole documents and conversations (see `row_of`), where the words
-    of `voice` are the persona's. A text or `.json` file that is not UTF-8, or UTF-16 by its mark, gives no row at all.
+    of `voice` are the persona's, or of those named in `persona`. An export of WhatsApp's, Telegram's or Discord's
+    becomes conversations (see `chat_log`), and gives no row where nobody is named. A text or `.json` file that is not
+    UTF-8, or UTF-16 by its mark, gives no row at all.
 
     Raises DataError at once for a source that matches nothing and, if `strict`, for what a folder or glob
     holds that leads out of it or is no file (a pipe, a device), which is never opened in either case; and
@@ -69,7 +86,8 @@ def read(
     for name, file in found.values():
         if strict and isinstance(file, Refusal) and file.reason in _OUTSIDE:
             raise DataError(f"{name}: {file.reason}", hint=_OUTSIDE[file.reason])
-    return _rows(found, voice, strict, whitelist)
+    sides = _Sides(voice, frozenset(name.strip().lower() for name in persona))
+    return _rows(found, sides, strict, whitelist)
 
 
 def changed_since(sources: Sequence[str], root: Path, moment: float) -> list[str]:
@@ -85,7 +103,7 @@ def changed_since(sources: Sequence[str], root: Path, moment: float) -> list[str
 
 
 def _rows(
-    found: dict[Path, tuple[str, Path | Refusal]], voice: Voice, strict: bool, whitelist: Set[str] | None
+    found: dict[Path, tuple[str, Path | Refusal]], sides: _Sides, strict: bool, whitelist: Set[str] | None
 ) -> Iterator[Row | Refusal]:
     for _, (name, file) in sorted(found.items(), key=lambda item: (item[1][0], item[0].as_posix())):
         if isinstance(file, Refusal):
@@ -93,7 +111,7 @@ def _rows(
             continue
         empty = True
         try:
-            for item in _read_file(file, name, voice, strict, whitelist):
+            for item in _read_file(file, name, sides, strict, whitelist):
                 empty = False
                 yield item
         except OSError as error:
@@ -190,7 +208,7 @@ def _name(path: Path, base: Path, root: Path) -> str:
 
 
 def _read_file(
-    file: Path, name: str, voice: Voice, strict: bool, whitelist: Set[str] | None
+    file: Path, name: str, sides: _Sides, strict: bool, whitelist: Set[str] | None
 ) -> Iterator[Row | Refusal]:
     suffix = file.suffix.lower()
     with SourceFile(file) as source, BufferedReader(source) as binary:
@@ -199,18 +217,21 @@ def _read_file(
         wide = binary.peek(2).startswith(_UTF16)  # as Notepad and PowerShell's > may write it
         encoding = "utf-16" if wide else "utf-8-sig"
         if suffix in _LINES and not wide:
-            yield from _records(json_records.lines(binary), name, voice, strict)
+            yield from _records(json_records.lines(binary), name, sides, strict)
         elif fault := "not UTF-8" if suffix in _LINES else _fault(binary, encoding):
             yield Refusal(source=name, position=0, reason=fault)
         else:
             binary.seek(0)
             text = TextIOWrapper(binary, encoding=encoding)
             if suffix == ".json":
-                yield from _records(json_records.conversations(json_records.members(text)), name, voice, strict)
+                yield from _records(json_records.conversations(json_records.members(text)), name, sides, strict)
             else:
                 if suffix == ".law" and not _skip_front_matter(text):
                     yield Refusal(source=name, position=0, reason="front matter never ends")
-                yield from _passages(text, name)
+                if suffix in _PLAIN and whatsapp.is_one(text, name, sides.persona):
+                    yield from _talks(whatsapp.entries(text), name, sides, position=0)
+                else:
+                    yield from _passages(text, name)
         source.require_listed(name, whitelist)  # and that it was these very bytes
 
 
@@ -245,15 +266,33 @@ def _passages(stream: TextIO, name: str) -> Iterator[Row]:
         yield replace(row, ends_document=True)
 
 
-def _records(records: Iterator[tuple[int, object]], name: str, voice: Voice, strict: bool) -> Iterator[Row | Refusal]:
-    for position, record in records:
-        if not isinstance(record, json_records.Broken):
-            yield row_of(record, source=name, position=position, voice=voice)
-        elif strict and (record.ends or record.reason == "broken JSON"):
-            lost = " and all that follows it" * record.ends
-            raise DataError(
-                f"{name} line {record.line}: {': '.join(filter(None, (record.reason, record.detail)))}",
-                hint=f"mend or delete it, or set data.strict = false to leave it out{lost}",
-            )
+def _talks(entries: Iterator[tuple[int, Entry]], name: str, sides: _Sides, *, position: int) -> Iterator[Row | Refusal]:
+    """The conversations of a chat between people, which as a whole is at `position`."""
+    if not sides.persona:
+        yield Refusal(source=name, position=position, reason=_NOBODY)
+        return
+    for first, record in chat_log.conversations(entries, sides.persona, sides.voice):
+        if record:
+            yield row_of(record, source=name, position=first, voice=sides.voice)
         else:
-            yield Refusal(source=name, position=position, reason=record.reason)
+            yield Refusal(source=name, position=first, reason=_NOBODY)
+
+
+def _records(records: Iterator[tuple[int, object]], name: str, sides: _Sides, strict: bool) -> Iterator[Row | Refusal]:
+    for position, record in records:
+        if isinstance(record, json_records.Broken):
+            yield _broken(record, name, position, strict)
+        elif messages := chat_exports.messages(record):
+            yield from _talks(chat_exports.entries(messages), name, sides, position=position)
+        else:
+            yield row_of(record, source=name, position=position, voice=sides.voice, persona=sides.persona)
+
+
+def _broken(record: json_records.Broken, name: str, position: int, strict: bool) -> Refusal:
+    if strict and (record.ends or record.reason == "broken JSON"):
+        lost = " and all that follows it" * record.ends
+        raise DataError(
+            f"{name} line {record.line}: {': '.join(filter(None, (record.reason, record.detail)))}",
+            hint=f"mend or delete it, or set data.strict = false to leave it out{lost}",
+        )
+    return Refusal(source=name, position=position, reason=record.reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence, Set
 from typing import Literal, NamedTuple
 
 from germline.records import Refusal, Row, Turn
@@ -25,6 +25,9 @@ _ANSWERED = ("output", "completion", "response", "answer", "chosen")
 """What a question and its answer are called, where each is a field; the first that is there counts."""
 
 
+_Speaker = Literal["persona", "other"]
+
+
 class _Message(NamedTuple):
     role: str
     words: str
@@ -36,10 +39,15 @@ class _UnfitError(Exception):
     """The reason of a refusal."""
 
 
-def row_of(record: object, *, source: str, position: int, voice: Voice) -> Row | Refusal:
+def row_of(
+    record: object, *, source: str, position: int, voice: Voice, persona: Set[str] = frozenset()
+) -> Row | Refusal:
     """One decoded JSON record as a row: `{"text"}`, `{"messages"}`, ShareGPT's `{"conversations"}`, Alpaca's
     `{"instruction", "input", "output"}`, `{"prompt", "completion"}` and the like (`_ASKED`, `_ANSWERED`), or a
     conversation of a ChatGPT or Claude export.
+
+    The sides are known by what they are called (`_SIDES`), of which `voice` is the persona; but where one of the names
+    in `persona` (lower case) speaks, these are, and everybody else is the other side.
 
     System, tool and function messages are dropped, and so are those of weight 0, which OpenAI's format keeps
     from being learned, with the question that such a one answers, and whatever is not text, with the answer to it.
@@ -57,7 +65,7 @@ def row_of(record: object, *, source: str, position: int, voice: Voice) -> Row |
                 return Row(kind="text", source=source, position=position, text=_valid(text.strip()))
         if isinstance(record, dict) and record.get("label") is False:  # TRL's form of what was not wanted
             raise _UnfitError("marked as not wanted")
-        turns = _turns(_messages(record), voice)
+        turns = _turns(_messages(record), voice, persona)
         return Row(kind="dialog", source=source, position=position, turns=turns)
     except _UnfitError as unfit:
         return Refusal(source=source, position=position, reason=str(unfit))
@@ -151,7 +159,8 @@ def _message(message: object) -> _Message:
     if role in _MACHINERY:
         return _Message(role, "")
     words = _speech(content)
-    shown = _SIDES.get(role) == "user" and not words and not isinstance(content, str)
+    # What a person sends without words is a picture; an assistant may only have called a tool.
+    shown = _SIDES.get(role, "user") == "user" and not words and not isinstance(content, str)
     return _Message(role, words, read=rest.get("weight") != 0 and not shown)
 
 
@@ -186,15 +195,15 @@ def _part(part: object) -> str:
             raise _UnfitError("unknown shape")
 
 
-def _turns(messages: Iterable[_Message], voice: Voice) -> tuple[Turn, ...]:
-    turns: list[tuple[Literal["persona", "other"], list[str]]] = []
-    unread = False
+def _turns(messages: Sequence[_Message], voice: Voice, persona: Set[str]) -> tuple[Turn, ...]:
+    turns: list[tuple[_Speaker, list[str]]] = []
+    unread, named = False, any(message.role in persona for message in messages)
     for role, words, read in messages:
         if role in _MACHINERY or not ((text := _valid(words.strip())) or not read):
             continue
-        if role not in _SIDES:
+        speaker = _speaker(role, voice, persona if named else frozenset())
+        if speaker is None:
             raise _UnfitError("unknown role")
-        speaker: Literal["persona", "other"] = "persona" if _SIDES[role] == voice else "other"
         if speaker == "persona" and (unread or not read):  # a question without its answer, and the other way round
             unread = False
             if turns and turns[-1][0] == "other":
@@ -211,6 +220,14 @@ def _turns(messages: Iterable[_Message], voice: Voice) -> tuple[Turn, ...]:
     if not turns:
         raise _UnfitError("no persona turn")
     return tuple(Turn(speaker=speaker, text="\n".join(texts)) for speaker, texts in turns)
+
+
+def _speaker(role: str, voice: Voice, persona: Set[str]) -> _Speaker | None:
+    """None: nobody can say whose side that is."""
+    if persona:
+        return "persona" if role in persona else "other"
+    side = _SIDES.get(role)
+    return None if side is None else "persona" if side == voice else "other"
 
 
 def _valid(text: str) -> str:
