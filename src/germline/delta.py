@@ -27,12 +27,14 @@ CURES = {
     "unknown shape": 'write conversations as {"messages": [{"role": "user", "content": "…"}, …]}, or in another shape '
     "that README names",
     **dict.fromkeys(("nested too deeply", "number too large", "broken JSON"), UNREAD),
-    "record too long": f"a record has at most {json_records.LONGEST >> 20} MiB: export a long chat a few months at a "
-    f"time; {UNREAD}",
+    "record too long": f"a record has at most {json_records.LONGEST >> 20} MiB: write it as several, a long chat by "
+    f"exporting some months at a time; {UNREAD}",
     "unknown role": 'the sides of a conversation are "user" and "assistant", or names for them such as human, gpt and '
     "bot: put these in place of others; of people's names `data.persona` says whose words are learned",
     "nobody is the persona": 'in a chat between people `data.persona = ["NAME"]` in the plan says whose words are '
-    "learned, written as it stands there",
+    "learned, written as it stands there; of Discord's the account's, of Telegram's and Discord's the id will do",
+    "unknown form of chat": "it is called as WhatsApp calls its exports, but its first line has no known stamp; "
+    "under another name it is read as a document",
 }
 
 

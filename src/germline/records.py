@@ -88,7 +88,7 @@ class Row:
     source: str
     """The file the row came from, POSIX, relative to the home's folder where it lies inside it."""
     position: int
-    """1-based line (JSONL), passage or record number within the source."""
+    """1-based line (JSONL, a chat), passage, record or message number within the source."""
     text: str = ""
     turns: tuple[Turn, ...] = ()
     ends_document: bool = True

@@ -126,7 +126,7 @@ def test_without_a_lineage_the_exit_code_is_10(
         ("plan check -S training", "section.key=value"),
         ("evolve -S gate.recal=0.5", "did you mean 'recall'?"),
         ("chat g1 --generation g2", "once"),
-        ("chat --temperature 0", "temperature"),
+        ("chat --temperature -1", "temperature"),
     ],
 )
 def test_bad_input_is_one_error_with_exit_code_2(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,6 +31,7 @@ CHAT = [
     telegram("Anna", "Is that your boat?", "01T09:03"),
     telegram("Ben", "And today?", "01T12:00"),
     telegram("Anna", "Words of somebody else's", "01T12:01", forwarded_from="Carl"),
+    telegram("Anna", "To be or not to be", "01T12:01", via_bot="@quotebot"),
     telegram("Carl", "At ten?", "01T12:02"),
     telegram("Anna", "At ten.", "01T12:03"),
     telegram("Ben", "Good night.", "02T00:01"),
@@ -38,7 +39,7 @@ CHAT = [
 SAID = [
     ["other: When does the ferry go?", "persona: At six, see pier.example."],
     ["other: At ten?", "persona: At ten."],
-    ["nobody is the persona"],
+    ["the persona is silent"],
 ]
 
 
@@ -58,13 +59,21 @@ def said(found: list[Row | Refusal]) -> list[list[str]]:
 def test_a_chat_of_telegram(tmp_path: Path, name: str) -> None:
     found = rows(tmp_path, {"name": "Ben", "type": "personal_chat", "id": 7, "messages": CHAT}, (name,))
     assert said(found) == SAID
-    assert [row.position for row in found] == [2, 6, 10], "the message that each begins with"
+    assert [row.position for row in found] == [2, 6, 11], "the message that each begins with"
 
 
 def test_all_chats_of_an_account(tmp_path: Path) -> None:
-    chats = [{"name": "Ben", "messages": CHAT[:3]}, {"name": None}, {"name": "Carl", "messages": CHAT[3:]}]
-    found = rows(tmp_path, {"about": "…", "chats": {"about": "…", "list": chats}})
-    assert said(found) == SAID
+    carl = [telegram("Carl", "I pay you 50", "01T08:00"), telegram("Anna", "No, never.", "01T08:01")]
+    chats = {
+        "about": "…",
+        "list": [{"name": "Ben", "messages": CHAT}, {"name": None}, {"name": "Carl", "messages": carl}],
+    }
+    left = {"list": [{"name": "News", "messages": [telegram("News", "Rain.", "03T08:00")]}]}
+    found = rows(tmp_path, {"about": "…", "chats": chats, "left_chats": left})
+    carls = ["other: I pay you 50", "persona: No, never."]
+    assert said(found) == [*SAID[:2], carls, ["the persona is silent"], ["the persona is silent"]]
+    assert sorted(row.position for row in found) == [2, 6, 11, 12, 14], "each message has a number of its own"
+    assert said(rows(tmp_path, {"left_chats": left})) == [["nobody is the persona"]]
 
 
 def test_a_chat_of_discord(tmp_path: Path) -> None:
@@ -74,10 +83,11 @@ def test_a_chat_of_discord(tmp_path: Path) -> None:
         discord("Anna", "At six.", "01T09:01", type="Reply"),
         discord("Ben", "Look!", "01T09:02", attachments=[{"fileName": "boat.jpg"}]),
         discord("Anna", "Is that your boat?", "01T09:03"),
+        discord("Troll", "Buy my coin", "01T09:04") | {"author": {"id": "1", "name": "troll", "nickname": "Anna_77"}},
     ]
     record = {"guild": {"name": "Pier"}, "channel": {"name": "talk"}, "messages": messages}
     wanted = [["other: When does the ferry go?", "persona: At six."]]
-    for name in ("anna", "Anna_77", "94"):
+    for name in ("Anna_77", "94"):
         assert said(rows(tmp_path, record, (name,))) == wanted
 
 
@@ -98,5 +108,6 @@ def test_what_cannot_be_read_is_answered_by_nothing(tmp_path: Path) -> None:
 
 
 def test_a_time_beside_a_role_makes_no_such_chat(tmp_path: Path) -> None:
-    talk = [{"role": role, "content": "Six", "timestamp": "2024-01-01T09:00:00"} for role in ("user", "assistant")]
+    noted = {"content": "Six", "timestamp": "2024-01-01T09:00:00", "author": {"id": "1", "name": "x"}}
+    talk = [{"role": role, **noted} for role in ("user", "assistant")]
     assert said(rows(tmp_path, {"messages": talk}, ())) == [["other: Six", "persona: Six"]]

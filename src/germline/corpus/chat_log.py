@@ -11,13 +11,15 @@ APART = 120
 """Minutes of silence after which what is said begins anew, as it does with another day."""
 LONGEST = 2**16
 """Characters after which a conversation goes on in the next row, however it is talked on."""
+_MESSAGE = 20
+"""Characters that a message counts for beside its words: a thousand pictures are no conversation either."""
 
 
 class Entry(NamedTuple):
     """Something that somebody says."""
 
     names: tuple[str, ...]
-    """What the speaker is called, in lower case; empty where it is the app that tells something."""
+    """What the speaker is `called`; empty where it is the app that tells something."""
     words: str
     date: str
     minute: int
@@ -29,9 +31,9 @@ class Entry(NamedTuple):
 def conversations(
     entries: Iterable[tuple[int, Entry]], persona: Set[str], voice: Voice
 ) -> Iterator[tuple[int, dict[str, object] | None]]:
-    """Each conversation with the number of its first entry, as a record for `row_of`: who is named in `persona` (lower
-    case) says what `voice` says, and everybody else, however many they are, what the other side does. None: nobody of
-    `persona` speaks in it.
+    """Each conversation with the number of its first entry, as a record for `row_of`: who is named in `persona` says
+    what `voice` says, and everybody else, however many they are, what the other side does. None: nobody of `persona`
+    speaks in it.
 
     What the app tells is left out. What is not `read` is of weight 0, so that nothing is learned of what answers it.
     Memory is bounded by `LONGEST` and the longest entry.
@@ -49,7 +51,7 @@ def conversations(
             side = voice if not persona.isdisjoint(entry.names) else other
             words = entry.words if entry.read else ""
             talk.append({"role": side, "content": words, "weight": int(entry.read)})
-            size += len(words)
+            size += len(words) + _MESSAGE
     if talk:
         yield first, _record(talk, voice)
 

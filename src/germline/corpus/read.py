@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import codecs
 import glob
+import itertools
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
@@ -17,7 +18,7 @@ from germline.corpus import chat_exports, chat_log, json_records, whatsapp
 from germline.corpus.chat_log import Entry
 from germline.corpus.claims import under_headings
 from germline.corpus.passages import passages
-from germline.corpus.shapes import Voice, row_of
+from germline.corpus.shapes import Voice, called, row_of
 from germline.corpus.whitelist import SourceFile
 from germline.errors import DataError
 from germline.records import Refusal, Row
@@ -36,13 +37,15 @@ _OUTSIDE = {
     "not a regular file": "move it out of the source; data.strict = false leaves it out",
 }
 """Why something that a source holds is never opened, and the cure."""
-_NOBODY = "nobody is the persona"
 
 
 class _Sides(NamedTuple):
     voice: Voice
     persona: frozenset[str]
-    """Names in lower case."""
+    """As they are `called`."""
+
+    def conversations(self, entries: Iterable[tuple[int, Entry]]) -> Iterator[tuple[int, dict[str, object] | None]]:
+        return chat_log.conversations(entries, self.persona, self.voice)
 
 
 def read(
@@ -86,7 +89,7 @@ def read(
     for name, file in found.values():
         if strict and isinstance(file, Refusal) and file.reason in _OUTSIDE:
             raise DataError(f"{name}: {file.reason}", hint=_OUTSIDE[file.reason])
-    sides = _Sides(voice, frozenset(name.strip().lower() for name in persona))
+    sides = _Sides(voice, frozenset(map(called, persona)))
     return _rows(found, sides, strict, whitelist)
 
 
@@ -229,7 +232,9 @@ def _read_file(
                 if suffix == ".law" and not _skip_front_matter(text):
                     yield Refusal(source=name, position=0, reason="front matter never ends")
                 if suffix in _PLAIN and whatsapp.is_one(text, name, sides.persona):
-                    yield from _talks(whatsapp.entries(text), name, sides, position=0)
+                    yield from _talks([whatsapp.entries(text)], name, sides, position=0)
+                elif suffix in _PLAIN and whatsapp.is_called_so(name):
+                    yield Refusal(source=name, position=0, reason="unknown form of chat")
                 else:
                     yield from _passages(text, name)
         source.require_listed(name, whitelist)  # and that it was these very bytes
@@ -266,24 +271,35 @@ def _passages(stream: TextIO, name: str) -> Iterator[Row]:
         yield replace(row, ends_document=True)
 
 
-def _talks(entries: Iterator[tuple[int, Entry]], name: str, sides: _Sides, *, position: int) -> Iterator[Row | Refusal]:
-    """The conversations of a chat between people, which as a whole is at `position`."""
+def _talks(
+    chats: Iterable[Iterable[tuple[int, Entry]]], name: str, sides: _Sides, *, position: int
+) -> Iterator[Row | Refusal]:
+    """The conversations of chats between people, which as a whole are at `position`."""
+    nobody = Refusal(source=name, position=position, reason="nobody is the persona")
     if not sides.persona:
-        yield Refusal(source=name, position=position, reason=_NOBODY)
+        yield nobody
         return
-    for first, record in chat_log.conversations(entries, sides.persona, sides.voice):
+    silent: list[int] = []
+    heard = False
+    for number, record in itertools.chain.from_iterable(map(sides.conversations, chats)):
         if record:
-            yield row_of(record, source=name, position=first, voice=sides.voice)
+            heard = True
+            yield row_of(record, source=name, position=number, voice=sides.voice)
         else:
-            yield Refusal(source=name, position=first, reason=_NOBODY)
+            silent.append(number)
+    for number in silent:
+        yield replace(nobody, position=number, reason="the persona is silent" if heard else nobody.reason)
 
 
 def _records(records: Iterator[tuple[int, object]], name: str, sides: _Sides, strict: bool) -> Iterator[Row | Refusal]:
+    told = 0
     for position, record in records:
         if isinstance(record, json_records.Broken):
             yield _broken(record, name, position, strict)
-        elif messages := chat_exports.messages(record):
-            yield from _talks(chat_exports.entries(messages), name, sides, position=position)
+        elif chats := chat_exports.chats(record):
+            before = itertools.accumulate(map(len, chats), initial=told)
+            yield from _talks(map(chat_exports.entries, chats, before), name, sides, position=position)
+            told += sum(map(len, chats))
         else:
             yield row_of(record, source=name, position=position, voice=sides.voice, persona=sides.persona)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from germline.records import Refusal, Row, Turn
+from germline.spellings import plainly
 
 Voice = Literal["assistant", "user"]
 """Whose words are learned."""
@@ -35,8 +37,25 @@ class _Message(NamedTuple):
     """False: it was said, and is not to be read, as of weight 0, or cannot be, as a picture."""
 
 
+@dataclass(slots=True)
+class _Run:
+    speaker: _Speaker
+    texts: list[str]
+    whole: bool
+    """Whether all of it is read."""
+
+
 class _UnfitError(Exception):
     """The reason of a refusal."""
+
+
+_UNSEEN = dict.fromkeys([*range(0x200E, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF])
+"""Marks of which way to write, which apps set around names."""
+
+
+def called(name: str) -> str:
+    """A name as names are compared: whatever its case and spaces, and without what an app sets around it."""
+    return plainly(name.translate(_UNSEEN)).lstrip("~ ")
 
 
 def row_of(
@@ -47,12 +66,12 @@ def row_of(
     conversation of a ChatGPT or Claude export.
 
     The sides are known by what they are called (`_SIDES`), of which `voice` is the persona; but where one of the names
-    in `persona` (lower case) speaks, these are, and everybody else is the other side.
+    in `persona` (as they are `called`) speaks, these are, and everybody else is the other side.
 
     System, tool and function messages are dropped, and so are those of weight 0, which OpenAI's format keeps
-    from being learned, with the question that such a one answers, and whatever is not text, with the answer to it.
-    Turns of one speaker in a row become one; words of the other
-    side that the persona never answered are cut off at the end. Texts keep every character but outer white
+    from being learned, with the question that such a one answers, and whatever is not text, with the answer to it and
+    what the persona says on. Turns of one speaker in a row become one; words of the other side that the persona never
+    answered are cut off at the end. Texts keep every character but outer white
     space. Any other record is a Refusal, and so is one whose label is false: it was not wanted. Nothing here raises.
     """
     try:
@@ -155,7 +174,7 @@ def _message(message: object) -> _Message:
             pass
         case _:
             raise _UnfitError("unknown shape")
-    role = role.strip().lower()
+    role = called(role)
     if role in _MACHINERY:
         return _Message(role, "")
     words = _speech(content)
@@ -196,30 +215,39 @@ def _part(part: object) -> str:
 
 
 def _turns(messages: Sequence[_Message], voice: Voice, persona: Set[str]) -> tuple[Turn, ...]:
-    turns: list[tuple[_Speaker, list[str]]] = []
-    unread, named = False, any(message.role in persona for message in messages)
+    kept: list[_Run] = []
+    for run in _runs(messages, voice, persona):
+        if run.speaker == "persona":
+            asked = kept[-1] if kept else None  # by the other side: the persona says all of its own in one run
+            if not run.texts or (asked and not asked.whole):
+                del kept[-1:]  # a question without its answer, or the other way round
+                continue
+        kept.append(run)
+    if kept and kept[-1].speaker == "other":
+        kept.pop()
+    if not kept:
+        raise _UnfitError("no persona turn")
+    return tuple(Turn(speaker=run.speaker, text="\n".join(run.texts)) for run in kept)
+
+
+def _runs(messages: Sequence[_Message], voice: Voice, persona: Set[str]) -> list[_Run]:
+    """What one side says until the other speaks; of the persona no more than what comes before something unread."""
+    runs: list[_Run] = []
+    named = any(message.role in persona for message in messages)
     for role, words, read in messages:
-        if role in _MACHINERY or not ((text := _valid(words.strip())) or not read):
+        text = "" if role in _MACHINERY else _valid(words.strip())
+        if role in _MACHINERY or (read and not text):
             continue
         speaker = _speaker(role, voice, persona if named else frozenset())
         if speaker is None:
             raise _UnfitError("unknown role")
-        if speaker == "persona" and (unread or not read):  # a question without its answer, and the other way round
-            unread = False
-            if turns and turns[-1][0] == "other":
-                turns.pop()
-            continue
-        unread = unread or not read
-        if not read:
-            continue
-        if not turns or turns[-1][0] != speaker:
-            turns.append((speaker, []))
-        turns[-1][1].append(text)  # joined once, below: a million messages in a row must not take a million joins
-    if turns and turns[-1][0] == "other":
-        turns.pop()
-    if not turns:
-        raise _UnfitError("no persona turn")
-    return tuple(Turn(speaker=speaker, text="\n".join(texts)) for speaker, texts in turns)
+        if not runs or runs[-1].speaker != speaker:
+            runs.append(_Run(speaker, [], whole=True))
+        run = runs[-1]
+        run.whole = run.whole and read
+        if read and (run.whole or speaker == "other"):
+            run.texts.append(text)  # joined once: a million messages in a row must not take a million joins
+    return runs
 
 
 def _speaker(role: str, voice: Voice, persona: Set[str]) -> _Speaker | None:
