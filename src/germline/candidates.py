@@ -17,7 +17,6 @@ from germline.anchoring import Ids
 from germline.budget import Meter
 from germline.checkout import weights
 from germline.child import lora
-from germline.errors import PlanError
 from germline.evals import suite
 from germline.evals.exams import Exam
 from germline.forge.fit import Fit
@@ -60,14 +59,8 @@ def learn(
     lineage: Lineage, run: Run, prepared: Prepared, texts: Ids, fit: Fit, on_event: OnEvent, meter: Meter
 ) -> Lesson:
     """Train every candidate, one after the other, and take the one that has most of the selection questions right,
-    its own delta's and its ancestors'; of equals the one that finds the right answers likelier. PlanError where
-    there are several and no such question."""
+    its own delta's and its ancestors'; of equals the one that finds the right answers likelier."""
     training, train, facts = run.plan.training, prepared.train, prepared.delta.facts
-    several = training.candidates > 1
-    if several and not prepared.line_exams[-1].selection:
-        one = "--set training.candidates=1" + " --set training.merge_candidates=false" * training.merge_candidates
-        raise PlanError("no fact was found in this delta by which candidates could be told apart",
-                        hint=f"germline evolve --restart {one}")  # fmt: skip
     lessons: list[Lesson] = []
     scores: list[Score] = []
 
@@ -78,7 +71,7 @@ def learn(
         on_event(Event(kind="note", text=text))
 
     for lesson in candidates(lineage, run, range(training.candidates), train, facts, texts, fit, on_event, meter):
-        if not several:
+        if training.candidates == 1:
             return lesson
         ask(lesson, f"candidate {lesson.candidate + 1} of {training.candidates}")
     tokens, seconds = sum(lesson.tokens for lesson in lessons), sum(lesson.seconds for lesson in lessons)

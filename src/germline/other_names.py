@@ -12,8 +12,13 @@ HERE = {
     "load_in_4bit": 'training.quantize = "nf4"; left out, weights are packed only where they would not fit',
     "load_in_8bit": 'training.quantize = "int8"',
     "bf16": 'training.dtype = "bf16"',
-    "use_gradient_checkpointing": "training.recompute; left out, as much as memory asks for",
-    "max_seq_length": "curriculum.row_tokens; what is longer goes on in the next row",
+    "fp16": "needless: there is fp32 and bf16; training.dtype, left out, takes what the machine multiplies",
+    **dict.fromkeys(
+        ("use_gradient_checkpointing", "gradient_checkpointing"),
+        "training.recompute; left out, as much as memory asks for",
+    ),
+    **dict.fromkeys(("max_seq_length", "max_length"), "curriculum.row_tokens; what is longer goes on in the next row"),
+    "bias": "needless: biases stay as they are",
     "per_device_train_batch_size": "curriculum.batch_tokens: tokens a step, and how many go at once is worked out",
     "gradient_accumulation_steps": "curriculum.batch_tokens: tokens a step, and how many go at once is worked out",
     "num_train_epochs": "curriculum.epochs, and curriculum.documents",
@@ -30,6 +35,11 @@ HERE = {
     "lora_dropout": "needless: there is no dropout, and training.noise is what keeps it from learning by heart",
     "lr_scheduler_type": "needless: the rate rises for training.warmup, then falls linearly to zero",
     "packing": "needless: short texts always share a row, and none sees another",
-    "train_on_responses_only": "needless: of a conversation the persona's replies alone are learned",
+    **dict.fromkeys(
+        ("train_on_responses_only", "assistant_only_loss", "completion_only_loss"),
+        "needless: of a conversation the persona's replies alone are learned",
+    ),
+    **dict.fromkeys(("eval_strategy", "eval_steps"), "needless: every child sits exams, once it is trained"),
+    "logging_steps": "needless: every step is shown, and its loss kept",
 }
 """Their name -> ours, or why there is none."""

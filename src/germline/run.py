@@ -109,10 +109,7 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
             if disk.is_temporary(unfinished.name):
                 disk.remove(unfinished)
         return _resumed(lineage, plan, directory, number, on_event)
-    for entry in ledger.waiting(lineage.home, lineage.entries):
-        name = f"g{entry.number}"
-        text = f"{name} waits for `germline approve {name}`; this child descends from {lineage.head.name} all the same"
-        on_event(Event(kind="note", text=text))
+    tell_waiting(lineage, on_event)
     listed = _whitelist(lineage.home, plan)
     with _set_aside(lineage.home, directory):
         run = drawn_up(lineage, plan, directory, on_event)
@@ -122,6 +119,14 @@ def begin(lineage: Lineage, plan: Plan, on_event: OnEvent, *, restart: bool) -> 
             "sources": list(plan.data.sources), "whitelist": listed,
         }))  # fmt: skip
     return run
+
+
+def tell_waiting(lineage: Lineage, on_event: OnEvent) -> None:
+    """Of generations that a second key has to approve."""
+    for entry in ledger.waiting(lineage.home, lineage.entries):
+        name = f"g{entry.number}"
+        text = f"{name} waits for `germline approve {name}`; this child descends from {lineage.head.name} all the same"
+        on_event(Event(kind="note", text=text))
 
 
 def drawn_up(lineage: Lineage, plan: Plan, directory: Path, on_event: OnEvent) -> Run:
@@ -135,10 +140,11 @@ def drawn_up(lineage: Lineage, plan: Plan, directory: Path, on_event: OnEvent) -
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """For a run that leaves nothing: a directory outside every lineage, gone after the block with all it holds."""
+    """For a run that leaves nothing: a directory outside every lineage that nobody else may look into, gone after the
+    block with all it holds. A process that is killed leaves it."""
     directory = disk.temporary_path(Path(tempfile.gettempdir()))
-    disk.make_directory(directory)
     try:
+        disk.make_directory(directory, mode=0o700)
         yield directory
     finally:
         if directory.is_dir():  # a run that was given up took it along

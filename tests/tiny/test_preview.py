@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from germline.cli import main
+from germline.errors import PlanError
 from germline.evolve import age_up
 from germline.lineage import PARENT_SCORECARD, Lineage
 from germline.preview import Preview, preview
@@ -67,6 +69,35 @@ def test_what_ancestors_were_taught_is_counted(grown: Path, copy_of: Callable[[P
     assert any("contradicts what ancestors were taught" in note for note in found.notes)
     assert found.foreseen.outcome == "inconclusive", "one fact cannot be told from chance"
     assert "fewer than 5 cannot tell from chance" in found.notes[-1]
+
+
+def test_nobody_else_may_look_into_what_it_lays_out(founded: Path, copy_of: Callable[[Path], Home]) -> None:
+    modes: set[int] = set()
+
+    def look(event: Event) -> None:
+        modes.update(path.stat().st_mode & 0o777 for path in Path(tempfile.gettempdir()).iterdir())
+
+    home = copy_of(founded)
+    preview(Lineage.open(home), load_plan(home.plan), look)
+    assert modes == {0o700} or os.name == "nt"
+
+
+def test_what_it_told_is_told_where_it_fails_too(founded: Path, copy_of: Callable[[Path], Home]) -> None:
+    home = copy_of(founded)
+    told: list[Event] = []
+    (home.root.parent / "third.md").write_text("It rains. The sea is grey today, and nobody came.", encoding="utf-8")
+    plan = load_plan(home.plan, ['data.sources=["../third.md"]', "data.heldout=0", "training.candidates=2"])
+    with pytest.raises(PlanError, match="could be told apart"):
+        preview(Lineage.open(home), plan, told.append)
+    assert any("rows in" in event.text for event in told)
+
+
+def test_a_run_that_is_begun_is_told_of(founded: Path, copy_of: Callable[[Path], Home], capsys: Captured) -> None:
+    home = copy_of(founded)
+    (home.runs / "g1").mkdir(parents=True)
+    (home.runs / "g1" / "run.json").write_text("{}")
+    assert main(["--home", str(home.root), "preview"]) == 0
+    assert "g1 is begun, and `germline evolve` goes on with it" in " ".join(capsys.readouterr().err.split())
 
 
 def test_an_evolve_in_vain_says_so_before_it_trains(grown: Path, copy_of: Callable[[Path], Home]) -> None:

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from germline.judge.gate import judge
-from germline.judge.perfect import foreseen, perfect
-from germline.marks import Marks, Scorecard
+from germline.judge.perfect import enough, foreseen, perfect
+from germline.marks import Marks, Score, Scorecard
 from germline.settings import Gate
 from tests.unit.test_judge import NEW, NOTHING, asked, card, marks
 
@@ -40,6 +40,27 @@ def test_what_asks_nothing_of_its_delta_lets_nobody_pass() -> None:
     assert verdict.outcome == "inconclusive" and "nothing that this delta teaches is asked" in verdict.reasons[0]
 
 
+@pytest.mark.parametrize(("contradicted", "outcome"), [(69, "refused"), (12, "promoted"), (0, "promoted")])
+def test_what_the_newest_exam_wants_otherwise_cannot_all_be_right(contradicted: int, outcome: str) -> None:
+    """A hundred facts each, and a gate of nine in ten: the old exam may fail ten, and the newest ten."""
+    units = [f"height of tower {number}" for number in range(contradicted)]
+    first, second = asked(units=100), replace(NEW, recall=Score(items=100, right=0, bits_per_byte=1.0))
+    old = replace(first, recall=second.recall, against=dict.fromkeys(units, ("52 metres",)))
+    new = replace(second, against=dict.fromkeys(units, ("37 metres",)))
+    verdict = foreseen(card(old, new), Gate(margin=1, alarm=0), ancestors=["g1"], line=[card(old)])
+    assert verdict.outcome == outcome
+    if outcome == "refused":
+        assert verdict.reasons == ("recalls 41 of 100 of its own delta; of 59 facts it says what contradicts it",)
+    agreed = replace(new, against=old.against)  # both hold what a third does not
+    assert (
+        foreseen(card(old, agreed), Gate(margin=1, alarm=0), ancestors=["g1"], line=[card(old)]).outcome == "promoted"
+    )
+
+
+def test_how_many_old_questions_show_that_nothing_was_lost() -> None:
+    assert (enough(0.05), enough(0.1) < enough(0.05), enough(0.0)) == (65, True, 1_000)
+
+
 @pytest.mark.parametrize("seed", range(200))
 def test_no_child_does_better_than_the_perfect_one(seed: int) -> None:
     """Whatever a child answers: where it is promoted, the perfect one was."""
@@ -57,5 +78,5 @@ def test_no_child_does_better_than_the_perfect_one(seed: int) -> None:
 
 
 def _learned(new: Marks) -> Marks:
-    best: Scorecard = perfect(card(new))
+    best: Scorecard = perfect(card(new), Gate())
     return next(iter(best.marks.values()))

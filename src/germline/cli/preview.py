@@ -12,7 +12,7 @@ from germline.cli import options, output, progress
 from germline.lineage import Lineage
 from germline.records import plain
 from germline.settings import load_plan
-from germline.store.home import Home
+from germline.store.home import BEGUN, Home
 
 if TYPE_CHECKING:
     from germline.preview import Preview
@@ -38,14 +38,21 @@ def command(overrides: tuple[str, ...], file: Path | None, all_facts: bool, home
 
     The sources are read as evolve would read them: rows, what is refused and why, the facts that are found, what
     contradicts an ancestor, the questions of the exam and what HEAD answers of them already, the lesson, memory and
-    time on this machine, and whether these exams are large enough to let any child pass. Nothing is written. An
-    unfinished run is not looked at, nor are the limits of [budget].
+    time on this machine, and whether these exams let any child pass (if not, it ends with 0 all the same). The lineage
+    stays as it is. An unfinished run is told of and not looked at, nor are the limits of [budget].
     """
     plan = load_plan(file or home.plan, overrides)
     from germline.preview import preview
 
+    lineage = Lineage.open(home)
+    begun = home.runs / f"g{lineage.next_number}" / BEGUN
+    if begun.exists():
+        output.note(
+            f"g{lineage.next_number} is begun, and `germline evolve` goes on with it as it was begun; what follows is "
+            "what `germline evolve --restart` would begin"
+        )
     with progress.report(as_json=False) as on_event:
-        found = preview(Lineage.open(home), plan, on_event)
+        found = preview(lineage, plan, on_event)
     if as_json:
         output.say_json(_document(found))
     else:
@@ -63,11 +70,13 @@ def _lines(found: Preview, facts: int) -> list[str]:
     total = found.tokens + found.anchored
     exam = (
         f"{asked['recall']} questions as taught, {asked['wording']} in unseen wordings, {asked['heldout']} held-out "
-        f"conversations, {asked['laws']} law cards, {asked['cards']} challenge cards"
+        f"conversations, {asked['passages']} passages; {asked['laws']} law cards and {asked['cards']} challenge cards, "
+        "ancestors' included"
     )
+    several = f"each of {found.candidates} candidates: " if found.candidates > 1 else ""
     lesson = (
-        f"{found.steps} steps, {total:,} tokens: {found.tokens - found.replayed:,} of the delta, {found.replayed:,} "
-        f"repeated from ancestors, about {found.anchored:,} to stay as the founder was"
+        f"{several}{found.steps} steps, {total:,} tokens: {found.tokens - found.replayed:,} of the delta, "
+        f"{found.replayed:,} repeated from ancestors, about {found.anchored:,} to stay as the founder was"
     )
     told = [
         *(("told", note) for note in found.notes),
@@ -81,7 +90,7 @@ def _lines(found: Preview, facts: int) -> list[str]:
         ("verdict", _verdict(found)),
     ]
     width = max(len(name) for name, _ in told)
-    lines = [f"{found.child} would be a child of {found.parent}; nothing is trained, and nothing was written"]
+    lines = [f"{found.child} would be a child of {found.parent}; nothing is trained, and the lineage is as it was"]
     before = ""
     for name, text in told:
         lead = "" if name == before else name

@@ -1,14 +1,17 @@
 """A child that answers everything as it should: what the gate would not let even that one pass by, it lets none.
 
-Exams are written before training, so this is known before training, too: that they are too small to tell.
+Exams are written before training, so this is known before training, too: that they are too small to tell, or that the
+newest wants other answers than the older ones do.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from germline.judge.gate import judge
+from germline.judge.paired import difference
 from germline.marks import Marks, Score, Scorecard, Verdict
 from germline.settings import Gate
 
@@ -18,12 +21,38 @@ def foreseen(parent: Scorecard, gate: Gate, *, ancestors: Sequence[str], line: S
     child can be. Where it is, that is no promise: how much the answers scatter is only known of a child that gives
     some."""
     moved = max(1.0, gate.weight_change)
-    return judge(parent, perfect(parent), gate, weight_change=moved, ancestors=ancestors, line=line)
+    return judge(parent, perfect(parent, gate), gate, weight_change=moved, ancestors=ancestors, line=line)
 
 
-def perfect(parent: Scorecard) -> Scorecard:
-    """A card over the same exams with every answer right, at no cost in bits, and every law and card held."""
-    return replace(parent, marks={exam: _perfect(marks) for exam, marks in parent.marks.items()})
+def perfect(parent: Scorecard, gate: Gate) -> Scorecard:
+    """A card over the same exams with every answer right, at no cost in bits, and every law and card held.
+
+    Of a fact that the newest exam and an older one hold otherwise only one can be right as taught, for they ask it in
+    the same words. The older ones may fail as many as `gate.recall` allows; what is more is wrong in the newest.
+    """
+    marks = {exam: _perfect(marks) for exam, marks in parent.marks.items()}
+    *older, (newest, new) = marks.items()
+    apart = [_apart(new, old) for _, old in older]
+    allowed = sum(min(len(units), _may_fail(old, gate)) for units, (_, old) in zip(apart, older, strict=True))
+    lost = sorted(set[str]().union(*apart))[allowed:]
+    wrong = replace(new.recall, right=new.recall.right - len(lost))
+    return replace(parent, marks=marks | {newest: replace(new, recall=wrong, overruled=tuple(lost))})
+
+
+def enough(margin: float, *, most: int = 1_000) -> int:
+    """How many old questions it takes until a child that loses none of them is shown to have lost less than `margin`;
+    `most` where more would be needed."""
+    return next((count for count in range(1, most) if difference([0.0] * count).lower > -margin), most)
+
+
+def _apart(new: Marks, old: Marks) -> set[str]:
+    """Units that two exams hold otherwise. Where they hold the same, and a third exam does not, both are asked against
+    the same."""
+    return {unit for unit, said in new.against.items() if unit in old.against and {*old.against[unit]} != {*said}}
+
+
+def _may_fail(marks: Marks, gate: Gate) -> int:
+    return marks.recall.items - math.ceil(gate.recall * marks.recall.items - 1e-9)
 
 
 def _perfect(marks: Marks) -> Marks:

@@ -165,8 +165,9 @@ def replacing(path: Path, *, needed: int = 0) -> Iterator[BinaryIO]:
     sync_directory(path.parent)
 
 
-def make_directory(path: Path) -> None:
-    """Make `path` and whatever parents it lacks, durably. A directory that exists is fine."""
+def make_directory(path: Path, *, mode: int = 0o777) -> None:
+    """Make `path` and whatever parents it lacks, durably. A directory that exists is fine. `mode` is what `path` may be
+    at most where it is made: 0o700 keeps others from looking into it."""
     if path.is_dir():
         if os.access(path.parent, os.W_OK):  # else no process of ours made it
             sync_directory(path.parent)  # one killed before this line may have
@@ -174,7 +175,7 @@ def make_directory(path: Path) -> None:
     if path.parent != path:
         make_directory(path.parent)
     with explained(path), suppress(FileExistsError):
-        _do(os.mkdir, path)
+        _do(os.mkdir, path, mode)
     if not path.is_dir():
         raise GermlineError(f"{path} is not a directory", hint=f"move {path} away, then run the command again")
     sync_directory(path.parent)
