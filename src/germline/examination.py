@@ -133,6 +133,7 @@ def held_by(line_exams: Sequence[Exam], train: Iterable[Row]) -> list[str]:
         asked += [(f"challenge card {card.id}", card.prompt) for card in exam.cards]
     for exam in line_exams[:-1]:
         asked += [(f"older question {item.prompt.strip()!r}", text) for item, text in exams.unseen(exam)]
+        asked += [(f"older held-out passage {passage[:40]!r}", passage) for passage in exam.passages]
     return [asked[place][0] for place in sorted(contaminated([text for _, text in asked], train))]
 
 

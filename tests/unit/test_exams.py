@@ -257,6 +257,17 @@ def test_a_prompt_that_everything_answers_is_left_out() -> None:
     assert conversations(written([], [chat("Hi", f"Greeting {number}.") for number in range(12)], []), "recall") == []
 
 
+def test_a_held_out_passage_that_a_training_row_quotes_is_not_asked() -> None:
+    quoted, apart = (
+        "The lamp of the old tower is lit at dusk and put out at dawn.",
+        "Nobody has lived there since the flood.",
+    )
+    heldout = [Row(kind="text", source="a", position=1, text=text) for text in (quoted, apart)]
+    book = Row(kind="text", source="b", position=1, text=f"The book says: {quoted} So it does.")
+    exam = written([], [book], heldout)
+    assert (exam.passages, exam.contaminated) == ((apart,), 1)
+
+
 # --- what no wrong answer may be ----------------------------------------------------------------------
 
 

@@ -56,8 +56,8 @@ class Exam:
     taught: tuple[str, ...] = ()
     """Passages that are trained on, of a delta of which nothing is asked: no facts, and no conversations."""
     contaminated: int = 0
-    """Unseen wordings, reversed questions and held-out conversations that were left out, because a training row of the
-    delta or of an ancestor holds them."""
+    """Unseen wordings, reversed questions, held-out conversations and passages that were left out, because a training
+    row of the delta or of an ancestor holds them."""
     format: int = FORMAT
     stored: Digest = ""
     """Of the bytes it was read from: an exam keeps its name when a later germline would write it otherwise."""
@@ -142,14 +142,13 @@ def write(
     talks = (row for row in train if row.kind == "dialog")
     kept = heapq.nsmallest(settings.replies, talks, key=lambda row: row.content_digest)
     unseen = few(HELDOUT, (row for row in heldout if row.kind == "dialog"), lambda row: seed(row.content_digest))
-    passages = _passages(heldout)
     spoken = _replies(train)
     openings = {opening(reply) for reply in (*spoken, *_replies(heldout))}
     true = true_openings(itertools.chain(train, heldout), [*kept, *unseen], openings)
     items += conversations(kept, "recall", openings, true, prompt_end)
     items += conversations(unseen, "heldout", openings, true, prompt_end)
     last = ([wordings[place] for wordings in asked if wordings] for place in (-2, -1))
-    unspoilt, spoilt = _unspoilt([items, *last], itertools.chain(train, replayed))
+    unspoilt, passages, spoilt = _unspoilt([items, *last], _passages(heldout), itertools.chain(train, replayed))
     has_voice = any(exam.voice for exam in inherited)
     known_laws = {_key(card) for exam in inherited for card in exam.laws}
     known_cards = {_key(card) for exam in inherited for card in exam.cards}
@@ -173,12 +172,16 @@ def _passages(rows: Iterable[Row]) -> tuple[str, ...]:
     return tuple(row.text[:PASSAGE] for row in kept)
 
 
-def _unspoilt(papers: Sequence[Sequence[Item]], trained: Iterable[Row]) -> tuple[list[tuple[Item, ...]], int]:
-    """The papers without what was meant to be unseen and stands in a training row, and how much that was."""
-    seen = contaminated([text for items in papers for _, text in _unseen(items)], trained)
+def _unspoilt(
+    papers: Sequence[Sequence[Item]], passages: Sequence[str], trained: Iterable[Row]
+) -> tuple[list[tuple[Item, ...]], tuple[str, ...], int]:
+    """The papers and held-out passages without what was meant to be unseen and stands in a training row, and how much
+    that was."""
+    asked = [text for items in papers for _, text in _unseen(items)]
+    seen = contaminated([*asked, *passages], trained)
     places = itertools.count()
     kept = [tuple(item for item in items if item.paper == "recall" or next(places) not in seen) for items in papers]
-    return kept, len(seen)
+    return kept, tuple(text for place, text in enumerate(passages, len(asked)) if place not in seen), len(seen)
 
 
 def unseen(exam: Exam) -> Iterator[tuple[Item, str]]:

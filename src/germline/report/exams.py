@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import statistics
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from germline.lineage import EXAM, PARENT_SCORECARD, SCORECARD, Generation, Lineage
 from germline.marks import Marks, Score
 from germline.records import Digest, plain
-from germline.report.tables import MISSING, Symbols, columns, decimals, of, quoted
+from germline.report.tables import MISSING, Symbols, columns, decimals, of, quoted, share
 
 PAPERS = ("recall", "wording", "heldout", "spoken", "reversed", "style", "card")
 """What `--answers` can list."""
 
 HEADER = (
-    "exam", "sat by", "recall", "wording", "held-out", "spoken", "reversed", "passages", "style", "laws", "cards",
+    "exam", "sat by", "recall", "wording", "held-out", "spoken", "said",
+    "reversed", "passages", "style", "laws", "cards",
 )  # fmt: skip
-LEGEND = "right of asked, bits per byte of the right answers; passages: bits per byte; style: probes that drift"
+LEGEND = (
+    "right of asked, bits per byte of the right answers; said: of the wordings of each fact, unseen ones too, the "
+    "share that it would answer right, word for word; passages: bits per byte; style: probes that drift"
+)
 
 
 def authors(lineage: Lineage, *asked: Generation) -> dict[Digest, str]:
@@ -68,7 +74,7 @@ def sitting(exam: Digest, author: str, sat_by: str, marks: Marks) -> dict[str, A
 def lines(sittings: Iterable[Mapping[str, Any]]) -> list[str]:
     """The marks table; a line that says so when there is nothing in it."""
     rows = [row(one) for one in sittings]
-    return [*columns([HEADER, *rows]), f"({LEGEND})"] if rows else ["no exam was sat"]
+    return [*columns([HEADER, *rows]), *textwrap.wrap(f"({LEGEND})", 100)] if rows else ["no exam was sat"]
 
 
 def sealed_lines(sealed: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -108,7 +114,9 @@ def row(one: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         one["written_by"], one["sat_by"],
         *(_score(marks[paper]) for paper in ("recall", "wording", "heldout")),
-        *(of(marks[paper]["right"], marks[paper]["items"]) for paper in ("spoken", "reversed")),
+        of(marks["spoken"]["right"], marks["spoken"]["items"]),
+        share(statistics.mean(marks["said"].values()) if marks["said"] else None),
+        of(marks["reversed"]["right"], marks["reversed"]["items"]),
         decimals(marks["passages_bits_per_byte"]),
         of(style["drifts"], style["probes"]) if style else MISSING,
         of(sum(marks["laws"].values()), len(marks["laws"])),
