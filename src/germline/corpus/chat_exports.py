@@ -20,12 +20,12 @@ _WRITTEN = ("Default", "Reply")
 
 def chats(record: object) -> list[list[object]]:
     """The messages of each chat in a decoded JSON record, if it is such an export: of a chat, or of all that an account
-    of Telegram's has. None where it is something else."""
+    of Telegram's has. Empty where it is something else."""
     match record:
         case {"messages": list(messages)}:
             found = [messages]
-        case {"chats": {"list": list()}} | {"left_chats": {"list": list()}}:
-            found = [messages for part in ("chats", "left_chats") for messages in _listed(record.get(part))]
+        case dict():
+            found = [*_listed(record.get("chats")), *_listed(record.get("left_chats"))]
         case _:
             return []
     return found if any(map(_entry, (message for messages in found for message in messages))) else []
@@ -53,15 +53,15 @@ def entries(messages: Sequence[object], before: int) -> Iterator[tuple[int, Entr
 def _entry(message: object) -> Entry | None:
     names: tuple[object, ...] = ()
     match message:
-        case {"type": "message", "date": str(time), "from_id": str() | int() as number, "text": text}:
-            names, words, read = (message.get("from"), str(number)), _joined(text), message.keys().isdisjoint(_SHOWN)
+        case {"type": "message", "date": str(time), "from_id": str() | int() as number, "text": text, **rest}:
+            names, words, read = (rest.get("from"), str(number)), _joined(text), _SHOWN.isdisjoint(rest)
         case {"type": "service", "date": str(time)}:
             words, read = "", True
         case {"role": _}:
             return None
-        case {"timestamp": str(time), "content": str(words), "author": {"id": str(number), "name": str(name)}}:
-            read = not message.get("attachments") and not message.get("stickers")
-            names = (name, number) if message.get("type", "Default") in _WRITTEN else ()  # two may share a nickname
+        case {"timestamp": str(time), "content": str(words), "author": {"id": str(number), "name": str(name)}, **rest}:
+            read = not rest.get("attachments") and not rest.get("stickers")
+            names = (name, number) if rest.get("type", "Default") in _WRITTEN else ()  # two may share a nickname
         case _:
             return None
     if not (stamp := _TIME.match(time)):
