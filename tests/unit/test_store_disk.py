@@ -342,9 +342,9 @@ def order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append("rename")
         rename(staged, final)
 
-    def note_mkdir(path: Path) -> None:
+    def note_mkdir(path: Path, mode: int) -> None:
         done.append(f"make {path.name}")
-        mkdir(path)
+        mkdir(path, mode)
 
     monkeypatch.setattr(os, "fsync", note_sync)
     monkeypatch.setattr(os, "link", note_link)
