@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from germline.doses import doses
 from germline.errors import PlanError, StoreDamaged
 from germline.judge.gate import judge
 from germline.lineage import PARENT_SCORECARD, PLAN, WEIGHT_CHANGE, Generation, Lineage
@@ -45,10 +46,13 @@ def _judged_again(lineage: Lineage, child: Generation) -> Verdict:
     names = [ancestor.name for ancestor in way[1:-1]]
     try:
         before, after = lineage.scorecard(child, PARENT_SCORECARD), lineage.scorecard(child)
-        gate = kept_plan(lineage.json(child, PLAN), source=f"{child.name} plan.json").gate
+        plan = kept_plan(lineage.json(child, PLAN), source=f"{child.name} plan.json")
+        confidence = doses(plan.training, first=not names)[child.birth.body.get("merge_scale", 1.0)]
         change = lineage.json(child, WEIGHT_CHANGE)["total"]["parent"]
         line = [lineage.scorecard(ancestor) for ancestor in way[1:-1]]
-        verdict = judge(before, after, gate, weight_change=change, ancestors=names, line=line)
+        verdict = judge(
+            before, after, plan.gate, weight_change=change, ancestors=names, line=line, confidence=confidence
+        )
     except (KeyError, TypeError, AttributeError, AssertionError):
         raise _not_what_it_says(child, "its marks are not those of its exams") from None
     if (before.weights, after.weights) != (way[-2].manifest.weights.digest, child.manifest.weights.digest):

@@ -7,12 +7,13 @@ generations 0.8 of the update kept 97 to 99% of the answers, and brought back a 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from germline import examination
 from germline.checkout import weights
+from germline.doses import doses
 from germline.forge.machine import Arithmetic
 from germline.judge.gate import judge
 from germline.lineage import Lineage
@@ -49,12 +50,11 @@ class Child:
 def grow(lineage: Lineage, run: Run, prepared: Prepared, trained: Trained, on: Arithmetic, on_event: OnEvent) -> Child:
     """The child at the first of the plan's merge scales that the gate lets pass; if at none, at the first.
 
-    Each scale is another look at the same exam. The looks hang together; still, what the gate
-    promises of one look is not promised of the best of several.
+    Each scale is another look at the same exam, and judged with the confidence that `doses` has for it.
     """
-    merged = functools.partial(_merged, lineage, run, prepared, trained, on, on_event)
-    shares = scales(run.plan, trained, first=not lineage.trained_line(run.parent))
-    chosen, *others = try_scales(shares, merged, on_event)
+    looks = doses(run.plan.training, first=not lineage.trained_line(run.parent))
+    merged = functools.partial(_merged, lineage, run, prepared, trained, looks, on, on_event)
+    chosen, *others = try_scales(looks, merged, on_event)
     for child in others:
         if child.weights.digest not in (chosen.weights.digest, run.parent.manifest.weights.digest):
             disk.remove(objects.place(lineage.home.cache, child.weights.digest))
@@ -86,6 +86,7 @@ def _merged(
     run: Run,
     prepared: Prepared,
     trained: Trained,
+    looks: Mapping[float, float],
     on: Arithmetic,
     on_event: OnEvent,
     scale: float,
@@ -102,6 +103,7 @@ def _merged(
     verdict = judge(
         prepared.parent_card, card, run.plan.gate, weight_change=total.parent,
         ancestors=[ancestor.name for ancestor in ancestors], line=[*map(lineage.scorecard, ancestors)],
+        confidence=looks[scale],
     )  # fmt: skip
     moved = plain({"total": total, "tensors": tensors})
     return Child(weights=child, merge_scale=scale, moved=moved, card=card, verdict=verdict)
@@ -116,14 +118,6 @@ def lora(plan: Plan, trained: Trained, merge_scale: float) -> LoraConfig:
     rank = next((stored[name].shape[0] for name in stored if name.endswith(".lora_A.weight")), training.rank)
     alpha = training.alpha * (rank // training.rank) * merge_scale
     return LoraConfig(rank=rank, alpha=alpha, targets=targets, whole=whole(trained))
-
-
-def scales(plan: Plan, trained: Trained, *, first: bool) -> tuple[float, ...]:
-    """The shares of the update that may be tried, in that order. What was trained in full replaces, and has no smaller
-    dose. A `first` generation has nothing to forget, and the largest is tried first."""
-    if whole(trained):
-        return (1.0,)
-    return tuple(sorted(plan.training.merge_scales, reverse=True)) if first else plan.training.merge_scales
 
 
 def whole(trained: Trained) -> tuple[str, ...]:

@@ -37,6 +37,10 @@ class StyleMarks:
     """The same of the persona's own replies, each under a model that has not seen it."""
     limit_bits_per_character: float | None = None
     """What the persona's own text stays under 99 times of 100; None where the exam draws no such limit."""
+    variety: float | None = None
+    """Share of different ones among ten of the answers; None in an exam of before it was asked."""
+    least_variety: float | None = None
+    """Of the persona's own replies, 99 times of 100, half of them at most; None as `limit_bits_per_character`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

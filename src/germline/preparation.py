@@ -9,6 +9,7 @@ from germline import examination, revisions, sources
 from germline import run as runs
 from germline.corpus.facts import stated
 from germline.corpus.split import Rows
+from germline.doses import doses
 from germline.errors import PlanError
 from germline.evals.exams import Exam
 from germline.forge.machine import Arithmetic
@@ -77,8 +78,9 @@ def prepare(lineage: Lineage, run: Run, on: Arithmetic, on_event: OnEvent) -> Pr
     line_exams = [*inherited, exam.against(others)]
     parent_card = examination.parent_card(lineage, run.parent, line_exams, plan.exams, on, on_event)
     best = foreseen(
-        parent_card, plan.gate, ancestors=[ancestor.name for ancestor in line], line=[*map(lineage.scorecard, line)]
-    )
+        parent_card, plan.gate, ancestors=[ancestor.name for ancestor in line], line=[*map(lineage.scorecard, line)],
+        confidence=_surest(plan, first=not line),
+    )  # fmt: skip
     if best.outcome != "promoted":
         on_event(Event(kind="note", text=_in_vain(run, best), data=finite(best)))
     elif too_few := _too_few_for_heirs(run, parent_card):
@@ -95,10 +97,15 @@ def _require_choice(plan: Plan, exam: Exam) -> None:
                         hint=f"germline evolve --restart {one}")  # fmt: skip
 
 
+def _surest(plan: Plan, *, first: bool) -> float:
+    """The confidence of the look that asks for the fewest questions."""
+    return min(doses(plan.training, first=first).values())
+
+
 def _too_few_for_heirs(run: Run, parent_card: Scorecard) -> str:
     """What is asked of this child is all that its own children are asked about what came before."""
     margin, asked = run.plan.gate.margin, sum(len(marks.units) for marks in parent_card.marks.values())
-    if margin >= 1 or not asked or asked >= (needed := enough(margin)):
+    if margin >= 1 or not asked or asked >= (needed := enough(margin, _surest(run.plan, first=False))):
         return ""
     return (
         f"of g{run.number}'s own children none could become HEAD: they are asked {asked} questions about what came "

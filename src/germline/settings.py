@@ -167,7 +167,7 @@ class Exams(Section):
     cards: str = ""
     """TOML file of challenge cards, relative to the home."""
     samples: int = Field(default=0, ge=0, le=64)
-    """Sampled replies to each challenge card beside the greedy one; it is passed when all of them pass."""
+    """Sampled replies to each law and challenge card beside the greedy one; it is passed when all of them pass."""
     laws: tuple[str, ...] = ()
     """`.law` files or globs whose cards must hold, relative to the home."""
     boilerplate: tuple[str, ...] = (
@@ -193,7 +193,7 @@ class Gate(Section):
     style_drifts: int = Field(default=2, ge=0)
     """Most tone probes, of more than ten so many in ten, whose answer may drift from the persona's own text."""
     style_distance: float = Field(default=1.0, gt=0.0)
-    """Farthest all answers together may lie from that text; 1: as far as ten of its own replies, 99 times of 100."""
+    """Farthest all answers together may lie from that text, or fall short of its variety; 1: as ten of its replies."""
     laws_broken: int = Field(default=0, ge=0)
     """Most law cards that may fail."""
     cards: float = Field(default=0.0, ge=0.0, le=1.0)

@@ -279,16 +279,17 @@ def test_a_prompt_longer_than_a_row_is_cut_on_the_left(small: Decoder) -> None:
     assert one == pytest.approx(two, abs=1e-4)
 
 
-def test_a_card_is_passed_when_every_sample_passes(small: Decoder) -> None:
+@pytest.mark.parametrize("paper", ["laws", "cards"])
+def test_a_card_is_passed_when_every_sample_passes(small: Decoder, paper: str) -> None:
     examinee = Examinee(
         decoder=small, tokenize=lambda text: [ord(letter) for letter in text],
         detokenize=lambda ids: " ".join(map(str, ids)), end=96,
     )  # fmt: skip
 
     def passed(card: Card, samples: int) -> tuple[bool, str]:
-        exam = Exam(items=(), passages=(), voice=None, laws=(), cards=(card,))
+        exam = replace(Exam(items=(), passages=(), voice=None, laws=(), cards=()), **{paper: (card,)})
         marks = sit(examinee, exam, answer_tokens=6, prompt_end="", samples=samples)
-        return marks.cards["c"], marks.answers[-1]["chosen"]
+        return getattr(marks, paper)["c"], marks.answers[-1]["chosen"]
 
     greedy = passed(Card(id="c", prompt="AB", scorer="max_words", keys={"limit": 99}), 0)[1]
     exact = Card(id="c", prompt="AB", scorer="exact", keys={"answer": greedy})

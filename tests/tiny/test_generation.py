@@ -616,6 +616,13 @@ def test_with_two_keys_a_child_is_proposed_and_then_approved(founded: Path, tmp_
     with pytest.raises(DataError, match="nothing new to learn"):
         grow(home)
 
+    doses = ("training.embeddings=false", "training.merge_scales=[1.0, 0.5]", "gate.margin=0.9")
+    second = grow(home, SECOND, *doses)
+    assert second.kind == "proposed"
+    assert "with 96% confidence" in next(check.reason for check in second.verdict.checks if check.name == "parent")
+    approve(home, "g2")  # judged again as sure as it was
+    assert Lineage.open(home).head.digest == second.generation
+
 
 def test_until_mature_deals_the_sources_out_and_ends_where_nothing_is_new(
     founded: Path, copy_of: Callable[[Path], Home], capsys: pytest.CaptureFixture[str]
@@ -634,3 +641,22 @@ def test_until_mature_deals_the_sources_out_and_ends_where_nothing_is_new(
     assert all(entry.body["fresh_gain"]["units"] > 0 for entry in history.entries if entry.number)
     assert main([*arguments, "--until-mature"]) == 1  # from the start there is nothing new: an error, as ever
     assert "nothing new to learn" in capsys.readouterr().err
+
+
+def test_until_mature_ends_where_the_lineage_stands_still_and_where_it_is_mature(
+    founded: Path, copy_of: Callable[[Path], Home], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Children that learn next to nothing, under a policy that calls nine tenths little and any step small."""
+    home = copy_of(founded)
+    policy = ("maturity.fresh_gain=0.9", "maturity.weight_change=1", "maturity.style_drifts=10")
+    settings = ("data.rows=6", "training.embedding_learning_rate=0.001", *policy)
+    arguments = ["evolve", "--home", str(home.root), *(part for one in settings for part in ("-S", one))]
+    assert main([*arguments, "--until-mature"]) == 0
+    told = capsys.readouterr().out
+    assert "HEAD is g2" in told and "HEAD is g3" not in told
+    assert "no further: still: the last 2 generations newly know less than 90% of their own delta" in told
+    assert main([*arguments, "--until-mature"]) == 0
+    told = capsys.readouterr().out
+    assert "HEAD is g3" in told and "HEAD is g4" not in told
+    assert "no further: mature: the last 2 generations" in told
+    assert "for 3 the weights moved by less than 100.0% and the voice held" in told

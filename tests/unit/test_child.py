@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from germline.child import NOT_ENOUGH, Child, scales, try_scales
+from germline.child import NOT_ENOUGH, Child, try_scales
 from germline.marks import Check, Scorecard, Verdict
-from germline.records import Event, Trained
-from germline.settings import parse_plan
+from germline.records import Event
 from germline.store.objects import FileRef
 
 
@@ -63,15 +60,3 @@ def test_what_learned_too_little_is_not_diluted_but_may_be_given_more(name: str)
     )  # fmt: skip
     assert [one.merge_scale for one in try_scales(shares, merged, lambda event: None)] == [0.9, 0.8, 1.0]
     assert asked == [0.8, 1.0, 0.9]
-
-
-def test_a_first_generation_has_the_largest_dose_first(tmp_path: Path) -> None:
-    plan = parse_plan({"training": {"merge_scales": [0.8, 1.0, 0.7]}}, source="here")
-    trained = Trained(
-        adapter=tmp_path, steps=1, tokens=1, learned_tokens=1, first_loss=1.0, last_loss=1.0, curve=(1.0,),
-        parameters=({"group": "q_proj.lora_A", "trained": True},),
-    )  # fmt: skip
-    assert scales(plan, trained, first=True) == (1.0, 0.8, 0.7)
-    assert scales(plan, trained, first=False) == (0.8, 1.0, 0.7)
-    in_full = replace(trained, parameters=({"group": "q_proj", "trained": True},))
-    assert scales(plan, in_full, first=False) == (1.0,)

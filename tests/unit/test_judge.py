@@ -53,6 +53,35 @@ def card(*papers: Marks) -> Scorecard:
 PARENT = card(marks(right=20, bits=3.0))
 
 
+def monotonous(variety: float) -> Marks:
+    return replace(marks(), style=replace(adrift(2.0).style, variety=variety, least_variety=0.5))
+
+
+@pytest.mark.parametrize(
+    ("variety", "gate", "outcome"),
+    [
+        (0.5, Gate(), "promoted"),
+        (0.49, Gate(), "refused"),
+        (0.49, Gate(style_distance=0.9), "refused"),
+        (0.49, Gate(style_distance=1.1), "promoted"),
+        (math.nan, Gate(style_distance=100), "refused"),
+    ],
+)
+def test_who_says_one_thing_only_has_lost_its_voice(variety: float, gate: Gate, outcome: str) -> None:
+    verdict = judge(card(replace(monotonous(0.9), recall=PARENT.newest.recall)), card(monotonous(variety)), gate,
+                    weight_change=0.01)  # fmt: skip
+    assert verdict.outcome == outcome
+    if outcome == "refused" and not math.isnan(variety):
+        assert verdict.reasons == ("49% of ten answers differ from each other, of the persona's own 50% or more",)
+
+
+def test_cards_of_which_one_has_no_variety_are_not_compared() -> None:
+    without = replace(marks(), style=adrift(2.0).style)
+    for before, after in ((without, monotonous(0.9)), (monotonous(0.9), without)):
+        verdict = judge(card(before), card(after), Gate(), weight_change=0.01)
+        assert verdict.outcome == "refused" and verdict.checks[0].name == "scorecards"
+
+
 def test_a_child_that_meets_every_limit_is_promoted() -> None:
     verdict = judge(PARENT, card(marks(right=90, wording=85, heldout=1, drifts=2)), Gate(), weight_change=0.01)
     assert verdict.outcome == "promoted"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -88,3 +90,42 @@ def test_together_the_persona_passes_and_a_stranger_fails_where_each_answer_by_i
     marks, _ = judge_answers(own, stranger)
     assert marks.limit_bits_per_character == own.pool_limit
     assert marks.bits_per_character > own.pool_limit
+
+
+def test_who_says_one_thing_only_is_near_the_text_and_has_no_variety() -> None:
+    own = voice(REPLIES, PROBES, ())
+    assert own is not None
+    marks, faults = judge_answers(own, ["Never. Ask the sea."] * 10)
+    assert not any(faults) and marks.bits_per_character <= (marks.limit_bits_per_character or 0)
+    assert (marks.variety, marks.least_variety) == (0.1, 0.5)
+
+
+@pytest.mark.parametrize("answers", [1, 2, 3, 9, 10, 40])
+def test_the_persona_has_all_the_variety_that_is_asked(answers: int) -> None:
+    own = voice(REPLIES, [f"How is day {number}?" for number in range(answers)], ())
+    assert own is not None and own.least_variety is not None
+    dice = random.Random(2)
+    found = [judge_answers(own, dice.choices(REPLIES, k=answers))[0].variety or 0 for _ in range(100)]
+    assert sum(variety >= own.least_variety for variety in found) >= 99
+
+
+def test_a_persona_of_few_words_is_asked_for_no_more() -> None:
+    own = voice([*["Never."] * 60, "Ask the sea."], PROBES, ())
+    assert own is not None and own.least_variety == 0.1
+    assert judge_answers(own, ["Never."] * 10)[0].variety == 0.1
+
+
+def test_variety_is_that_of_all_tens_however_many_answers_there_are() -> None:
+    """By hand: ten of twenty, of which each of two was said ten times, hold both but for two draws."""
+    own = voice(REPLIES, PROBES, ())
+    assert own is not None
+    halves = judge_answers(own, [REPLIES[0]] * 10 + [REPLIES[1]] * 10)[0].variety
+    assert halves == pytest.approx((2 - 2 / math.comb(20, 10)) / 10)
+    assert judge_answers(own, REPLIES[:40])[0].variety == 1.0
+
+
+def test_an_exam_that_did_not_ask_for_variety_has_no_marks_of_it() -> None:
+    own = voice(REPLIES, PROBES, ())
+    assert own is not None
+    marks, _ = judge_answers(replace(own, least_variety=None), REPLIES[:10])
+    assert marks.variety is None and marks.least_variety is None

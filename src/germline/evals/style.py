@@ -7,6 +7,8 @@ replies, each under a model of the others. So the persona passes its own test by
 answers together, as if they were one text, have a limit of their own, nearer by far than one's: the 99th
 percentile of what ten of its own replies cost together. As one text, since in a mean over answers a reply of
 one name weighs as much as a paragraph. More than ten probes make it surer, and the limit no narrower (LOG.md).
+A persona that only says "No." any more is as near its text as one can be; so of ten answers as many must differ
+as of ten of its own replies, half of them at most.
 Not promised: that a different voice with the same words and letters is told apart.
 """
 
@@ -26,6 +28,9 @@ FOLDS = 10
 POOLS = 2000
 POOL = 10
 """Most replies that the limit of all answers together is drawn from, however many probes there are."""
+VARIETY = 0.5
+"""Share of ten answers that may be asked to differ. Benchmark children have 0.97 to 1.00, their clerk himself 0.70 or
+more 99 times of 100."""
 LONGER = 1.5
 """An answer may have so many times the words of the persona's longest replies (the 99th percentile)."""
 LEAST_REPLIES = 20
@@ -44,6 +49,8 @@ class Voice:
     words_limit: int
     pool_limit: float | None = None
     """Of all answers together, bits per character. None in exams that were written before it was drawn."""
+    least_variety: float | None = None
+    """Share of different ones among so many answers as there are probes, ten at the most. None as above."""
 
 
 def voice(replies: Sequence[str], probes: Sequence[str], boilerplate: Sequence[str]) -> Voice | None:
@@ -59,6 +66,7 @@ def voice(replies: Sequence[str], probes: Sequence[str], boilerplate: Sequence[s
     dice = random.Random(0)
     size = min(len(probes), POOL)
     pools = sorted(_per_character(dice.choices(own, k=size)) for _ in range(POOLS))
+    different = sorted(len(set(dice.choices(spoken, k=size))) / size for _ in range(POOLS))
     words = sorted(len(reply.split()) for reply in spoken)
     together = plainly("\n".join(spoken))
     return Voice(
@@ -69,6 +77,7 @@ def voice(replies: Sequence[str], probes: Sequence[str], boilerplate: Sequence[s
         own_bits=_per_character(own),
         words_limit=math.ceil(LONGER * words[math.ceil(0.99 * len(words)) - 1]),
         pool_limit=pools[math.ceil(0.99 * len(pools)) - 1],
+        least_variety=min(VARIETY, different[len(different) // 100]),
     )
 
 
@@ -85,6 +94,8 @@ def judge_answers(voice: Voice, answers: Sequence[str]) -> tuple[StyleMarks, lis
         bits_per_character=_per_character(costs),
         own_bits_per_character=voice.own_bits,
         limit_bits_per_character=voice.pool_limit,
+        variety=None if voice.least_variety is None else _variety([answer.strip() for answer in answers]),
+        least_variety=voice.least_variety,
     )
     return marks, faults
 
@@ -102,6 +113,13 @@ def _fault(voice: Voice, answer: str, bits: float) -> str:
     if not bits <= voice.bits_limit:
         return f"{bits:.2f} bits per character; the persona's limit is {voice.bits_limit:.2f}"
     return ""
+
+
+def _variety(answers: Sequence[str]) -> float:
+    """The share of different ones among ten of these answers, on average over all tens; of fewer, among all of them."""
+    size, count = min(len(answers), POOL), len(answers)
+    without = (math.comb(count - same, size) / math.comb(count, size) for same in Counter(answers).values())
+    return math.fsum(1 - missed for missed in without) / size
 
 
 _Model = dict[str, Counter[str]]

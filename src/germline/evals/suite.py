@@ -47,7 +47,7 @@ def sit(
 
     `voice` is its line's: what is said to a card is heard for as long as that persona speaks, like what is said to a
     tone probe. Cut at `answer_tokens`, a reply that would break a law in its second sentence kept it.
-    A challenge card is passed when the greedy reply and each of `samples` sampled ones pass (pass^k, arXiv
+    A law or challenge card is passed when the greedy reply and each of `samples` sampled ones pass (pass^k, arXiv
     2406.12045): what holds once may be luck.
     """
     chosen = _choose(examinee, exam.items)
@@ -58,7 +58,7 @@ def sit(
     _, heldout = _passages(examinee, exam.passages)
     style, tone = _style(examinee, exam, answer_tokens, prompt_end)
     heard = _heard(examinee, exam.voice or voice, answer_tokens)
-    laws = _cards(examinee, exam.laws, heard, prompt_end, 0)
+    laws = _cards(examinee, exam.laws, heard, prompt_end, samples)
     cards = _cards(examinee, exam.cards, heard, prompt_end, samples)
     answers: list[dict[str, Any]] = [
         {

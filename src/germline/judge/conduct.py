@@ -21,6 +21,10 @@ def style(child: Scorecard, gate: Gate) -> list[Check]:
         bits, limit = marks.bits_per_character, marks.limit_bits_per_character
         said = f"together they cost {bits:.2f} bits per character, the persona's own text {limit:.2f} at the most"
         checks.append(at_most("style", bits / limit, gate.style_distance, said))
+    if marks.variety is not None and marks.least_variety is not None:
+        limit = marks.least_variety / max(1.0, gate.style_distance)
+        said = f"{marks.variety:.0%} of ten answers differ from each other, of the persona's own {limit:.0%} or more"
+        checks.append(at_least("variety", marks.variety, limit, said))
     return checks
 
 

@@ -2,9 +2,10 @@
 
 A child passes where it is *shown* to have lost less than the margin, against its parent and against the best of its
 ancestors on each exam; where it shows that it learned its delta; and where every limit holds. All must: so each test
-keeps its own 5% and no correction is due (intersection-union, Berger 1982). Only the alarm that asks of every exam by
-itself whether it was forgotten looks many times, and is corrected by Holm. What fails is refused. What an exam this
-small cannot tell is inconclusive, with the number of questions that could. A value that is not a number fails.
+keeps its own 5% and no correction is due (intersection-union, Berger 1982). Where several looks are taken at one exam,
+each is told how sure to be (`germline.doses`). Only the alarm that asks of every exam by itself whether it was
+forgotten looks many times at once, and is corrected by Holm. What fails is refused. What an exam this small cannot tell
+is inconclusive, with the number of questions that could. A value that is not a number fails.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 
 from germline.judge import conduct, gained, retained
 from germline.judge.checks import at_least, check
+from germline.judge.paired import CONFIDENCE
 from germline.judge.sound import comparable, no_numbers
 from germline.marks import Marks, Scorecard, Verdict
 from germline.settings import Gate
@@ -26,6 +28,7 @@ def judge(
     weight_change: float,
     ancestors: Sequence[str] = (),
     line: Sequence[Scorecard] = (),
+    confidence: float = CONFIDENCE,
 ) -> Verdict:
     """Promoted when every check holds, refused when one fails, inconclusive when one cannot be decided.
 
@@ -34,8 +37,9 @@ def judge(
     that small losses cannot add up, and whether an exam was forgotten is asked of the card that its writer's birth
     recorded. `weight_change` is the relative Frobenius norm of child minus parent: a child that equals its parent is
     refused however well it scores. `ancestors` names who wrote the inherited exams, in their order, for the reasons.
-    A delta without facts is judged by its held-out conversations, one without these by its passages, taught ones and
-    held-out ones; one with nothing held out is inconclusive.
+    `confidence` is how sure it must be, one-sided, that the child lost less than the margin: more than 95% where this
+    is one look of several. A delta without facts is judged by its held-out conversations, one without these by its
+    passages, taught ones and held-out ones; one with nothing held out is inconclusive.
     """
     if list(parent.marks) != list(child.marks):
         raise AssertionError("parent and child sat different exams")
@@ -52,7 +56,7 @@ def judge(
         return _inconclusive("nothing of this delta was held out; more data, or a larger data.heldout, gives questions")
     checks = [
         *retained.recall(child, gate, names),
-        *retained.retention(parent, child, gate, line),
+        *retained.retention(parent, child, gate, line, confidence),
         *retained.alarm(parent, child, gate, line, names),
         *retained.texts(parent, child, gate, line, names),
         *gained.generalization(child, before, after, gate),

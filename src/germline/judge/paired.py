@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 CONFIDENCE = 0.95
-"""Of each bound by itself, one-sided."""
+"""Of each bound by itself, one-sided, where nothing else is said."""
 POWER = 0.975
 """An exam is large enough if it passes a child that lost nothing this often. On a smaller one, a child that does not
 pass is inconclusive, not refused."""
@@ -20,12 +20,12 @@ ADDED = 2
 """Units that are added to what was seen, half of them lost and half of them won."""
 FARTHER = 1
 """Units by which each bound lies farther out than the normal curve would have it: what is lost is skewed, and whole."""
-_Z, _Z_POWER = NormalDist().inv_cdf(CONFIDENCE), NormalDist().inv_cdf(POWER)
+_Z_POWER = NormalDist().inv_cdf(POWER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """The mean of `units` paired differences, each in [-1, 1], with bounds that hold 95% each."""
+    """The mean of `units` paired differences, each in [-1, 1], with bounds that hold with `confidence` each."""
 
     units: int
     mean: float
@@ -33,24 +33,25 @@ class Difference:
     upper: float
     moved: float
     """Mean square of the differences: for single questions, the share that changed either way."""
+    confidence: float
 
     def units_needed(self, margin: float) -> int:
         """How many units that move as these do would show, 97.5% of the time, that nothing was lost but `margin`."""
-        k = (_Z + _Z_POWER) ** 2
+        k = (NormalDist().inv_cdf(self.confidence) + _Z_POWER) ** 2
         half = margin * FARTHER + k * self.moved / 2  # (margin * size - FARTHER)^2 = k * (moved * size + added)
         added = ADDED * (1 - self.moved)
         size = (half + math.sqrt(half**2 + margin**2 * (k * added - FARTHER**2))) / margin**2
         return math.ceil(size) - ADDED
 
 
-def difference(pairs: Sequence[float]) -> Difference:
+def difference(pairs: Sequence[float], confidence: float = CONFIDENCE) -> Difference:
     """What paired differences in [-1, 1] say of their mean. NaN among them makes every number NaN.
 
     The interval is Bonett and Price's for paired proportions (J. Educ. Behav. Stat. 37, 2012), which adds a unit that
     was lost and one that was won to what was seen, and one unit wider to either side. By theirs alone a child that had
-    lost 5 points passes a margin of 5 points in up to 9% of trials (80 units; 7% of 400); by this in at most 4.5% at
-    80, 240, 400 and 800 units, and in at most 5.0% at any other size, 5.6% where nothing changes but what is lost
-    (exact sums, as in `tests/unit/test_judge_paired.py`).
+    lost 5 points passes a margin of 5 points in up to 9% of trials (80 units; 7% of 400; 95% confidence); by this in at
+    most 4.5% at 80, 240, 400 and 800 units, and in at most 5.0% at any other size, 5.6% where nothing changes but what
+    is lost (exact sums, as in `tests/unit/test_judge_paired.py`).
     So no number of units that all stayed as they were proves more than it can: with 64, a drop of 5 points is still
     possible.
     """
@@ -58,10 +59,11 @@ def difference(pairs: Sequence[float]) -> Difference:
     squares = math.fsum(one * one for one in pairs)
     size, total = count + ADDED, math.fsum(pairs)
     mean = total / size
-    error = _Z * math.sqrt(max(0.0, (squares + ADDED) / size - mean * mean) / size) + FARTHER / size
+    deviation = math.sqrt(max(0.0, (squares + ADDED) / size - mean * mean) / size)
+    error = NormalDist().inv_cdf(confidence) * deviation + FARTHER / size
     return Difference(
         units=count, mean=total / count if count else 0.0, lower=mean - error, upper=mean + error,
-        moved=squares / count if count else 0.0,
+        moved=squares / count if count else 0.0, confidence=confidence,
     )  # fmt: skip
 
 

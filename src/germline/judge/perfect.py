@@ -11,17 +11,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from germline.judge.gate import judge
-from germline.judge.paired import difference
-from germline.marks import Marks, Score, Scorecard, Verdict
+from germline.judge.paired import CONFIDENCE, difference
+from germline.marks import Marks, Score, Scorecard, StyleMarks, Verdict
 from germline.settings import Gate
 
 
-def foreseen(parent: Scorecard, gate: Gate, *, ancestors: Sequence[str], line: Sequence[Scorecard]) -> Verdict:
+def foreseen(
+    parent: Scorecard,
+    gate: Gate,
+    *,
+    ancestors: Sequence[str],
+    line: Sequence[Scorecard],
+    confidence: float = CONFIDENCE,
+) -> Verdict:
     """The verdict on a perfect child of `parent`; arguments as of `judge`. Where it is not `promoted`, it says why no
     child can be. Where it is, that is no promise: how much the answers scatter is only known of a child that gives
     some."""
     moved = max(1.0, gate.weight_change)
-    return judge(parent, perfect(parent, gate), gate, weight_change=moved, ancestors=ancestors, line=line)
+    child = perfect(parent, gate)
+    return judge(parent, child, gate, weight_change=moved, ancestors=ancestors, line=line, confidence=confidence)
 
 
 def perfect(parent: Scorecard, gate: Gate) -> Scorecard:
@@ -39,10 +47,10 @@ def perfect(parent: Scorecard, gate: Gate) -> Scorecard:
     return replace(parent, marks=marks | {newest: replace(new, recall=wrong, overruled=tuple(lost))})
 
 
-def enough(margin: float, *, most: int = 1_000) -> int:
-    """How many old questions it takes until a child that loses none of them is shown to have lost less than `margin`;
-    `most` where more would be needed."""
-    return next((count for count in range(1, most) if difference([0.0] * count).lower > -margin), most)
+def enough(margin: float, confidence: float = CONFIDENCE, *, most: int = 1_000) -> int:
+    """How many old questions it takes until a child that loses none of them is shown, with that confidence, to have
+    lost less than `margin`; `most` where more would be needed."""
+    return next((count for count in range(1, most) if difference([0.0] * count, confidence).lower > -margin), most)
 
 
 def _apart(new: Marks, old: Marks) -> set[str]:
@@ -55,6 +63,10 @@ def _may_fail(marks: Marks, gate: Gate) -> int:
     return marks.recall.items - math.ceil(gate.recall * marks.recall.items - 1e-9)
 
 
+def _in_voice(style: StyleMarks) -> StyleMarks:
+    return replace(style, drifts=0, bits_per_character=0.0, variety=None if style.variety is None else 1.0)
+
+
 def _perfect(marks: Marks) -> Marks:
     def all_right(score: Score) -> Score:
         return Score(items=score.items, right=score.items, bits_per_byte=0.0)
@@ -64,7 +76,7 @@ def _perfect(marks: Marks) -> Marks:
         recall=all_right(marks.recall), wording=all_right(marks.wording), heldout=all_right(marks.heldout),
         spoken=all_right(marks.spoken), reversed=all_right(marks.reversed),
         passages_bits_per_byte=None if marks.passages_bits_per_byte is None else 0.0,
-        style=replace(marks.style, drifts=0, bits_per_character=0.0) if marks.style else None,
+        style=_in_voice(marks.style) if marks.style else None,
         laws=dict.fromkeys(marks.laws, True), cards=dict.fromkeys(marks.cards, True),
         units=dict.fromkeys(marks.units, (1.0, 0.0)), said=dict.fromkeys(marks.said, 1.0),
         taught=(0.0,) * len(marks.taught), overruled=(),

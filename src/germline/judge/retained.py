@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from germline.judge.checks import at_least, at_most, check
-from germline.judge.paired import CONFIDENCE, difference, holm, sign_test
+from germline.judge.paired import Difference, difference, holm, sign_test
 from germline.marks import Check, Marks, Scorecard
 from germline.records import Digest
 from germline.settings import Gate
@@ -30,15 +30,18 @@ def recall(child: Scorecard, gate: Gate, names: Sequence[str]) -> list[Check]:
     return checks
 
 
-def retention(parent: Scorecard, child: Scorecard, gate: Gate, line: Sequence[Scorecard]) -> list[Check]:
+def retention(
+    parent: Scorecard, child: Scorecard, gate: Gate, line: Sequence[Scorecard], confidence: float
+) -> list[Check]:
     """Over all inherited exams: is the loss shown to be smaller than the margin?"""
     exams = list(child.marks)[:-1]
     if gate.margin >= 1 or not any(child.marks[exam].units for exam in exams):
         return []
     best = {exam: _best(exam, parent, line) for exam in exams}
+    against = (("retention", "the best of its ancestors", best), ("parent", "its parent", parent.marks))
     return [
-        _not_inferior("retention", "the best of its ancestors", _pairs(child.marks, best, exams), gate.margin),
-        _not_inferior("parent", "its parent", _pairs(child.marks, parent.marks, exams), gate.margin),
+        _not_inferior(name, whom, difference(_pairs(child.marks, marks, exams), confidence), gate.margin)
+        for name, whom, marks in against
     ]
 
 
@@ -82,18 +85,18 @@ def texts(
     return checks
 
 
-def _not_inferior(name: str, whom: str, pairs: Sequence[float], margin: float) -> Check:
-    found = difference(pairs)
+def _not_inferior(name: str, whom: str, found: Difference, margin: float) -> Check:
     passed, needed = found.lower > -margin, 0 if math.isnan(found.moved) else found.units_needed(margin)
     undecided = not passed and found.upper >= 0 and found.units < needed
+    sure = f"with {100 * found.confidence:.3g}% confidence"
     said = (
-        f"answers {-found.mean:.1%} less of {found.units} old questions than {whom}, with {CONFIDENCE:.0%} confidence "
-        f"less than {-found.lower:.1%}"
+        f"answers {-found.mean:.1%} less of {found.units} old questions than {whom}, {sure} less than "
+        f"{-found.lower:.1%}"
     )
     if found.mean >= 0:
         said = (
-            f"answers as many of {found.units} old questions as {whom} or more; with {CONFIDENCE:.0%} confidence "
-            f"it lost less than {-found.lower:.1%}"
+            f"answers as many of {found.units} old questions as {whom} or more; {sure} it lost less than "
+            f"{-found.lower:.1%}"
         )
     if undecided:
         said += f", which this exam is too small to tell from {margin:.0%}: that takes about {needed} questions"

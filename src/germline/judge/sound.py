@@ -10,6 +10,8 @@ from typing import Any
 from germline.marks import Scorecard
 from germline.records import plain
 
+_MAY_BE_ABSENT = ("style", "passages_bits_per_byte", "limit_bits_per_character", "variety", "least_variety")
+
 
 def comparable(parent: Scorecard, child: Scorecard) -> bool:
     """Whether both were asked the same, and every mark of theirs is of its kind."""
@@ -35,7 +37,7 @@ def _comparable(old: Any, new: Any, key: str = "") -> bool:
         return old.keys() == new.keys() and all(_comparable(old[k], new[k], key if held else k) for k in old)
     if key in ("laws", "cards"):
         return type(old) is type(new) is bool
-    if key in ("style", "passages_bits_per_byte", "limit_bits_per_character") and old is None:
+    if key in _MAY_BE_ABSENT and old is None:
         return new is None
     return {type(old), type(new)} <= {int, float} and (old == new or key not in ("items", "probes"))
 
