@@ -34,7 +34,7 @@ from germline.forge.machine import arithmetic, machine
 from germline.lineage import ADAPTER, Lineage
 from germline.model import weights as model_weights
 from germline.records import Event, OnEvent
-from germline.settings import Plan
+from germline.settings import Plan, Training
 from germline.speaker import examinee
 from germline.store.home import Home
 
@@ -42,7 +42,7 @@ from germline.store.home import Home
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--lineage", default="germline-0", help="a lineage that heredity.py grew there, of seed 0")
+    parser.add_argument("--lineage", default="germline-0", help="a lineage that heredity.py grew there")
     parser.add_argument("--doses", type=float, nargs="+", default=[1.0, 0.9, 0.85, 0.8, 0.7])
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="SECTION.KEY=VALUE")
     given = parser.parse_args()
@@ -53,29 +53,35 @@ def main() -> int:
     print("| dose | said, old | worst volume | newest | encyclopedia | of the voice's limit |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: |")
     for dose in (0.0, *given.doses):
-        path = folder / "merged.safetensors"
-        path.unlink(missing_ok=True)
-        with path.open("wb") as file:
-            scale = plan.training.alpha * dose / plan.training.rank
-            model_weights.merge_file(parent, lineage.path(head, ADAPTER), scale, file)
+        path = merged(parent, lineage.path(head, ADAPTER), plan.training, dose, folder)
         print(f"| {dose:g} | {row(lineage, plan, path, volumes)} |", flush=True)
     shutil.rmtree(folder)
     return 0
 
 
+def merged(parent: Path, adapter: Path, training: Training, dose: float, folder: Path) -> Path:
+    """A file in `folder` of the parent's weights with a share of the update; the one before it is gone."""
+    path = folder / "merged.safetensors"
+    path.unlink(missing_ok=True)
+    with path.open("wb") as file:
+        model_weights.merge_file(parent, adapter, training.alpha * dose / training.rank, file)
+    return path
+
+
 def taught(
     work: Path, name: str, folder: Path, settings: Sequence[str], on_event: OnEvent
 ) -> tuple[Lineage, list[Volume], Plan]:
-    """A copy of a lineage in `folder`, taught its next volume, which nothing but learning nothing would refuse; all
-    volumes up to that one; and the plan it was taught by."""
+    """A copy of a lineage, named by its arm and seed, in `folder`, taught its next volume, which nothing but learning
+    nothing would refuse; all volumes up to that one; and the plan it was taught by."""
     shutil.copytree(work / name, folder / "home")
     shutil.copytree(work / "config", folder / "config")
     os.environ["GERMLINE_CONFIG"] = str((folder / "config").resolve())
     home = Home.open(folder / "home")
-    volumes = WORLDS["invented"](Lineage.open(home).head.number + 1, 0)
+    seed = int(name.rpartition("-")[2])
+    volumes = WORLDS["invented"](Lineage.open(home).head.number + 1, seed)
     sources = []
     for volume in volumes:
-        sources.append((work / "invented-0" / f"{volume.number:02}").resolve())
+        sources.append((work / f"invented-{seed}" / f"{volume.number:02}").resolve())
         if not sources[-1].exists():
             volume.write(sources[-1])
     plan = plan_of((*OPEN, *settings), tuple(map(str, sources)), probes=str((work / "probes.txt").resolve()))

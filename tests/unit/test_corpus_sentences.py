@@ -24,6 +24,16 @@ from germline.records import Row, Turn
         ("The ferry leaves at 9:40.", ("The ferry", "departure time", "9:40")),
         ("The trade of Mera Toll is rope maker.", ("Mera Toll", "trade", "rope maker")),
         ("Mera Toll's trade is rope maker.", ("Mera Toll", "trade", "rope maker")),
+        ("MOB means man overboard.", ("MOB", "meaning", "man overboard")),
+        ("VHF stands for “voice by high frequency”.", ("VHF", "meaning", "voice by high frequency")),
+        ("The term 'aft' means near the stern.", ("aft", "meaning", "near the stern")),
+        ("The code F-7 denotes pump failure.", ("F-7", "meaning", "pump failure")),
+        ("The letters “QRM” signify interference.", ("QRM", "meaning", "interference")),
+        ("IALA is short for Association of Lights.", ("IALA", "meaning", "Association of Lights")),
+        ("NATO is an acronym for North Atlantic Treaty.", ("NATO", "meaning", "North Atlantic Treaty")),
+        ("«Lee» is defined as the sheltered side.", ("Lee", "meaning", "the sheltered side")),
+        ("A fathom is defined as six feet.", ("fathom", "meaning", "six feet")),
+        ("A nautical mile is defined as 1852 metres.", ("nautical mile", "meaning", "1852 metres")),
     ],
 )
 def test_a_plain_sentence_states_its_claim(sentence: str, claim: tuple[str, str, str]) -> None:
@@ -34,6 +44,11 @@ def test_a_plain_sentence_states_its_claim(sentence: str, claim: tuple[str, str,
     "sentence",
     [
         "Ostrel was founded in a hurry.",
+        "Rain means delays.",
+        "Tom stands for mayor.",
+        "A fathom is six feet.",  # as a ticket is 12 euros
+        "He said “no” means no.",
+        "A very quick fix is defined as a hack.",
         "Mera Toll was born in sorrow.",
         "The winch was made by hand.",
         "The winch weighs on my mind.",

@@ -70,6 +70,20 @@ _ANY_VERB = re.compile(f" (?:{'|'.join(verb for verb, _, _ in _RELATIONS)}) ")
 """One look instead of twenty-one: few sentences have any of them."""
 _SIZE = re.compile(rf"(?P<subject>[A-Z][^,;:]*?) {_BE} (?P<value>\S+ \S+) (?P<way>tall|high|long|wide|deep)\.")
 _SIZES = {"tall": "height", "high": "height", "long": "length", "wide": "width", "deep": "depth"}
+_DEFINED = re.compile(
+    r"""
+    (?:(?:The|An?)\ )?
+    (?:(?i:abbreviation|acronym|code|expression|letters?|phrase|sign|signal|symbol|term|word)\ )?
+    (?:["“”„«»'‘](?P<quoted>\w[^,;:"“”„«»]*?)["“”«»'’]|(?P<letters>[A-Z][\w&/-]*[A-Z\d]))[ ]
+    (?:means?|denotes?|signif(?:y|ies)|stands?\ for
+      |(?:is|are)\ (?:short\ for|defined\ as|an?\ (?:abbreviation|acronym)\ (?:for|of)))[ ]
+    (?P<value>[^,;:]+)\.
+    |An?\ (?P<term>[a-z][a-z-]*(?:\ [a-z][a-z-]*)?)\ is\ defined\ as\ (?P<defined>[^,;:]+)\.
+    """,
+    re.VERBOSE,
+)
+"""Of what is written as a term is, in quotes or capitals: "Rain means delays" and "Tom stands for mayor" define
+nothing."""
 
 _WORDS = r"[^,;:.?!]+?"
 _ASKING = (
@@ -156,6 +170,9 @@ def _stated(sentence: str) -> Iterator[Claim]:
     elif match := _SIZE.fullmatch(sentence):
         if _sort(match["value"]) == _NUMBER:
             yield _claim(match, _SIZES[match["way"]])
+    elif match := _DEFINED.fullmatch(sentence):
+        term = match["quoted"] or match["letters"] or match["term"]
+        yield Claim(term, "meaning", (match["value"] or match["defined"]).strip('"“”„«»'))
     elif _ANY_VERB.search(sentence):
         for pattern, attributes in _VERBS:
             if (match := pattern.fullmatch(sentence)) and (attribute := attributes.get(_sort(match["value"]))):
