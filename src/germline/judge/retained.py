@@ -111,7 +111,9 @@ def _sat(exam: Digest, parent: Scorecard, line: Sequence[Scorecard]) -> Iterator
     today = parent.marks[exam]
     for card in (parent, *line):
         marks = card.marks.get(exam)
-        if marks and marks.units.keys() >= today.units.keys():  # more, before some of it was revised
+        if marks and marks.units.keys() == today.units.keys() and marks.against == today.against:  # as a rule
+            yield card, marks
+        elif marks and marks.units.keys() >= today.units.keys():  # more, before some of it was revised
             same = {unit for unit in today.units if marks.against.get(unit) == today.against.get(unit)}
             units = {unit: (marks if unit in same else today).units[unit] for unit in today.units}
             yield card, replace(marks, units=units)
