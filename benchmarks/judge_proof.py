@@ -51,7 +51,7 @@ MAXIMUM = (
     "`forgotten` compares with the generation that wrote the exam, a card that was fixed beforehand, and keeps to some "
     "2% however long the line. Compared with the best of the line, as it was until 2026-11-29, it refused 13% of "
     "children 16 to 30 (1,000 units, 4% churn). Retention is held against that best, a maximum over noise that lies "
-    "above what anybody truly knew: the price of losses that cannot add up. It refuses 2.4% at most of those that lost "
+    "above what anybody truly knew: the price of losses that cannot add up. It refuses 2.1% at most of those that lost "
     "nothing (80 units, 4% churn, children 4 to 8), and fewer as the line grows, since the exams of all ancestors "
     "together are larger. What is inconclusive is so for want of units: a lineage of small exams is slow to begin."
 )

@@ -14,7 +14,7 @@ from germline.evals.exams import Exam
 from germline.evals.questions import Item
 from germline.evals.score import Question, likelihoods, log_likelihoods, speak
 from germline.evals.style import voice
-from germline.evals.suite import Examinee, _begins_with, sit
+from germline.evals.suite import Examinee, _aloud, _begins_with, _choose, sit
 from germline.forge.machine import Arithmetic, arithmetic, machine
 from germline.model import generate as speaking
 from germline.model.continuous_batch import ContinuousBatch
@@ -277,6 +277,50 @@ def test_a_prompt_longer_than_a_row_is_cut_on_the_left(small: Decoder) -> None:
     ((one,),) = log_likelihoods(small, [Question("x" * 2000 + "What?", ("yes",))], tokenize)
     ((two,),) = log_likelihoods(small, [Question("x" * 600 + "What?", ("yes",))], tokenize)
     assert one == pytest.approx(two, abs=1e-4)
+
+
+def lettered(small: Decoder) -> Examinee:
+    """Each token is a letter."""
+    return Examinee(
+        decoder=small, tokenize=lambda text: [ord(letter) - 0x100 for letter in text],
+        detokenize=lambda ids: "".join(chr(0x100 + token) for token in ids), end=96,
+    )  # fmt: skip
+
+
+def test_what_would_be_said_is_not_said_again(small: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    examinee, prompts = lettered(small), ["ĂăĄ", "ĐđĒ", "ĠġĢģ"]
+    greedy = speak(small, prompts, examinee.tokenize, examinee.detokenize, limit=5, end=96)
+    answers = [greedy[0], greedy[1], "ĀĀ" + greedy[2]]
+    items = [
+        Item(paper="recall", prompt=prompt, answer=answer, wrong=("ĹĺĻ",), spoken=True)
+        for prompt, answer in zip(prompts, answers, strict=True)
+    ]
+    asked: list[str] = []
+
+    def heard(decoder: Decoder, prompts: list[str], *rest: object, **options: object) -> list[str]:
+        asked.extend(prompts)
+        return speak(decoder, prompts, *rest, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("germline.evals.suite.speak", heard)
+        marks = sit(examinee, Exam(items=tuple(items), passages=(), voice=None, laws=(), cards=()),
+                    answer_tokens=6, prompt_end="")  # fmt: skip
+    assert asked == prompts[2:]
+    assert (marks.spoken.right, marks.spoken.items) == (2, 3)
+    said = [answer["chosen"] for answer in marks.answers if answer["paper"] == "spoken"]
+    assert said[:2] == answers[:2] and said[2][:5] == greedy[2]
+
+
+@pytest.mark.parametrize(("answer", "again"), [("3.", True), ("9:40", True), ("37 metres.", False), ("...", False)])
+def test_a_number_that_may_go_on_is_heard_out(
+    small: Decoder, monkeypatch: pytest.MonkeyPatch, answer: str, again: bool
+) -> None:
+    item = Item(paper="recall", prompt="How many?", answer=answer, wrong=("no",), spoken=True)
+    (one,) = _choose(lettered(small), [replace(item, prompt="Ă", answer="Ă", wrong=("ă",))])
+    with monkeypatch.context() as patch:
+        patch.setattr("germline.evals.suite._speak", lambda examinee, prompts, limit: ["3.5"] * len(prompts))
+        patch.setattr("germline.evals.suite._longest", lambda examinee, items: 4)
+        assert _aloud(lettered(small), [item], [one._replace(said=True)]) == ["3.5" if again else answer]
 
 
 @pytest.mark.parametrize("paper", ["laws", "cards"])
