@@ -120,7 +120,7 @@ class Training(Section):
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the adapter's start and of the data order."""
     dtype: Literal["auto", "bf16", "fp32"] = "auto"
-    """Arithmetic of the frozen model. auto: bf16 where the processor multiplies it natively, else fp32."""
+    """Arithmetic of the frozen model. auto: bf16 where the processor multiplies it faster than fp32, else fp32."""
     quantize: Literal["auto", "none", "int8", "nf4"] = "auto"
     """How frozen weights are held while training. auto: packed only where they would not fit otherwise."""
     recompute: Literal["auto", "none", "all"] = "auto"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import platform
 import sysconfig
 from dataclasses import replace
@@ -12,16 +14,16 @@ import torch
 
 from germline.errors import DoesNotFit, PlanError
 from germline.forge import machine as machines
-from germline.forge.fit import GIB, Fit, fit, timed
+from germline.forge.fit import GIB, Fit, fit, reached, timed
 from germline.forge.machine import Arithmetic, Machine, arithmetic, machine
 from germline.forge.memory import peak_bytes
 from germline.forge.shapes import CONFIGS, shape
 from germline.settings import Training
 
 
-def here(free: float, bf16: bool = True, compiler: bool = False) -> Machine:
+def here(free: float, bf16: bool = True, compiler: bool = False, units: str = "AVX512-BF16") -> Machine:
     size = int(free * GIB)
-    return Machine(cores=2, total_bytes=size, free_bytes=size, native_bf16=bf16, units="AVX512-BF16", compiler=compiler)
+    return Machine(cores=2, total_bytes=size, free_bytes=size, fast_bf16=bf16, units=units, compiler=compiler)
 
 
 def fitted(name: str, free: float, training: Training | None = None, batch: int = 2048) -> Fit:
@@ -132,10 +134,43 @@ def test_the_mission_fits() -> None:
 
 
 def test_the_arithmetic_and_why() -> None:
-    for bf16, dtype, why in ((True, torch.bfloat16, "in hardware"), (False, torch.float32, "no bf16")):
-        on, reason = arithmetic(Training(), here(8, bf16))
-        assert on == Arithmetic(dtype, "cpu")
-        assert why in reason
+    for bf16, units, dtype, why in (
+        (True, "AVX512-BF16", torch.bfloat16, "bf16: AVX512-BF16 multiplies it in hardware"),
+        (False, "AVX512-BF16", torch.float32, "fp32: AVX512-BF16 multiplies bf16 no faster here"),
+        (False, "AVX2", torch.float32, "fp32: this processor has no bf16 matrix products"),
+    ):
+        assert arithmetic(Training(), here(8, bf16, units=units)) == (Arithmetic(dtype, "cpu"), why)
+
+
+@pytest.mark.parametrize(
+    ("able", "fp32", "bf16", "fast"),
+    [
+        (True, (9.0, 2.0, 2.0), (9.0, 1.0, 1.0), True),
+        (True, (9.0, 2.0, 2.0), (9.0, 4.0, 4.0), False),  # an Emerald Rapids without its AMX
+        (True, (9.0, 2.0, 8.0), (9.0, 6.0, 3.0), False),  # by the best of each, whatever else ran beside
+        (False, (2.0,), (1.0,), False),
+    ],
+)
+def test_bf16_is_fast_where_it_is_measured_to_be(
+    able: bool, fp32: tuple[float, ...], bf16: tuple[float, ...], fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = {torch.float32: itertools.cycle(fp32), torch.bfloat16: itertools.cycle(bf16)}
+    with monkeypatch.context() as patch:
+        patch.setattr(machines, "_native_bf16", lambda: able)
+        patch.setattr(machines, "_product", lambda on: functools.partial(next, seconds[on.dtype]))
+        machines.fast_bf16.cache_clear()
+        assert machines.fast_bf16() is fast
+    machines.fast_bf16.cache_clear()
+
+
+def test_to_measure_draws_no_luck_that_others_draw() -> None:
+    torch.manual_seed(3)
+    first = torch.rand(1)
+    torch.manual_seed(3)
+    machines.fast_bf16.cache_clear()
+    machines.fast_bf16()
+    assert machines.flops_per_second(Arithmetic(torch.float32, "cpu")) > 0
+    assert torch.equal(torch.rand(1), first)
 
 
 def test_a_long_run_is_compiled_and_a_short_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +185,17 @@ def test_a_long_run_is_compiled_and_a_short_one_is_not(monkeypatch: pytest.Monke
     assert unread.seconds == pytest.approx(long.seconds * config.block_parameters / config.parameters, rel=1e-3)
     assert not timed(chosen, config, plain, here(16, compiler=False), 1_000_000, 0).compiled
     assert not timed(chosen, config, Training(compile="off"), here(16, compiler=True), 1_000_000, 0).compiled
+
+
+@pytest.mark.parametrize(
+    ("dtype", "rate", "share"),
+    [(torch.bfloat16, 0.40e12, 0.50), (torch.float32, 0.12e12, 0.67), (torch.float32, 0.29e12, 0.45)],
+)
+def test_faster_products_do_not_shorten_what_lies_between_them(dtype: torch.dtype, rate: float, share: float) -> None:
+    """What steps reached on two cores of three kinds."""
+    on = Arithmetic(dtype, "cpu")
+    assert reached(on, rate, 2) / rate == pytest.approx(share, abs=0.005)
+    assert reached(on, 4 * rate, 8) == pytest.approx(4 * reached(on, rate, 2))
 
 
 def test_a_fit_comes_back_from_json() -> None:

@@ -72,7 +72,7 @@ def test_an_adapter_is_counted_as_it_is_attached(family: str, targets: tuple[str
 def test_a_matrix_with_a_rest_is_not_packed_in_blocks() -> None:
     odd = config("llama", 2, hidden_size=90, num_attention_heads=5, num_key_value_heads=5, head_dim=18)
     sizes = {"row_tokens": 128, "batch_tokens": 128}
-    here = Machine(cores=1, total_bytes=1 << 40, free_bytes=1 << 40, native_bf16=True, units="AVX2")
+    here = Machine(cores=1, total_bytes=1 << 40, free_bytes=1 << 40, fast_bf16=True, units="AVX2")
     packed = {setting.bits for setting in forge_fit._settings(odd, Training(), 128, 128)}
     assert packed == {None, "int8"}
     with pytest.raises(PlanError, match="packs 64 weights together") as refusal:

@@ -56,7 +56,7 @@ def command(memory: float, device: str, as_json: bool) -> int:
 def _model(name: str, here: Machine, memory: float, rates: dict[str, float]) -> dict[str, Any]:
     """What `forge.fit` chooses for LoRA of rank 16 on this shape, or why it refuses."""
     from germline.errors import DoesNotFit
-    from germline.forge.fit import EFFICIENCY, fit, flops
+    from germline.forge.fit import fit, flops, reached
     from germline.forge.shapes import shape
     from germline.settings import Curriculum, Training
 
@@ -68,12 +68,12 @@ def _model(name: str, here: Machine, memory: float, rates: dict[str, float]) -> 
         )
     except DoesNotFit as error:
         return {**told, "fits": False, "why": error.message}
-    dtype = "bf16" if here.native_bf16 else "fp32"
+    dtype = "bf16" if here.fast_bf16 else "fp32"
     return {
         **told, "fits": True, "held": chosen.setting.bits or dtype, "row_tokens": chosen.setting.row_tokens,
         "micro_tokens": chosen.setting.micro_tokens, "recomputed_layers": chosen.setting.recomputed_layers,
         "layers": config.layers, "peak_bytes": chosen.peak_bytes,
-        "tokens_per_second": rates[dtype] * EFFICIENCY[chosen.on.dtype] / flops(config, chosen.setting, 1, 1),
+        "tokens_per_second": reached(chosen.on, rates[dtype], here.cores) / flops(config, chosen.setting, 1, 1),
     }  # fmt: skip
 
 

@@ -26,9 +26,10 @@ SHORTEST_ROW = 128
 COMPILE_SECONDS = 600
 """A predicted run this long compiles: the compiler takes 20 to 40 s and saves some 5 to 10%."""
 
-EFFICIENCY = {torch.bfloat16: 0.5, torch.float32: 0.65}
-"""Share of the machine's matrix rate that a whole step reaches. bf16 (AVX512-BF16): 0.39 to 0.51 at 512 tokens, 0.52 at
-2,048. fp32 (AVX2): 0.69 and 0.55 to 0.60; products take three times as long there, what lies between them does not."""
+EVEN = {torch.bfloat16: 0.20e12, torch.float32: 0.12e12}
+"""FLOP/s of a core at which the products of a step take as long as what lies between them, which faster products do not
+shorten. Of the machine's rate a step reached 0.39 to 0.52 at 0.20e12 a core (bf16, Zen 4), 0.55 to 0.69 at 0.06e12
+(fp32, Zen 3, AVX2), 0.43 at 0.145e12 (fp32, Emerald Rapids, AVX-512)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,13 +120,18 @@ def fit(
 def timed(fit: Fit, config: DecoderConfig, training: Training, here: Machine, tokens: int, predicted: float) -> Fit:
     """The same fit with the time that `tokens` will take, the loss of so many of them `predicted`, from this machine's
     matrix rate measured now."""
-    seconds = flops(config, fit.setting, tokens, predicted) / (flops_per_second(fit.on) * EFFICIENCY[fit.on.dtype])
+    seconds = flops(config, fit.setting, tokens, predicted) / reached(fit.on, flops_per_second(fit.on), here.cores)
     long = training.compile == "auto" and here.compiler and seconds > COMPILE_SECONDS
     duration = f"{seconds / 60:.0f} min" if seconds >= 60 else "under a minute"
     reasons = [*fit.reasons, f"about {tokens / seconds:,.0f} tokens/s, {duration} for {tokens:,} tokens"]
     if long:
         reasons.append("compiled: the run is long enough to repay half a minute of compiling")
     return replace(fit, seconds=seconds, compiled=fit.compiled or long, reasons=tuple(reasons))
+
+
+def reached(on: Arithmetic, rate: float, cores: int) -> float:
+    """FLOP/s of a whole step where matrices alone are multiplied at `rate`; on a GPU half, which none has shown."""
+    return rate / 2 if on.device == "cuda" else rate / (1 + rate / cores / EVEN[on.dtype])
 
 
 def _settings(config: DecoderConfig, training: Training, row_tokens: int, batch_tokens: int) -> Iterator[Setting]:
