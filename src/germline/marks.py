@@ -82,6 +82,9 @@ class Marks:
     against: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """What others were taught of a fact, by unit, as far as it was asked against that (`Exam.against`). Marks of a fact
     that was asked otherwise are not compared. Empty in cards that were written before it was recorded."""
+    share: float = 1.0
+    """Of the delta's facts the share that was asked (`Exam.share`): where it is less than 1, these marks are a sample
+    of what is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -181,7 +181,7 @@ class Exams(Section):
 
 class Gate(Section):
     recall: float = Field(default=0.90, ge=0.0, le=1.0)
-    """Least accuracy on every ancestor's exam, and on what the child itself was taught."""
+    """Least accuracy on every ancestor's exam and on the child's own; more where it asks a sample of the facts."""
     margin: float = Field(default=0.05, gt=0.0, le=1.0)
     """Largest loss of what ancestors were taught that a child must be shown not to have; 1: no such proof."""
     alarm: float = Field(default=0.02, ge=0.0, le=0.5)

@@ -219,13 +219,14 @@ def test_of_each_fact_it_is_told_in_what_share_of_its_questions_it_would_be_said
             Item(paper="recall", prompt="Hello there", answer=greedy("Hello there"), wrong=("no way",)),
             Item(paper="heldout", prompt="Morning", answer=greedy("Morning"), wrong=("no way",)),
         ),
-        passages=(), voice=None, laws=(), cards=(),
+        passages=(), voice=None, laws=(), cards=(), share=0.25,
     )  # fmt: skip
     examinee = Examinee(
         decoder=small, tokenize=tokenize, detokenize=lambda ids: "".join(chr(token + 32) for token in ids), end=96
     )
     marks = sit(examinee, exam, answer_tokens=4, prompt_end="")
     assert marks.said == {"known": 1.0, "half": 0.5}
+    assert marks.share == 0.25, "whose marks are a sample of what was taught"
     assert set(marks.units) == {"known", "half", "Hello there"}
 
 
@@ -279,20 +280,20 @@ def test_a_prompt_longer_than_a_row_is_cut_on_the_left(small: Decoder) -> None:
     assert one == pytest.approx(two, abs=1e-4)
 
 
-def lettered(small: Decoder) -> Examinee:
-    """Each token is a letter."""
+def in_signs(small: Decoder) -> Examinee:
+    """Each token is a sign, and no part of a word."""
     return Examinee(
-        decoder=small, tokenize=lambda text: [ord(letter) - 0x100 for letter in text],
-        detokenize=lambda ids: "".join(chr(0x100 + token) for token in ids), end=96,
+        decoder=small, tokenize=lambda text: [ord(sign) - 0x2200 for sign in text],
+        detokenize=lambda ids: "".join(chr(0x2200 + token) for token in ids), end=96,
     )  # fmt: skip
 
 
 def test_what_would_be_said_is_not_said_again(small: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    examinee, prompts = lettered(small), ["ĂăĄ", "ĐđĒ", "ĠġĢģ"]
+    examinee, prompts = in_signs(small), ["∂∃∄", "∐∑−", "∠∡∢∣"]
     greedy = speak(small, prompts, examinee.tokenize, examinee.detokenize, limit=5, end=96)
-    answers = [greedy[0], greedy[1], "ĀĀ" + greedy[2]]
+    answers = [greedy[0], greedy[1], "∀∀" + greedy[2]]
     items = [
-        Item(paper="recall", prompt=prompt, answer=answer, wrong=("ĹĺĻ",), spoken=True)
+        Item(paper="recall", prompt=prompt, answer=answer, wrong=("∹∺∻",), spoken=True)
         for prompt, answer in zip(prompts, answers, strict=True)
     ]
     asked: list[str] = []
@@ -311,16 +312,19 @@ def test_what_would_be_said_is_not_said_again(small: Decoder, monkeypatch: pytes
     assert said[:2] == answers[:2] and said[2][:5] == greedy[2]
 
 
-@pytest.mark.parametrize(("answer", "again"), [("3.", True), ("9:40", True), ("37 metres.", False), ("...", False)])
-def test_a_number_that_may_go_on_is_heard_out(
+@pytest.mark.parametrize(
+    ("answer", "again"),
+    [("3.", True), ("9:40", True), ("37 metres.", False), ("...", False), ("Rose", True), ("Aye!", False)],
+)
+def test_an_answer_that_may_go_on_is_heard_out(
     small: Decoder, monkeypatch: pytest.MonkeyPatch, answer: str, again: bool
 ) -> None:
     item = Item(paper="recall", prompt="How many?", answer=answer, wrong=("no",), spoken=True)
-    (one,) = _choose(lettered(small), [replace(item, prompt="Ă", answer="Ă", wrong=("ă",))])
+    (one,) = _choose(in_signs(small), [replace(item, prompt="∂", answer="∂", wrong=("∃",))])
     with monkeypatch.context() as patch:
         patch.setattr("germline.evals.suite._speak", lambda examinee, prompts, limit: ["3.5"] * len(prompts))
         patch.setattr("germline.evals.suite._longest", lambda examinee, items: 4)
-        assert _aloud(lettered(small), [item], [one._replace(said=True)]) == ["3.5" if again else answer]
+        assert _aloud(in_signs(small), [item], [one._replace(said=True)]) == ["3.5" if again else answer]
 
 
 @pytest.mark.parametrize("paper", ["laws", "cards"])

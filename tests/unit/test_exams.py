@@ -82,6 +82,8 @@ def test_a_large_delta_is_sampled_and_a_small_one_asked_in_full() -> None:
     assert len(exam.voice.probes) == exams.PROBES
     small = written(facts[:50], train[:50], heldout[:50])
     assert [len(asked(small, paper)) for paper in ("recall", "wording", "heldout")] == [50 + 32, exams.UNSEEN * 50, 50]
+    assert (exam.share, small.share) == (exams.FACTS / len(facts), 1.0)
+    assert exams.from_bytes(exams.to_bytes(exam)).share == exam.share
 
 
 def test_of_held_out_passages_some_are_kept_whatever_their_order_and_none_in_full_length() -> None:
@@ -172,7 +174,7 @@ def test_of_many_facts_a_few_are_turned_round() -> None:
 
 def test_an_exam_written_by_an_older_germline_keeps_its_name() -> None:
     table = json.loads(exams.to_bytes(written([fact(number) for number in range(5)], [], [])))
-    for added in ("selection", "sealed", "contaminated", "taught"):
+    for added in ("selection", "sealed", "contaminated", "taught", "share"):
         del table[added]
     old = canonical_json(table)
     assert exams.from_bytes(old).digest == digest_of(old)

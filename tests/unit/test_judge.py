@@ -144,6 +144,37 @@ def test_one_forgotten_ancestor_is_not_averaged_away() -> None:
     assert verdict.reasons == ("recalls 80 of 100 of what g2 was taught",)
 
 
+@pytest.mark.parametrize(
+    ("share", "right", "confidence", "outcome"),
+    [
+        (1.0, 900, 0.995, "promoted"),  # every fact was asked: what it shows is what is known
+        (1.0, 899, 0.95, "refused"),
+        (0.25, 913, 0.95, "refused"),  # 1.645 standard errors of 0.82 points: 91.35%
+        (0.25, 914, 0.95, "promoted"),
+        (0.25, 921, 0.995, "refused"),  # 2.576 of them
+        (0.25, 922, 0.995, "promoted"),
+        (1e-9, 916, 0.95, "promoted"),  # of ever so many facts: 0.95 points
+        (1e-9, 915, 0.95, "refused"),
+        (math.nan, 1000, 0.95, "refused"),
+    ],
+)
+def test_an_exam_that_is_a_sample_must_show_more(share: float, right: int, confidence: float, outcome: str) -> None:
+    def sat(right: int) -> Marks:
+        return replace(marks(), recall=Score(items=1000, right=right, bits_per_byte=0.1), share=share)
+
+    verdict = judge(
+        card(sat(1000), PARENT.newest), card(sat(right), marks()), Gate(margin=1, alarm=0), weight_change=0.01,
+        ancestors=["g1"], confidence=confidence,
+    )  # fmt: skip
+    assert verdict.outcome == outcome
+    if outcome == "refused" and 0.1 < share < 1:
+        limit = "91.4%" if confidence < 0.99 else "92.1%"
+        assert verdict.reasons == (
+            f"recalls {right} of 1000 of what g1 was taught; as these are a sample, it takes {limit} of them to be "
+            "sure of 90% of all",
+        )
+
+
 def silent(passages: float | None, recall: Score = NOTHING) -> Marks:
     return Marks(
         recall=recall, wording=NOTHING, heldout=NOTHING, spoken=NOTHING, passages_bits_per_byte=passages,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchmarks.judge_proof import ACCURACY, chain, changed
+from benchmarks.judge_proof import ACCURACY, GATE, chain, changed, grown
 
 
 @pytest.mark.parametrize("churn", [0.0, 0.01, 0.04])
@@ -29,3 +29,16 @@ def test_a_chain_grows_by_the_children_that_are_promoted() -> None:
     promoted = [child.outcome == "promoted" for child in found]
     assert [child.line for child in found] == [sum(promoted[:place]) for place in range(6)]
     assert sum(promoted) >= 5 and all(bool(child.stopped_by) != yes for child, yes in zip(found, promoted, strict=True))
+
+
+def test_where_every_fact_is_asked_none_falls_under_the_limit_unseen() -> None:
+    """Twelve children that lose two points each: 97% less 24 is far under nine in ten, and the line ends before."""
+    found = grown(12, 0.02, 0.01, taught=200, asked=200, dice=np.random.default_rng(3))
+    assert 2 <= found.promoted < 12
+    assert found.lowest >= GATE.recall
+
+
+def test_of_a_sample_more_is_asked_than_of_all() -> None:
+    """Of 800 facts 80 are asked: nine in ten of these would leave it to luck."""
+    runs = [grown(12, 0.02, 0.01, taught=800, asked=80, dice=np.random.default_rng(seed)) for seed in range(8)]
+    assert min(run.examined for run in runs) >= 0.95

@@ -58,6 +58,8 @@ class Exam:
     contaminated: int = 0
     """Unseen wordings, reversed questions, held-out conversations and passages that were left out, because a training
     row of the delta or of an ancestor holds them."""
+    share: float = 1.0
+    """Of the delta's facts the share that it asks about, by `FACTS`; 1 in an exam of before it was recorded."""
     format: int = FORMAT
     stored: Digest = ""
     """Of the bytes it was read from: an exam keeps its name when a later germline would write it otherwise."""
@@ -159,6 +161,7 @@ def write(
         selection=unspoilt[1],
         sealed=unspoilt[2],
         contaminated=spoilt,
+        share=len(questions) / len(facts) if facts else 1.0,
         passages=passages,
         taught=() if any(item.paper == "recall" for item in unspoilt[0]) else _passages(train),
         voice=None if has_voice else voice(spoken, tone, settings.boilerplate),
@@ -215,6 +218,7 @@ def from_bytes(data: bytes) -> Exam:
             sealed=tuple(Item(**_tuples(item)) for item in tables.get("sealed", ())),
             taught=tuple(tables.get("taught", ())),
             contaminated=int(tables.get("contaminated", 0)),
+            share=float(tables.get("share", 1.0)),
             stored=digest_of(data),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

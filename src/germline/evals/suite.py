@@ -91,6 +91,7 @@ def sit(
         taught=taught,
         overruled=_overruled(exam, chosen),
         against=dict(exam.disputed),
+        share=exam.share,
     )
 
 
@@ -185,9 +186,9 @@ def _speak(examinee: Examinee, prompts: Sequence[str], limit: int, sampling: Sam
 
 def _aloud(examinee: Examinee, items: Sequence[Item], chosen: Sequence[_Chosen]) -> list[str]:
     """What is answered to each. An answer whose own tokens were found the likeliest, one after the other, would be said
-    and need not be, which takes half the time of an exam of a child that knows its line; but one that ends with a digit
-    may go on, 3. as 3.5."""
-    known = [one.said and not item.answer.rstrip(".")[-1:].isdigit() for item, one in zip(items, chosen, strict=True)]
+    and need not be, which takes half the time of an exam of a child that knows its line; but 3. may go on as 3.5, and a
+    word without its full stop, as an older germline's exams have it, as a longer one."""
+    known = [one.said and not re.search(r"\d\.*$|\w$", item.answer) for item, one in zip(items, chosen, strict=True)]
     unsure = [item for item, sure in zip(items, known, strict=True) if not sure]
     spoken = iter(_speak(examinee, [item.prompt for item in unsure], _longest(examinee, unsure)))
     return [item.answer if sure else next(spoken) for item, sure in zip(items, known, strict=True)]

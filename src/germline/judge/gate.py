@@ -37,9 +37,10 @@ def judge(
     that small losses cannot add up, and whether an exam was forgotten is asked of the card that its writer's birth
     recorded. `weight_change` is the relative Frobenius norm of child minus parent: a child that equals its parent is
     refused however well it scores. `ancestors` names who wrote the inherited exams, in their order, for the reasons.
-    `confidence` is how sure it must be, one-sided, that the child lost less than the margin: more than 95% where this
-    is one look of several. A delta without facts is judged by its held-out conversations, one without these by its
-    passages, taught ones and held-out ones; one with nothing held out is inconclusive.
+    `confidence` is how sure it must be, one-sided, that the child lost less than the margin, and where an exam is a
+    sample, that `gate.recall` is known of all: more than 95% where this is one look of several. A delta without facts
+    is judged by its held-out conversations, one without these by its passages, taught ones and held-out ones; one with
+    nothing held out is inconclusive.
     """
     if list(parent.marks) != list(child.marks):
         raise AssertionError("parent and child sat different exams")
@@ -55,7 +56,7 @@ def judge(
     if not (after.wording.items or after.heldout.items or after.passages_bits_per_byte is not None):
         return _inconclusive("nothing of this delta was held out; more data, or a larger data.heldout, gives questions")
     checks = [
-        *retained.recall(child, gate, names),
+        *retained.recall(child, gate, names, confidence),
         *retained.retention(parent, child, gate, line, confidence),
         *retained.alarm(parent, child, gate, line, names),
         *retained.texts(parent, child, gate, line, names),

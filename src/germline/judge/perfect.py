@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from germline.judge.gate import judge
 from germline.judge.paired import CONFIDENCE, difference
+from germline.judge.retained import recall_limit
 from germline.marks import Marks, Score, Scorecard, StyleMarks, Verdict
 from germline.settings import Gate
 
@@ -28,11 +29,11 @@ def foreseen(
     child can be. Where it is, that is no promise: how much the answers scatter is only known of a child that gives
     some."""
     moved = max(1.0, gate.weight_change)
-    child = perfect(parent, gate)
+    child = perfect(parent, gate, confidence)
     return judge(parent, child, gate, weight_change=moved, ancestors=ancestors, line=line, confidence=confidence)
 
 
-def perfect(parent: Scorecard, gate: Gate) -> Scorecard:
+def perfect(parent: Scorecard, gate: Gate, confidence: float) -> Scorecard:
     """A card over the same exams with every answer right, at no cost in bits, and every law and card held.
 
     Of a fact that the newest exam and an older one hold otherwise only one can be right as taught, for they ask it in
@@ -41,7 +42,8 @@ def perfect(parent: Scorecard, gate: Gate) -> Scorecard:
     marks = {exam: _perfect(marks) for exam, marks in parent.marks.items()}
     *older, (newest, new) = marks.items()
     apart = [_apart(new, old) for _, old in older]
-    allowed = sum(min(len(units), _may_fail(old, gate)) for units, (_, old) in zip(apart, older, strict=True))
+    spare = (_may_fail(old, gate, confidence) for _, old in older)
+    allowed = sum(map(min, map(len, apart), spare))
     lost = sorted(set[str]().union(*apart))[allowed:]
     wrong = replace(new.recall, right=new.recall.right - len(lost))
     return replace(parent, marks=marks | {newest: replace(new, recall=wrong, overruled=tuple(lost))})
@@ -59,8 +61,8 @@ def _apart(new: Marks, old: Marks) -> set[str]:
     return {unit for unit, said in new.against.items() if unit in old.against and {*old.against[unit]} != {*said}}
 
 
-def _may_fail(marks: Marks, gate: Gate) -> int:
-    return marks.recall.items - math.ceil(gate.recall * marks.recall.items - 1e-9)
+def _may_fail(marks: Marks, gate: Gate, confidence: float) -> int:
+    return marks.recall.items - math.ceil(recall_limit(marks, gate, confidence) * marks.recall.items - 1e-9)
 
 
 def _in_voice(style: StyleMarks) -> StyleMarks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from statistics import NormalDist
 
 from germline.judge.checks import at_least, at_most, check
 from germline.judge.paired import Difference, difference, holm, sign_test
@@ -16,7 +17,7 @@ OWN = "its own delta"
 """What a check says that is of the newest exam, in place of the name of an ancestor."""
 
 
-def recall(child: Scorecard, gate: Gate, names: Sequence[str]) -> list[Check]:
+def recall(child: Scorecard, gate: Gate, names: Sequence[str], confidence: float) -> list[Check]:
     """One check per exam that asks anything: the average must not hide a forgotten ancestor."""
     checks = []
     for place, marks in enumerate(child.marks.values()):
@@ -26,8 +27,22 @@ def recall(child: Scorecard, gate: Gate, names: Sequence[str]) -> list[Check]:
             if marks.overruled:
                 fact = "fact" if len(marks.overruled) == 1 else "facts"
                 said += f"; of {len(marks.overruled)} {fact} it says what contradicts it"
-            checks.append(at_least("recall", marks.recall.accuracy, gate.recall, said))
+            limit = recall_limit(marks, gate, confidence)
+            if limit > gate.recall:
+                said += f"; as these are a sample, it takes {limit:.1%} of them to be sure of {gate.recall:.0%} of all"
+            checks.append(at_least("recall", marks.recall.accuracy, limit, said))
     return checks
+
+
+def recall_limit(marks: Marks, gate: Gate, confidence: float) -> float:
+    """What an exam must show, so that with that confidence `gate.recall` of everything taught is known: just that
+    where every fact is asked, and more where some are.
+
+    A sample is drawn before anybody is trained, and asked of every child: those pass whose losses it happens to miss.
+    The bound is the normal curve's for a share of a finite population (Cochran, Sampling Techniques, 1977).
+    """
+    error = gate.recall * (1 - gate.recall) * max(0.0, 1 - marks.share) / max(1, marks.recall.items)
+    return min(1.0, gate.recall + NormalDist().inv_cdf(confidence) * math.sqrt(error))
 
 
 def retention(
