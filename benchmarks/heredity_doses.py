@@ -71,17 +71,18 @@ def merged(parent: Path, adapter: Path, training: Training, dose: float, folder:
 def taught(
     work: Path, name: str, folder: Path, settings: Sequence[str], on_event: OnEvent
 ) -> tuple[Lineage, list[Volume], Plan]:
-    """A copy of a lineage, named by its arm and seed, in `folder`, taught its next volume, which nothing but learning
-    nothing would refuse; all volumes up to that one; and the plan it was taught by."""
+    """A copy of a lineage, named by its world, arm and seed, in `folder`, taught its next volume, which nothing but
+    learning nothing would refuse; all volumes up to that one; and the plan it was taught by."""
     shutil.copytree(work / name, folder / "home")
     shutil.copytree(work / "config", folder / "config")
     os.environ["GERMLINE_CONFIG"] = str((folder / "config").resolve())
     home = Home.open(folder / "home")
     seed = int(name.rpartition("-")[2])
-    volumes = WORLDS["invented"](Lineage.open(home).head.number + 1, seed)
+    kind = name.partition("_")[0] if name.partition("_")[0] in WORLDS else "invented"
+    volumes = WORLDS[kind](Lineage.open(home).head.number + 1, seed)
     sources = []
     for volume in volumes:
-        sources.append((work / f"invented-{seed}" / f"{volume.number:02}").resolve())
+        sources.append((work / f"{kind}-{seed}" / f"{volume.number:02}").resolve())
         if not sources[-1].exists():
             volume.write(sources[-1])
     plan = plan_of((*OPEN, *settings), tuple(map(str, sources)), probes=str((work / "probes.txt").resolve()))

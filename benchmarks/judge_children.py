@@ -58,7 +58,7 @@ def main() -> int:
     told = [
         f"# The judge on real children, {date.today().isoformat()}", "",
         f"`python benchmarks/judge_children.py --lineage {given.lineage}`: children of {parent.name}, taught volume "
-        f"{lineage.head.number} of the invented world without replay, anchor and noise, with a share of that update "
+        f"{lineage.head.number} of its world without replay, anchor and noise, with a share of that update "
         f"merged. Margin {Gate().margin:.0%}, recall at least {Gate().recall:.0%}.", "",
         HEAD, "|" + " ---: |" * 6 + " --- | --- |",
     ]  # fmt: skip
