@@ -157,7 +157,7 @@ def test_bf16_is_fast_where_it_is_measured_to_be(
     seconds = {torch.float32: itertools.cycle(fp32), torch.bfloat16: itertools.cycle(bf16)}
     with monkeypatch.context() as patch:
         patch.setattr(machines, "_native_bf16", lambda: able)
-        patch.setattr(machines, "_product", lambda on: functools.partial(next, seconds[on.dtype]))
+        patch.setattr(machines, "_product", lambda on, side: functools.partial(next, seconds[on.dtype]))
         machines.fast_bf16.cache_clear()
         assert machines.fast_bf16() is fast
     machines.fast_bf16.cache_clear()

@@ -25,8 +25,8 @@ from germline.settings import Training
 
 MATRIX = 1024
 """Side of the matrices whose product measures the machine: 2 GFLOP, milliseconds on any."""
-TURNS = 6
-"""Products of each kind of which the fastest counts; the first of all lays out memory and compiles."""
+TURNS, SMALLER = 8, 512
+"""Products of each kind of which the fastest counts, the first of which compiles, and their side: 0.3 GFLOP each."""
 
 
 class Arithmetic(NamedTuple):
@@ -103,15 +103,20 @@ def _compiler() -> bool:
 
 @cache
 def fast_bf16() -> bool:
-    """Whether this CPU multiplies bf16 matrices faster than fp32 ones: measured once a process, in a tenth of a second.
+    """Whether this CPU multiplies bf16 matrices faster than fp32 ones: measured once a process, in some 50 ms.
 
     That it can multiply them says little. AVX512-BF16 is 2.2 times as fast as fp32 on Zen 4, and 0.55 times on an
     Emerald Rapids whose hypervisor hides AMX (one core, 512 rows of SmolLM2-135M's shapes).
     """
     if not _native_bf16():
         return False
-    fp32, bf16 = _product(Arithmetic(torch.float32, "cpu")), _product(Arithmetic(torch.bfloat16, "cpu"))
-    times = [(fp32(), bf16()) for _ in range(TURNS)]  # in turn: whatever else runs here slows both
+    fp32, bf16 = (_product(Arithmetic(dtype, "cpu"), SMALLER) for dtype in (torch.float32, torch.bfloat16))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # beside a run on all cores two wait for each other: 0.4 to 1.4 times, one 0.50 to 0.57
+    try:
+        times = [(fp32(), bf16()) for _ in range(TURNS)]  # in turn: whatever else runs here slows both
+    finally:
+        torch.set_num_threads(threads)
     return min(seconds for _, seconds in times) < min(seconds for seconds, _ in times)
 
 
@@ -135,17 +140,17 @@ def _units() -> str:
 def flops_per_second(on: Arithmetic) -> float:
     """How fast this machine multiplies matrices, measured now: the best product of a quarter of a second, of three at
     the least. Other programs, and other guests of the same processor, can halve it from one second to the next."""
-    product, seconds = _product(on), list[float]()
+    product, seconds = _product(on, MATRIX), list[float]()
     until = time.perf_counter() + 0.25
     while len(seconds) < 3 or time.perf_counter() < until:
         seconds.append(product())
     return 2.0 * MATRIX**3 / min(seconds)
 
 
-def _product(on: Arithmetic) -> Callable[[], float]:
+def _product(on: Arithmetic, side: int) -> Callable[[], float]:
     """A product of two matrices to be timed: what it returns does it once, and says how many seconds that took."""
     luck = torch.Generator().manual_seed(0)  # not the one that others draw from
-    left, right = (torch.rand(MATRIX, MATRIX, generator=luck).to(on.device, on.dtype) for _ in range(2))
+    left, right = (torch.rand(side, side, generator=luck).to(on.device, on.dtype) for _ in range(2))
 
     def seconds() -> float:
         began = time.perf_counter()
