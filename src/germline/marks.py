@@ -72,8 +72,8 @@ class Marks:
     answers. Empty in cards that were written before units were recorded."""
     said: dict[str, float] = field(default_factory=dict)
     """Of each fact the share of its questions, in taught and in unseen wordings, whose gold answer is what the model
-    would say: each of its tokens is the likeliest. Not gated; replay deals by it. Empty in cards that were written
-    before it was recorded."""
+    would say: each of its tokens is the likeliest. The judge compares it, and replay deals by it. Empty in cards that
+    were written before it was recorded."""
     taught: tuple[float, ...] = ()
     """Of each taught passage, bits per byte, where the exam has some: nothing else is asked of its delta."""
     overruled: tuple[str, ...] = ()

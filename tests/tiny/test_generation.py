@@ -95,7 +95,7 @@ def test_two_generations_are_whole_and_tell_the_truth(grown: Path) -> None:
     child, parent = (card[own]["recall"]["bits_per_byte"] for card in cards)
     assert child < parent
     assert body["weight_change"] > 0.001
-    assert list(history.json(history.head, reading.SCORECARD)["marks"]) == [
+    assert list(history.scorecard(history.head).marks) == [
         generation.manifest.files[EXAM].digest for generation in history.born()[1:]
     ]
 

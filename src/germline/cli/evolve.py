@@ -26,7 +26,7 @@ REFUSED = 3
 
 _LEARNED = ("learned", "generalization", "weight change")
 _VOICE = ("style", "style drift")
-_KEPT = ("retention", "parent", "forgotten", "old text")
+_KEPT = ("retention", "parent", "said", "forgotten", "old text")
 _CURES = {
     "it learned too little": "more curriculum.epochs, or a higher training.rank",
     "it forgot": "a higher curriculum.replay; where the new text is right and the old was not, data.revise=true",

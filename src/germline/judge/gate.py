@@ -58,6 +58,7 @@ def judge(
     checks = [
         *retained.recall(child, gate, names, confidence),
         *retained.retention(parent, child, gate, line, confidence),
+        *retained.said(parent, child, gate, line, confidence),
         *retained.alarm(parent, child, gate, line, names),
         *retained.texts(parent, child, gate, line, names),
         *gained.generalization(child, before, after, gate),
