@@ -42,11 +42,11 @@ SAMPLES = ((800, 80), (800, 160), (800, 240), (800, 800), (4_000, 1_000))
 """How many facts a generation is taught, and how many its exam asks. germline's exams ask up to a thousand, so that of
 these the last two are what comes to pass."""
 WHY = (
-    "No exam of a promoted generation can show less than the gate's recall; the truth can be less. The exam is a "
-    "sample (of 80 facts known to nine tenths: give or take 3.4 points), the same at every generation, and of many "
-    "children those pass whose sample happened to lose less than the rest. And the margin is asked of all exams "
-    "together: young ones, of which little is lost yet, stand in for the oldest, of which each generation lost its 2 "
-    "points."
+    "No exam of a promoted generation can show less than the gate's recall, nor one that is a sample less than what "
+    "stands for that; the truth can be less. A sample (of 80 facts known to nine tenths: give or take 3.4 points) is "
+    "the same at every generation, and of many children those pass whose sample happened to lose less than the rest. "
+    "And the margin is asked of all exams together: young ones, of which little is lost yet, stand in for the oldest, "
+    "of which each generation lost its 2 points."
 )
 MAXIMUM = (
     "`forgotten` compares with the generation that wrote the exam, a card that was fixed beforehand, and keeps to some "

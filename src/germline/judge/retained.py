@@ -17,7 +17,8 @@ OWN = "its own delta"
 """What a check says that is of the newest exam, in place of the name of an ancestor."""
 SHOWS = 150
 """Old facts that show what is said less. Of those of ten benchmark generations, where the mean square of what changed
-was 0.004 to 0.008, 137 to 153 prove of a child that lost nothing that it lost under 5 points; of g4's, 0.015, 180."""
+was 0.004 to 0.008, 137 to 153 prove of a child that lost nothing that it lost under 5 points; of g4's, 0.015, 180.
+(LOG.md, 2026-12-01.)"""
 
 
 def recall(child: Scorecard, gate: Gate, names: Sequence[str], confidence: float) -> list[Check]:
